@@ -1,0 +1,79 @@
+"""Compiled extensions; everything else is in pyproject.toml."""
+
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ENGINE = "src/fastmlp/engine"
+SIMD = f"{ENGINE}/simd"
+MODULES = {
+    "memory": [],
+    "blas": [],
+    "kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "baseline", "dispatch")],
+    "threads": [],
+    "products": [],
+    "source": [],
+    "forward": [],
+    "network": [],
+}
+# Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
+# the elementwise loops vectorise.
+FLAGS = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+
+
+class BuildExt(build_ext):
+    """Adds our flags behind the user's CFLAGS, and OpenMP where the compiler has it."""
+
+    def build_extensions(self):
+        if self.compiler.compiler_type != "msvc":
+            flags = list(FLAGS)
+            links = []
+            if os.environ.get("FASTMLP_OPENMP", "1") != "0" and self.has_openmp():
+                flags.append("-fopenmp")
+                links.append("-fopenmp")
+            flags += shlex.split(os.environ.get("FASTMLP_CFLAGS", ""))
+            links += shlex.split(os.environ.get("FASTMLP_LDFLAGS", ""))
+            for extension in self.extensions:
+                extension.extra_compile_args = flags
+                extension.extra_link_args = links
+        super().build_extensions()
+
+    def has_openmp(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "openmp.c")
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
+                self.compiler.link_executable(objects, str(Path(folder, "openmp")), extra_postargs=["-fopenmp"])
+            except Exception as error:
+                print(f"no OpenMP, building for one thread: {error}", file=sys.stderr)
+                return False
+        return True
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"fastmlp.engine.{name}",
+                [f"{ENGINE}/{name}.pyx", *sources],
+                include_dirs=[ENGINE],
+                depends=[str(p) for p in Path(ENGINE).glob("**/*.h")],
+            )
+            for name, sources in MODULES.items()
+        ],
+        language_level=3,
+        compiler_directives={
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

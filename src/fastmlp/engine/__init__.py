@@ -1,0 +1,19 @@
+"""The compiled engine: networks as data, arrays in, arrays out."""
+
+from .forward import forward
+from .kernels import ACTIVATIONS, ISAS, LOSSES, OPTIMIZERS, fma_peak, logarithm
+from .network import Network
+from .threads import effective_n_threads, single_threaded_blas
+
+__all__ = [
+    "ACTIVATIONS",
+    "ISAS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "Network",
+    "effective_n_threads",
+    "fma_peak",
+    "forward",
+    "logarithm",
+    "single_threaded_blas",
+]

@@ -1,0 +1,88 @@
+"""The C tables of kernels, as Cython sees them (simd/tables.h)."""
+
+
+cdef extern from "simd/tables.h" nogil:
+    enum:
+        FM_N_ACTIVATIONS
+        FM_N_LOSSES
+        FM_N_OPTIMIZERS
+        FM_MAX_STATES
+        FM_ROW_BYTES
+        FM_PEAK_FLOPS
+        FM_TARGET_CODE
+        FM_TARGET_BYTE
+        FM_TARGET_REAL
+        FM_OPTIMIZER_gradient
+
+    ctypedef struct fm_csr:
+        const void *indptr
+        const void *indices
+        const void *data
+
+    ctypedef struct fm_update:
+        double learning_rate, t, rate, alpha, inverse_weight
+        double momentum, nesterov, beta_1, beta_2, epsilon
+
+    ctypedef struct fm_activation_row:
+        const char *name
+        int hidden
+
+    ctypedef struct fm_loss_row:
+        const char *name
+        int activation
+        int target
+
+    ctypedef struct fm_optimizer_row:
+        const char *name
+        int n_states
+        double (*rate)(const fm_update *u) noexcept nogil
+
+    ctypedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
+    ctypedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t ld) noexcept nogil
+    ctypedef double (*fm_loss)(
+        void *z, const void *bias, const void *y, const double *weight, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
+    ) noexcept nogil
+    ctypedef double (*fm_step)(
+        void *w, const void *grad, void **state, ptrdiff_t count, const fm_update *u
+    ) noexcept nogil
+    ctypedef void (*fm_rows)(
+        void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
+    ) noexcept nogil
+
+    ctypedef void (*fm_column_sums)(
+        void *out, const void *d, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_csr_product)(
+        void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+        const void *w, ptrdiff_t n, ptrdiff_t ld
+    ) noexcept nogil
+    ctypedef void (*fm_csr_gradient)(
+        void *grad, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+        ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld, int accumulate
+    ) noexcept nogil
+
+    ctypedef struct fm_kernels:
+        fm_forward *forward
+        fm_backward *backward
+        fm_loss *loss
+        fm_step *step
+        fm_column_sums column_sums
+        fm_rows *targets
+        fm_rows *gather
+        fm_csr_product csr_product[2][2]
+        fm_csr_gradient csr_gradient[2][2]
+        double (*multiply_adds)(ptrdiff_t iterations) noexcept nogil
+
+    ctypedef struct fm_isa:
+        const char *name
+        const fm_kernels *kernels[2]
+
+    int fm_available_isas(const fm_isa **out, int room)
+
+
+cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL
+cdef int activation_number(str name) except -1
+cdef int loss_number(str name) except -1
+cdef int optimizer_number(str name) except -1
+cdef const fm_loss_row *loss_row(int number)
+cdef const fm_optimizer_row *optimizer_row(int number)

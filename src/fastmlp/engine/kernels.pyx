@@ -1,0 +1,167 @@
+"""The kernels' tables: which instruction set serves, and what their rows are called."""
+
+import os
+import time
+
+import numpy as np
+
+from libc.string cimport memcpy
+
+from .memory cimport Arena, data_of
+
+cdef extern from "simd/tables.h" nogil:
+    fm_activation_row fm_activation_rows[]
+    fm_loss_row fm_loss_rows[]
+    fm_optimizer_row fm_optimizer_rows[]
+
+
+cdef const fm_isa *_isas[8]
+cdef int _n_isas = fm_available_isas(_isas, 8)
+
+ISAS = tuple(_isas[i].name.decode() for i in range(_n_isas))
+ACTIVATIONS = tuple(fm_activation_rows[i].name.decode() for i in range(FM_N_ACTIVATIONS) if fm_activation_rows[i].hidden)
+LOSSES = {
+    fm_loss_rows[i].name.decode(): fm_activation_rows[fm_loss_rows[i].activation].name.decode()
+    for i in range(FM_N_LOSSES)
+}
+OPTIMIZERS = {
+    fm_optimizer_rows[i].name.decode(): fm_optimizer_rows[i].n_states
+    for i in range(FM_N_OPTIMIZERS) if i != FM_OPTIMIZER_gradient
+}
+
+_NUMBERS = {
+    "activation": {fm_activation_rows[i].name.decode(): i for i in range(FM_N_ACTIVATIONS)},
+    "loss": {fm_loss_rows[i].name.decode(): i for i in range(FM_N_LOSSES)},
+    "optimizer": {fm_optimizer_rows[i].name.decode(): i for i in range(FM_N_OPTIMIZERS)},
+}
+
+
+def _number(str concept, name):
+    try:
+        return _NUMBERS[concept][name]
+    except KeyError:
+        raise ValueError(f"unknown {concept} {name!r}: one of {sorted(_NUMBERS[concept])}") from None
+
+
+cdef int activation_number(str name) except -1:
+    return _number("activation", name)
+
+
+cdef int loss_number(str name) except -1:
+    return _number("loss", name)
+
+
+cdef int optimizer_number(str name) except -1:
+    return _number("optimizer", name)
+
+
+cdef const fm_loss_row *loss_row(int number):
+    return &fm_loss_rows[number]
+
+
+cdef const fm_optimizer_row *optimizer_row(int number):
+    return &fm_optimizer_rows[number]
+
+
+def default_isa():
+    """The instruction set that serves unless a call names another one.
+
+    The best one this processor has, or the one that the environment variable ``FASTMLP_ISA`` names when the
+    package is imported.
+
+    Returns
+    -------
+    isa : str
+        One of ``ISAS``.
+
+    Raises
+    ------
+    ValueError
+        If ``FASTMLP_ISA`` names an instruction set that this machine cannot run.
+    """
+    isa = os.environ.get("FASTMLP_ISA") or ISAS[0]
+    if isa not in ISAS:
+        raise ValueError(f"FASTMLP_ISA={isa!r}: this machine runs {', '.join(ISAS)}")
+    return isa
+
+
+DEFAULT_ISA = default_isa()
+
+
+cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL:
+    name = DEFAULT_ISA if isa is None else isa
+    if name not in ISAS:
+        raise ValueError(f"isa={isa!r}: this machine runs {', '.join(ISAS)}")
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype={dtype!r}: float32 or float64")
+    return _isas[<int> ISAS.index(name)].kernels[1 if dtype == np.float64 else 0]
+
+
+def apply(str name, x, isa=None):
+    """Apply an elementwise function of the activation table in place.
+
+    Parameters
+    ----------
+    name : str
+        A row of the table: an activation, ``"exp"`` or ``"log"``.
+    x : ndarray of float32 or float64, C-contiguous and writable
+        Any shape; overwritten.
+    isa : str, default=None
+        Instruction set; None takes the default.
+
+    Returns
+    -------
+    x : ndarray
+        The same array.
+    """
+    cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)
+    cdef fm_forward function = kernels.forward[activation_number(name)]
+    cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
+    arena = Arena()
+    arena.reserve("values", piece * itemsize)
+    arena.reserve("zeros", piece * itemsize)
+    arena.allocate()
+    cdef char *values = arena.pointer("values")
+    cdef char *zeros = arena.pointer("zeros")
+    cdef char *data = data_of(x, True)
+    if name == "softmax":
+        raise ValueError("softmax works on rows, not on elements")
+    with nogil:
+        while done < count:
+            n = min(piece, count - done)
+            memcpy(values, data + done * itemsize, n * itemsize)
+            function(values, zeros, 1, piece, piece)
+            memcpy(data + done * itemsize, values, n * itemsize)
+            done += n
+    return x
+
+
+def logarithm(x):
+    """Natural logarithm in place, as :func:`apply` with ``"log"``."""
+    return apply("log", x)
+
+
+def fma_peak(dtype, double seconds=0.2):
+    """Measure what one core can do: independent fused multiply-adds in registers.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+    seconds : float, default=0.2
+        How long to measure; the best of short stretches counts.
+
+    Returns
+    -------
+    rate : float
+        Floating-point operations a second (a multiply-add is two) of this thread's core.
+    """
+    cdef const fm_kernels *kernels = kernels_for(np.dtype(dtype), None)
+    cdef ptrdiff_t iterations = 2000
+    best = 0.0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        with nogil:
+            kernels.multiply_adds(iterations)
+        best = max(best, 2.0 * FM_PEAK_FLOPS * iterations / (time.perf_counter() - start))
+    return best

@@ -1,0 +1,654 @@
+"""A multilayer perceptron in training: one step in two phases, over fixed blocks of rows and tiles of weights.
+
+Rows phase: each thread takes blocks of the batch's rows through everything that is per row (gather, forward, loss,
+deltas back). Barrier. Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer.
+Barrier. Blocks and tiles depend on shapes alone and no sum is split by thread, so the result is the same bit for bit
+for any number of threads. A batch of more than chunk_rows rows passes both phases chunk by chunk, gradients added in
+chunk order, the step after the last.
+
+    rows phase                                     weights phase
+    A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
+    A_l = f(A_(l-1) W_l + b_l)                     g = (G_l + alpha W_l) / sum of weights
+    D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
+    D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
+"""
+
+import numpy as np
+
+from cython.parallel cimport parallel, threadid
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from .blas cimport Blas, blas_for
+from .kernels cimport (
+    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE, activation_number,
+    fm_backward, fm_kernels, fm_optimizer_row, fm_update, kernels_for, loss_number, loss_row, optimizer_number,
+    optimizer_row,
+)
+from .memory cimport Arena, ceil_div, data_of, padded
+from .products cimport DENSE_BLAS, SPARSE, Layer, Rows, forward_product, input_gradient, weight_gradient
+from .source cimport Reader, Source, index_of, read_rows, reader_of
+from .threads cimport (
+    Signals, fm_barrier, fm_barrier_wait, fm_flush_subnormals, fm_reset_share, fm_restore_subnormals, fm_share,
+    fm_take, fm_team_size, interrupted, raise_pending, watch,
+)
+
+from .forward import forward
+from .threads import effective_n_threads
+
+# How work is cut. Functions of shapes alone: threads only share out the pieces.
+cdef enum:
+    CHUNK_BYTES = 16 << 20      # activations and deltas of a chunk
+    CHUNK_ROWS = 1024           # at most so many rows in a chunk
+    BLOCKS = 4                  # a chunk is cut into so many blocks,
+    BLOCK_ROWS = 128            # or more of at most so many rows: BLAS packs the weights anew for each block
+    TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
+    TILES = 8                   # into at most so many tiles
+    TILE_ROWS = 64              # or tiles of so many rows: BLAS packs the deltas anew for each tile
+    THREAD_FLOPS = 200000       # a batch wakes one thread for each so many operations
+
+cdef enum:
+    MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
+
+
+ctypedef struct Trained:
+    Layer layer
+    fm_backward backward                # of the activation that made this layer's outputs
+    char *activations                   # (chunk_rows, ld): outputs of this layer, NULL for the last
+    char *deltas                        # (chunk_rows, ld): dL/dz of this layer
+    char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
+    char *bias_gradient
+    char *weight_state[FM_MAX_STATES]
+    char *bias_state[FM_MAX_STATES]
+
+
+ctypedef struct Tile:
+    int layer
+    ptrdiff_t start, stop               # rows of the weights; start < 0: the bias
+
+
+# All that the threads of a call share.
+ctypedef struct Job:
+    const fm_kernels *kernels
+    Blas blas
+    ptrdiff_t itemsize
+    int n_layers, n_tiles
+    Trained *layers
+    Tile *tiles
+    ptrdiff_t chunk_rows
+    # data
+    Reader reader
+    char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
+    ptrdiff_t inputs_ld
+    const char *targets
+    int target
+    const double *sample_weight
+    ptrdiff_t n_rows, batch_size
+    int loss
+    # optimizer
+    int optimizer
+    const fm_optimizer_row *optimizer_row
+    fm_update update
+    # the team
+    fm_barrier barrier
+    fm_share *block_shares
+    fm_share *tile_shares
+    Signals signals
+    bint abandoned
+    int team_size
+    # per block, per tile, per thread
+    double *block_loss
+    double *block_weight
+    double *tile_squares
+    char *scratch
+    ptrdiff_t scratch_size, scratch_targets, scratch_weights
+    # results
+    double loss_sum
+    ptrdiff_t batches
+
+
+cdef inline ptrdiff_t block_rows(ptrdiff_t rows) noexcept nogil:
+    return min(ceil_div(rows, BLOCKS), <ptrdiff_t> BLOCK_ROWS)
+
+
+# ---- rows phase ----
+
+cdef void rows_phase(Job *job, ptrdiff_t chunk, ptrdiff_t first, ptrdiff_t rows, char *scratch,
+                     bint watching) noexcept nogil:
+    """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
+    cdef const fm_kernels *kernels = job.kernels
+    cdef ptrdiff_t offset = (first - chunk) * job.itemsize
+    cdef ptrdiff_t block = (first - chunk) // block_rows(min(job.chunk_rows, job.batch_size))
+    cdef int last = job.n_layers - 1, l
+    cdef Trained *t
+    cdef Trained *below
+    cdef Rows x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, True)
+    cdef const ptrdiff_t *index = x.index
+    cdef char *z = NULL
+    cdef double *weight = NULL
+    cdef double weight_sum = <double> rows
+    cdef ptrdiff_t i
+
+    for l in range(job.n_layers):
+        t = &job.layers[l]
+        z = (t.deltas if l == last else t.activations) + offset * t.layer.ld
+        forward_product(kernels, &job.blas, &t.layer, &x, rows, z)
+        x.dense = z
+        x.ld = t.layer.ld
+        if watching and interrupted(&job.signals):
+            return
+
+    if job.sample_weight != NULL:
+        weight = <double *> (scratch + job.scratch_weights)
+        weight_sum = 0
+        for i in range(rows):
+            weight[i] = job.sample_weight[index[i] if index != NULL else first + i]
+            weight_sum += weight[i]
+    t = &job.layers[last]
+    kernels.targets[job.target](scratch + job.scratch_targets, job.targets, index, first, rows, t.layer.n_out,
+                                t.layer.ld)
+    job.block_weight[block] = weight_sum
+    job.block_loss[block] = kernels.loss[job.loss](z, t.layer.bias, scratch + job.scratch_targets, weight, rows,
+                                                   t.layer.n_out, t.layer.ld)
+    for l in range(last, 0, -1):
+        t = &job.layers[l]
+        below = &job.layers[l - 1]
+        z = below.deltas + offset * below.layer.ld
+        input_gradient(&job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
+        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.ld)
+        if watching and interrupted(&job.signals):
+            return
+
+
+# ---- weights phase ----
+
+cdef void weights_phase(Job *job, ptrdiff_t chunk, ptrdiff_t rows, const Tile *tile, double *squares,
+                        bint first_chunk, bint last_chunk, const fm_update *update, char *scratch) noexcept nogil:
+    """Gradient of one tile over a chunk of rows and, after the last chunk, its step."""
+    cdef Trained *t = &job.layers[tile.layer]
+    cdef Layer *layer = &t.layer
+    cdef bint whole = first_chunk and last_chunk
+    cdef ptrdiff_t offset, count
+    cdef void *state[FM_MAX_STATES]
+    cdef char *gradient
+    cdef fm_update unpenalised
+    cdef Rows x
+    cdef int s
+
+    if tile.start < 0:
+        gradient = scratch if whole else t.bias_gradient
+        job.kernels.column_sums(gradient, t.deltas, rows, layer.n_out, layer.ld, not first_chunk)
+        if last_chunk:
+            unpenalised = update[0]
+            unpenalised.alpha = 0
+            for s in range(FM_MAX_STATES):
+                state[s] = t.bias_state[s]
+            job.kernels.step[job.optimizer](layer.bias, gradient, state, layer.n_out, &unpenalised)
+        return
+
+    offset = tile.start * layer.n_out * job.itemsize
+    count = (tile.stop - tile.start) * layer.n_out
+    gradient = scratch if whole else t.weight_gradient + offset
+    if tile.layer == 0:
+        x = read_rows(&job.reader, chunk, rows, job.inputs, job.inputs_ld, False)
+    else:
+        x.dense = job.layers[tile.layer - 1].activations
+        x.ld = job.layers[tile.layer - 1].layer.ld
+    weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
+                    not first_chunk, gradient)
+    if last_chunk:
+        for s in range(FM_MAX_STATES):
+            state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
+        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, update)
+
+
+# ---- an epoch, as each thread of the team runs it ----
+
+cdef void run(Job *job, int member) noexcept nogil:
+    cdef int team = fm_team_size()
+    cdef char *scratch = job.scratch + member * job.scratch_size
+    cdef fm_update update = job.update
+    cdef unsigned long long mode = fm_flush_subnormals()
+    cdef ptrdiff_t start = 0, stop, chunk, end, block, blocks, i
+    cdef double loss, weight, squares
+    if member == 0:
+        job.team_size = team
+
+    while start < job.n_rows and not job.abandoned:
+        stop = min(start + job.batch_size, job.n_rows)
+        block = block_rows(min(job.chunk_rows, job.batch_size))
+        loss = 0
+        weight = 0
+        chunk = start
+        while chunk < stop:
+            end = min(chunk + job.chunk_rows, stop)
+            blocks = ceil_div(end - chunk, block)
+            fm_reset_share(job.tile_shares, member)
+            while True:
+                i = fm_take(job.block_shares, blocks, member, team)
+                if i < 0:
+                    break
+                rows_phase(job, chunk, chunk + i * block, min(block, end - chunk - i * block), scratch, member == 0)
+                if member == 0 and interrupted(&job.signals):
+                    # decided before the barrier, read after it: all members agree on which batch is the last
+                    job.abandoned = True
+                    break
+            fm_barrier_wait(&job.barrier, team)
+            if job.abandoned:
+                break
+            for i in range(blocks):
+                loss += job.block_loss[i]
+                weight += job.block_weight[i]
+            if end == stop:
+                update.t += 1
+                update.inverse_weight = 1.0 / weight if weight > 0 else 0.0
+                update.rate = job.optimizer_row.rate(&update)
+            fm_reset_share(job.block_shares, member)
+            while True:
+                i = fm_take(job.tile_shares, job.n_tiles, member, team)
+                if i < 0:
+                    break
+                weights_phase(job, chunk, end - chunk, &job.tiles[i], &job.tile_squares[i], chunk == start,
+                              end == stop, &update, scratch)
+            fm_barrier_wait(&job.barrier, team)
+            chunk = end
+        if member == 0 and not job.abandoned:
+            squares = 0
+            for i in range(job.n_tiles):
+                squares += job.tile_squares[i]
+            job.loss_sum += (loss + 0.5 * update.alpha * squares) * update.inverse_weight * <double> (stop - start)
+            job.batches += 1
+        start = stop
+    fm_restore_subnormals(mode)
+
+
+cdef class Network:
+    """A multilayer perceptron's parameters and the compiled loop that trains them.
+
+    Parameters
+    ----------
+    layer_units : sequence of int
+        Units of every layer, input and output included: (n_features, ..., n_outputs).
+    activation : str
+        Activation of the hidden layers, one of ``ACTIVATIONS``.
+    loss : str
+        One of ``LOSSES``; it brings the output activation along.
+    dtype : float32 or float64
+        Precision of parameters and arithmetic.
+    n_threads : int, default=None
+        Threads to use, whatever the work; None: as many as the environment allows and the work is worth.
+    isa : str, default=None
+        Instruction set, one of ``ISAS``; None: the default.
+
+    Attributes
+    ----------
+    coefs : list of ndarray of shape (n_in, n_out)
+        Weights, views on one aligned buffer.
+    intercepts : list of ndarray of shape (n_out,)
+        Biases, likewise.
+    n_params : int
+        Number of weights and biases.
+    team_size : int
+        Threads that really ran in the last training call.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or layers too wide for BLAS's integers.
+    MemoryError
+        If the parameters do not fit.
+    """
+
+    cdef readonly tuple layer_units
+    cdef readonly object dtype
+    cdef readonly str activation, loss
+    cdef readonly object n_threads, isa
+    cdef readonly list coefs, intercepts
+    cdef readonly object n_params
+    cdef readonly int team_size
+    cdef Job job
+    cdef Arena _parameters, _workspace, _gradients
+    cdef object _gradient_state
+    cdef Source _source
+    cdef object _targets, _sample_weight
+    cdef ptrdiff_t _workspace_batch
+    cdef int _workspace_threads
+
+    def __cinit__(self, layer_units, str activation, str loss, dtype, *, n_threads=None, isa=None):
+        self.layer_units = tuple(int(n) for n in layer_units)
+        self.dtype = np.dtype(dtype)
+        self.activation = activation
+        self.loss = loss
+        self.n_threads = n_threads
+        self.isa = isa
+        if len(self.layer_units) < 2 or not all(0 < n <= MAX_DIMENSION for n in self.layer_units):
+            raise ValueError(f"layer_units={self.layer_units}: two or more, each from 1 to {MAX_DIMENSION}")
+        self.n_params = sum((n_in + 1) * n_out for n_in, n_out in zip(self.layer_units, self.layer_units[1:]))
+        memset(&self.job, 0, sizeof(Job))
+        self.job.kernels = kernels_for(self.dtype, isa)
+        self.job.blas = blas_for(self.dtype)
+        self.job.itemsize = self.dtype.itemsize
+        self.job.n_layers = len(self.layer_units) - 1
+        self.job.loss = loss_number(loss)
+        self.job.target = loss_row(self.job.loss).target
+        self._plan_layers(activation_number(activation))
+        self._plan_tiles()
+
+    cdef _plan_layers(self, int activation):
+        cdef ptrdiff_t n_in, n_out
+        cdef int l, last = self.job.n_layers - 1
+        cdef Trained *t
+        self._parameters = self._new_parameters()
+        self.coefs, self.intercepts = self._views(self._parameters)
+        self.job.layers = <Trained *> calloc(self.job.n_layers, sizeof(Trained))
+        if self.job.layers == NULL:
+            raise MemoryError
+        for l in range(self.job.n_layers):
+            t = &self.job.layers[l]
+            n_in, n_out = self.layer_units[l], self.layer_units[l + 1]
+            t.layer.strategy = DENSE_BLAS
+            t.layer.n_in = n_in
+            t.layer.n_out = n_out
+            t.layer.ld = padded(n_out, self.job.itemsize)
+            t.layer.weights = self._parameters.pointer(("coefs", l))
+            t.layer.bias = self._parameters.pointer(("intercepts", l))
+            t.layer.epilogue = NULL if l == last else self.job.kernels.forward[activation]
+            t.backward = self.job.kernels.backward[activation]
+
+    cdef Arena _new_parameters(self):
+        """An arena of the parameters' layout: weights in layer order, then biases, readable to whole lanes."""
+        arena = Arena()
+        for l, (n_in, n_out) in enumerate(zip(self.layer_units, self.layer_units[1:])):
+            arena.reserve(("coefs", l), n_in * n_out * self.dtype.itemsize)
+        for l, n_out in enumerate(self.layer_units[1:]):
+            arena.reserve(("intercepts", l), padded(n_out, self.dtype.itemsize) * self.dtype.itemsize)
+        arena.allocate()
+        return arena
+
+    cdef tuple _views(self, Arena arena):
+        coefs = [arena.view(("coefs", l), shape, self.dtype)
+                 for l, shape in enumerate(zip(self.layer_units, self.layer_units[1:]))]
+        intercepts = [arena.view(("intercepts", l), (n,), self.dtype) for l, n in enumerate(self.layer_units[1:])]
+        return coefs, intercepts
+
+    cdef _plan_tiles(self):
+        tiles = []
+        for l, (n_in, n_out) in enumerate(zip(self.layer_units, self.layer_units[1:])):
+            pieces = min(ceil_div(n_in * n_out, TILE_ELEMENTS), max(TILES, n_in // TILE_ROWS), n_in)
+            rows = ceil_div(n_in, pieces)
+            tiles += [(l, start, min(start + rows, n_in)) for start in range(0, n_in, rows)]
+            tiles.append((l, -1, 0))
+        self.job.n_tiles = len(tiles)
+        self.job.tiles = <Tile *> calloc(self.job.n_tiles, sizeof(Tile))
+        if self.job.tiles == NULL:
+            raise MemoryError
+        for i, (l, start, stop) in enumerate(tiles):
+            self.job.tiles[i].layer = l
+            self.job.tiles[i].start = start
+            self.job.tiles[i].stop = stop
+
+    def __dealloc__(self):
+        free(self.job.layers)
+        free(self.job.tiles)
+
+    # ---- data ----
+
+    def bind(self, X, y, sample_weight=None):
+        """Set the training data; arrays are kept, not copied.
+
+        Parameters
+        ----------
+        X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
+            float32 or float64; rows are cast as they are gathered. CSR indices must be within bounds and ascending.
+        y : ndarray, C-contiguous
+            ``log_loss``: (n_samples,) intp class codes; ``binary_log_loss``: (n_samples, n_outputs) bool or uint8;
+            regression losses: (n_samples, n_outputs) of the network's dtype.
+        sample_weight : ndarray of shape (n_samples,), float64, default=None
+            Non-negative; None means 1.
+
+        Raises
+        ------
+        ValueError
+            If a shape or dtype does not fit the network.
+        """
+        cdef Source source = Source(X)
+        n_outputs = self.layer_units[-1]
+        if source.n_features != self.layer_units[0]:
+            raise ValueError(f"X has {source.n_features} features, the network {self.layer_units[0]}")
+        kinds = {FM_TARGET_CODE: (np.intp,), FM_TARGET_BYTE: (np.bool_, np.uint8)}.get(self.job.target, (self.dtype,))
+        shape = (source.n_rows,) if self.job.target == FM_TARGET_CODE else (source.n_rows, n_outputs)
+        if y.shape != shape or y.dtype not in kinds:
+            raise ValueError(f"y: shape {shape} of {kinds[0]}, not {y.shape} of {y.dtype}")
+        if self.job.target == FM_TARGET_CODE and y.size and (y.min() < 0 or y.max() >= n_outputs):
+            raise ValueError(f"y: codes from 0 to {n_outputs - 1}, got {y.min()} to {y.max()}")
+        if sample_weight is not None and (
+            sample_weight.shape != (source.n_rows,) or sample_weight.dtype != np.float64
+        ):
+            raise ValueError(f"sample_weight: shape ({source.n_rows},) of float64")
+        self.job.targets = data_of(y, False)
+        self.job.sample_weight = NULL
+        if sample_weight is not None:
+            self.job.sample_weight = <double *> data_of(sample_weight, False)
+        self._source = source
+        self._targets = y
+        self._sample_weight = sample_weight
+        self.job.layers[0].layer.strategy = SPARSE if source.sparse else DENSE_BLAS
+
+    def new_state(self):
+        """A zeroed array with room for one number per parameter: an optimizer's state."""
+        arena = self._new_parameters()
+        return arena.view(("coefs", 0), (self._state_size(),), self.dtype)
+
+    cdef ptrdiff_t _state_size(self):
+        """Elements from the first weight to the end of the last bias in the parameters' layout."""
+        cdef Trained *last = &self.job.layers[self.job.n_layers - 1]
+        return (last.layer.bias - self.job.layers[0].layer.weights) // self.job.itemsize + last.layer.n_out
+
+    # ---- training ----
+
+    def epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha):
+        """Pass once over the given rows, a step of the optimizer after each batch.
+
+        Parameters
+        ----------
+        rows : ndarray of intp or None
+            Row numbers in training order; None takes all rows in their own order.
+        batch_size : int
+            Rows in a batch; the last may be shorter.
+        optimizer : object
+            With ``name`` (of ``OPTIMIZERS``), ``rate``, ``hyper`` (dict), ``state`` (list from :meth:`new_state`) and
+            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted.
+        alpha : float
+            L2 penalty, divided by the batch's sum of weights; biases are exempt.
+
+        Returns
+        -------
+        loss : float
+            sum(batch loss * rows of the batch) / rows, penalty included.
+
+        Raises
+        ------
+        KeyboardInterrupt, or what another signal handler raised
+            Between batches: the parameters are those after a whole number of them.
+        """
+        self.job.optimizer = optimizer_number(optimizer.name)
+        memset(&self.job.update, 0, sizeof(fm_update))
+        self.job.update.learning_rate = optimizer.rate
+        self.job.update.t = optimizer.t
+        for name, value in optimizer.hyper.items():
+            self._set_hyper(name, value)
+        self._set_state(optimizer.state)
+        try:
+            self._train(rows, batch_size, alpha)
+        finally:
+            optimizer.t += self.job.batches
+        return self.job.loss_sum / self.job.n_rows
+
+    cdef _set_hyper(self, str name, double value):
+        cdef fm_update *u = &self.job.update
+        if name == "momentum":
+            u.momentum = value
+        elif name == "nesterov":
+            u.nesterov = value
+        elif name == "beta_1":
+            u.beta_1 = value
+        elif name == "beta_2":
+            u.beta_2 = value
+        elif name == "epsilon":
+            u.epsilon = value
+        else:
+            raise ValueError(f"unknown optimizer parameter {name!r}")
+
+    cdef _set_state(self, states):
+        """Give each layer its part of the optimizer's arrays, which have the layout of the parameters."""
+        cdef char *base = self.job.layers[0].layer.weights
+        cdef char *state
+        cdef Trained *t
+        cdef int l, s
+        self.job.optimizer_row = optimizer_row(self.job.optimizer)
+        if len(states) != self.job.optimizer_row.n_states:
+            raise ValueError(f"{len(states)} state arrays, not {self.job.optimizer_row.n_states}")
+        for s in range(FM_MAX_STATES):
+            state = NULL
+            if s < len(states):
+                if states[s].dtype != self.dtype or states[s].shape != (self._state_size(),):
+                    raise ValueError(f"state: shape ({self._state_size()},) of {self.dtype}")
+                state = data_of(states[s], True)
+            for l in range(self.job.n_layers):
+                t = &self.job.layers[l]
+                t.weight_state[s] = state + (t.layer.weights - base) if state != NULL else NULL
+                t.bias_state[s] = state + (t.layer.bias - base) if state != NULL else NULL
+
+    def loss_and_grad(self, rows=None, double alpha=0.0):
+        """Loss and gradient over all the given rows at the current parameters.
+
+        Parameters
+        ----------
+        rows : ndarray of intp, default=None
+            Row numbers; None takes all.
+        alpha : float, default=0.0
+            L2 penalty, as in :meth:`epoch`.
+
+        Returns
+        -------
+        loss : float
+            Mean loss, weighted by sample_weight, penalty included.
+        coef_grads, intercept_grads : list of ndarray
+            Shaped as ``coefs`` and ``intercepts``; the network's own, overwritten by the next call.
+        """
+        if self._gradient_state is None:
+            arena = self._new_parameters()
+            state = arena.view(("coefs", 0), (self._state_size(),), self.dtype)
+            self._gradient_state = (state, *self._views(arena))
+        state, coef_grads, intercept_grads = self._gradient_state
+        self.job.optimizer = FM_OPTIMIZER_gradient
+        memset(&self.job.update, 0, sizeof(fm_update))
+        self._set_state([state])
+        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha)
+        return self.job.loss_sum / self.job.n_rows, coef_grads, intercept_grads
+
+    cdef _train(self, rows, ptrdiff_t batch_size, double alpha):
+        """One pass over the rows by a team of threads, without the GIL."""
+        if self._source is None:
+            raise ValueError("no data: call bind first")
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1")
+        cdef Job *job = &self.job
+        cdef const ptrdiff_t *index = index_of(rows, self._source.n_rows)
+        cdef int n_threads
+        job.batches = 0
+        job.loss_sum = 0
+        job.abandoned = False
+        job.n_rows = self._source.n_rows if rows is None else len(rows)
+        if job.n_rows < 1:
+            raise ValueError("no rows")
+        job.batch_size = min(batch_size, job.n_rows)
+        job.reader = reader_of(self._source, job.kernels, job.itemsize, index)
+        n_threads = effective_n_threads(self.n_threads)
+        if self.n_threads is None:
+            n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // THREAD_FLOPS))
+        self._reserve(job.batch_size, n_threads)
+        job.update.alpha = alpha
+        memset(&job.barrier, 0, sizeof(fm_barrier))
+        memset(job.block_shares, 0, n_threads * sizeof(fm_share))
+        memset(job.tile_shares, 0, n_threads * sizeof(fm_share))
+        watch(&job.signals)
+        if n_threads == 1:
+            with nogil:
+                run(job, 0)
+        else:
+            with nogil, parallel(num_threads=n_threads):
+                run(job, threadid())
+        self.team_size = job.team_size
+        raise_pending(&job.signals)
+
+    cdef _reserve(self, ptrdiff_t batch_size, int n_threads):
+        """Workspaces for batches of this size; kept from call to call while they fit."""
+        cdef Job *job = &self.job
+        cdef ptrdiff_t itemsize = job.itemsize, chunk, blocks, block, tile = 1
+        cdef ptrdiff_t last_ld = job.layers[job.n_layers - 1].layer.ld
+        cdef bint gathers = not job.reader.direct and not job.reader.sparse
+        cdef Arena arena
+        cdef int l
+
+        job.inputs_ld = padded(self.layer_units[0], itemsize)
+        widths = sum(padded(n, itemsize) for n in self.layer_units)
+        chunk = min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * itemsize * widths)))
+        if batch_size > chunk and self._gradients is None:
+            self._gradients = self._new_parameters()
+            for l in range(job.n_layers):
+                job.layers[l].weight_gradient = self._gradients.pointer(("coefs", l))
+                job.layers[l].bias_gradient = self._gradients.pointer(("intercepts", l))
+        if (self._workspace is not None and self._workspace_batch == batch_size
+                and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)):
+            return
+        job.chunk_rows = chunk
+        block = block_rows(chunk)
+        blocks = ceil_div(chunk, block)
+        for l, start, stop in self._tile_list():
+            tile = max(tile, (stop - start) * self.layer_units[l + 1])
+        arena = Arena()
+        if gathers:
+            arena.reserve("inputs", chunk * job.inputs_ld * itemsize)
+        for l in range(job.n_layers):
+            if l < job.n_layers - 1:
+                arena.reserve(("activations", l), chunk * job.layers[l].layer.ld * itemsize)
+            arena.reserve(("deltas", l), chunk * job.layers[l].layer.ld * itemsize)
+        arena.reserve("block_loss", blocks * sizeof(double))
+        arena.reserve("block_weight", blocks * sizeof(double))
+        arena.reserve("tile_squares", job.n_tiles * sizeof(double))
+        arena.reserve("block_shares", n_threads * sizeof(fm_share))
+        arena.reserve("tile_shares", n_threads * sizeof(fm_share))
+        # a thread's scratch: a tile's gradient and, in the other phase, targets and weights of a block
+        job.scratch_targets = 0
+        job.scratch_weights = block * last_ld * itemsize
+        job.scratch_size = max(tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
+        job.scratch_size = ceil_div(job.scratch_size, FM_ROW_BYTES) * FM_ROW_BYTES
+        arena.reserve("scratch", n_threads * job.scratch_size)
+        arena.allocate()
+        job.inputs = arena.pointer("inputs") if gathers else NULL
+        for l in range(job.n_layers):
+            if l < job.n_layers - 1:
+                job.layers[l].activations = arena.pointer(("activations", l))
+            job.layers[l].deltas = arena.pointer(("deltas", l))
+        job.block_loss = <double *> arena.pointer("block_loss")
+        job.block_weight = <double *> arena.pointer("block_weight")
+        job.tile_squares = <double *> arena.pointer("tile_squares")
+        job.block_shares = <fm_share *> arena.pointer("block_shares")
+        job.tile_shares = <fm_share *> arena.pointer("tile_shares")
+        job.scratch = arena.pointer("scratch")
+        self._workspace = arena
+        self._workspace_batch = batch_size
+        self._workspace_threads = n_threads
+
+    def _tile_list(self):
+        return [(self.job.tiles[i].layer, max(0, self.job.tiles[i].start), max(1, self.job.tiles[i].stop))
+                for i in range(self.job.n_tiles)]
+
+    # ---- prediction ----
+
+    def predict(self, X, rows=None):
+        """Outputs for X at the current parameters, shape (n, n_outputs), as :func:`forward`."""
+        from .kernels import LOSSES
+        return forward(self.coefs, self.intercepts, self.activation, LOSSES[self.loss], X, rows,
+                       n_threads=self.n_threads, isa=self.isa)

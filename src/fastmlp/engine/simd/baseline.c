@@ -1,0 +1,9 @@
+/* What the compiler's own default target can do: SSE2 on x86-64, NEON with FMA on arm64. */
+#include <math.h>
+#include <string.h>
+
+#include "tables.h"
+
+#define FM_ISA baseline
+#define FM_VECTOR_BYTES 16
+#include "instances.h"

@@ -1,0 +1,33 @@
+#include <math.h>
+
+#include "tables.h"
+
+#define ACTIVATION_ROW(name, hidden, value, slope) {#name, hidden},
+const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS] = {FM_ACTIVATIONS(ACTIVATION_ROW) {"softmax", 0}};
+
+#define LOSS_ROW(name, link, target, mean, value, loss) {#name, FM_ACTIVATION_##link, target},
+const fm_loss_row fm_loss_rows[FM_N_LOSSES] = {
+    FM_LOSSES(LOSS_ROW) {"log_loss", FM_ACTIVATION_softmax, FM_TARGET_CODE}};
+
+#define RATE(name, n_states, rate, update) \
+    static double rate_##name(const fm_update *u) { (void)u; return rate; }
+FM_OPTIMIZERS(RATE)
+#define OPTIMIZER_ROW(name, n_states, rate, update) {#name, n_states, rate_##name},
+const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS] = {FM_OPTIMIZERS(OPTIMIZER_ROW)};
+
+extern const fm_isa fm_isa_avx512, fm_isa_avx2, fm_isa_baseline;
+
+int fm_available_isas(const fm_isa **out, int room)
+{
+    int count = 0;
+#if FM_HAVE_X86_TARGETS
+    __builtin_cpu_init();
+    if (count < room && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
+        out[count++] = &fm_isa_avx512;
+    if (count < room && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        out[count++] = &fm_isa_avx2;
+#endif
+    if (count < room) out[count++] = &fm_isa_baseline;
+    return count;
+}

@@ -1,0 +1,137 @@
+/* The concepts of the engine as tables, one row each, and the struct of kernels that every instruction set fills.
+ *
+ * A row generates the kernels in both precisions for every instruction set, the dispatch, the names that Python
+ * accepts and the cases that the tests run over. Formulas are written for one element in terms of REAL and the
+ * functions of math_template.h; FN(name) is that function in the precision at hand.
+ */
+#ifndef FASTMLP_TABLES_H
+#define FASTMLP_TABLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* GCC alone takes the target from a pragma before the functions; elsewhere the baseline serves. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FM_HAVE_X86_TARGETS 1
+#else
+#define FM_HAVE_X86_TARGETS 0
+#endif
+
+/* ROW(name, usable in hidden layers, a = f(z), dL/dz from d = dL/da and a = f(z)).
+ * relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that 0 * inf never arises. */
+#define FM_ACTIVATIONS(ROW)                                                  \
+    ROW(identity, 1, z,                        d)                            \
+    ROW(logistic, 1, FN(logistic)(z),          d * (a * ((REAL)1 - a)))      \
+    ROW(tanh,     1, FN(tanh)(z),              d * ((REAL)1 - a * a))        \
+    ROW(relu,     1, ((REAL)0 > z) ? (REAL)0 : z, (a == (REAL)0) ? (REAL)0 : d) \
+    ROW(exp,      0, FN(exp)(z),               d * a)                        \
+    ROW(log,      0, FN(log)(z),               d * FN(exp)(-a))
+
+/* ROW(name, output activation, kind of target, loss divided by the number of outputs, p = link(z), loss).
+ * Every row pairs a loss with the link that makes its gradient dL/dz = p - y; the loss is written with z where that
+ * is more stable than with p. Log losses are clipped as scikit-learn does: p in [eps, 1 - eps].
+ *   squared_error   (y - p)^2 / 2
+ *   poisson         half the Poisson deviance, y log(y / p) - y + p
+ *   binary_log_loss -y log p - (1 - y) log(1 - p), log p = -softplus(-z)
+ * log_loss (softmax) works on whole rows and has its own kernel. */
+#define FM_LOSSES(ROW)                                                                             \
+    ROW(squared_error,   identity, FM_TARGET_REAL, 1, z, (REAL)0.5 * (p - y) * (p - y))            \
+    ROW(poisson,         exp,      FM_TARGET_REAL, 0, FN(exp)(z),                                  \
+        ((y == (REAL)0) ? (REAL)0 : y * (FN(log)(y) - z)) - y + p)                                 \
+    ROW(binary_log_loss, logistic, FM_TARGET_BYTE, 0, FN(logistic)(z),                             \
+        y * FN(clip_log_loss)(FN(softplus)(-z)) + ((REAL)1 - y) * FN(clip_log_loss)(FN(softplus)(z)))
+
+/* ROW(name, state arrays, rate of the t-th update, update of w from the gradient g, state in s0 and s1).
+ *   sgd       v = mu v - lr g;  w += mu v - lr g (Nesterov) or v           Sutskever et al. (2013)
+ *   adam      lr_t = lr sqrt(1 - b2^t) / (1 - b1^t);  w -= lr_t m / (sqrt(v) + eps)   Kingma & Ba (2015), section 2
+ *   gradient  keeps g and leaves w: loss_and_grad is a step of this optimizer */
+#define FM_OPTIMIZERS(ROW)                                                                         \
+    ROW(sgd, 1, u->learning_rate,                                                                  \
+        { REAL v = momentum * s0[i] - rate * g; s0[i] = v;                                         \
+          w[i] = w0 + (nesterov ? momentum * v - rate * g : v); })                                 \
+    ROW(adam, 2,                                                                                   \
+        u->learning_rate * sqrt(1.0 - pow(u->beta_2, u->t)) / (1.0 - pow(u->beta_1, u->t)),        \
+        { REAL m = beta_1 * s0[i] + rest_1 * g; REAL v = beta_2 * s1[i] + rest_2 * (g * g);        \
+          s0[i] = m; s1[i] = v; w[i] = w0 - rate * m / (FN(sqrt)(v) + epsilon); })                 \
+    ROW(gradient, 1, 0.0, { s0[i] = g; })
+
+#define FM_MAX_STATES 2
+
+typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm_target;
+
+#define FM_ENUM_ACTIVATION(name, hidden, value, slope) FM_ACTIVATION_##name,
+enum { FM_ACTIVATIONS(FM_ENUM_ACTIVATION) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
+#define FM_ENUM_LOSS(name, link, target, mean, value, loss) FM_LOSS_##name,
+enum { FM_LOSSES(FM_ENUM_LOSS) FM_LOSS_log_loss, FM_N_LOSSES };
+#define FM_ENUM_OPTIMIZER(name, states, rate, update) FM_OPTIMIZER_##name,
+enum { FM_OPTIMIZERS(FM_ENUM_OPTIMIZER) FM_N_OPTIMIZERS };
+
+typedef struct { const char *name; int hidden; } fm_activation_row;
+typedef struct { const char *name; int activation; fm_target target; } fm_loss_row;
+
+/* What an optimizer's update reads, the same for all weights of a step. */
+typedef struct {
+    double learning_rate, t, rate;       /* rate = the table's third column, computed once a step */
+    double alpha, inverse_weight;        /* g = (grad + alpha w) * inverse_weight */
+    double momentum, nesterov, beta_1, beta_2, epsilon;
+} fm_update;
+
+typedef struct { const char *name; int n_states; double (*rate)(const fm_update *u); } fm_optimizer_row;
+
+extern const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS];
+extern const fm_loss_row fm_loss_rows[FM_N_LOSSES];
+extern const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS];
+
+/* A sparse matrix in CSR; index and value types are chosen by the kernel that gets it. */
+typedef struct { const void *indptr, *indices, *data; } fm_csr;
+
+/* The kernels of one precision on one instruction set. void * is REAL *.
+ * Matrices of activations and deltas are row-major with a row stride of ld elements, ld a multiple of the number of
+ * virtual lanes (FM_ROW_BYTES); the columns from n to ld belong to the kernels, their values mean nothing. Such
+ * matrices and biases are aligned to FM_ROW_BYTES and biases are readable up to ld. */
+#define FM_ROW_BYTES 64
+
+/* z is (rows, ld): z = f(z + bias) */
+typedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+/* d, a are (rows, ld): d = d * f'(z), written with a = f(z) */
+typedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t ld);
+/* z (rows, ld) becomes the delta w * (link(z + bias) - y); returns the sum of w * loss. weight may be NULL */
+typedef double (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, ptrdiff_t rows,
+                          ptrdiff_t n, ptrdiff_t ld);
+/* one optimizer step on count weights; returns the sum of w^2 before it */
+typedef double (*fm_step)(void *w, const void *grad, void *const *state, ptrdiff_t count, const fm_update *u);
+/* x (rows, ld) = the given rows of source (., n); index NULL: rows first, first + 1, ... */
+typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+                        ptrdiff_t n, ptrdiff_t ld);
+/* out (n,) = [out +] sums of the columns of d (rows, ld) */
+typedef void (*fm_column_sums)(void *out, const void *d, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int accumulate);
+/* z (rows, ld) = X w for the given rows of X */
+typedef void (*fm_csr_product)(void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+                               const void *w, ptrdiff_t n, ptrdiff_t ld);
+/* grad (stop - start, n) = [grad +] X[:, start:stop]^T d; the column indices of X ascend in each row */
+typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+                                ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld,
+                                int accumulate);
+
+typedef struct {
+    fm_forward forward[FM_N_ACTIVATIONS];
+    fm_backward backward[FM_N_ACTIVATIONS];
+    fm_loss loss[FM_N_LOSSES];
+    fm_step step[FM_N_OPTIMIZERS];
+    fm_column_sums column_sums;
+    fm_rows targets[FM_N_TARGETS];
+    fm_rows gather[2];                  /* from float, from double */
+    fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
+    fm_csr_gradient csr_gradient[2][2];
+    /* runs FM_PEAK_FLOPS * iterations multiply-adds in registers, for the measurement of a core's peak */
+    double (*multiply_adds)(ptrdiff_t iterations);
+} fm_kernels;
+
+#define FM_PEAK_FLOPS 1536  /* 12 accumulators of 128 elements: a multiple of every vector width */
+
+typedef struct { const char *name; const fm_kernels *kernels[2]; /* float, double */ } fm_isa;
+
+/* The instruction sets that this processor can run, best first; returns their number. */
+int fm_available_isas(const fm_isa **out, int room);
+
+#endif

@@ -1,0 +1,29 @@
+"""The rows of a data matrix, dense or CSR, as the kernels read them."""
+
+from .kernels cimport fm_csr, fm_kernels
+from .products cimport Rows
+
+
+cdef class Source:
+    cdef object _arrays             # kept alive
+    cdef readonly ptrdiff_t n_rows, n_features
+    cdef readonly bint sparse
+    cdef bint long_indices, double_values
+    cdef const char *dense
+    cdef fm_csr csr
+
+
+ctypedef struct Reader:
+    const fm_kernels *kernels
+    const char *dense
+    fm_csr csr
+    bint sparse, long_indices, double_values
+    bint direct                     # dense rows of the kernels' precision in their own order: read where they lie
+    ptrdiff_t n_features, itemsize
+    const ptrdiff_t *index          # row numbers, or NULL: all in order
+
+
+cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsize, const ptrdiff_t *index)
+cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char *room, ptrdiff_t ld,
+                    bint fetch) noexcept nogil
+cdef const ptrdiff_t *index_of(object rows, ptrdiff_t n_rows) except? NULL

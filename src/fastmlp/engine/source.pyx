@@ -1,0 +1,82 @@
+"""The rows of a data matrix, dense or CSR, as the kernels read them."""
+
+import numpy as np
+import scipy.sparse
+
+from .memory cimport data_of
+
+
+cdef class Source:
+    """Holds X and the addresses of its arrays.
+
+    Parameters
+    ----------
+    X : C-contiguous ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        CSR: indices within bounds and ascending in each row (duplicates add up), int32 or int64.
+    """
+
+    def __cinit__(self, X):
+        if X.dtype not in (np.float32, np.float64) or X.ndim != 2:
+            raise ValueError(f"X: a two-dimensional array of float32 or float64, not {X.ndim}-d of {X.dtype}")
+        self.n_rows, self.n_features = X.shape
+        self.double_values = X.dtype == np.float64
+        self.sparse = scipy.sparse.issparse(X)
+        if self.sparse:
+            indptr = X.indptr.astype(X.indices.dtype, copy=False)
+            self.long_indices = X.indices.dtype == np.int64
+            self._arrays = (indptr, X.indices, X.data)
+            self.csr.indptr = data_of(indptr, False)
+            self.csr.indices = data_of(X.indices, False)
+            self.csr.data = data_of(X.data, False)
+        else:
+            self._arrays = X
+            self.dense = data_of(X, False)
+
+
+cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsize, const ptrdiff_t *index):
+    """How kernels of a precision read the rows that index names."""
+    cdef Reader reader
+    reader.kernels = kernels
+    reader.dense = source.dense
+    reader.csr = source.csr
+    reader.sparse = source.sparse
+    reader.long_indices = source.long_indices
+    reader.double_values = source.double_values
+    reader.direct = not source.sparse and index == NULL and itemsize == (8 if source.double_values else 4)
+    reader.n_features = source.n_features
+    reader.itemsize = itemsize
+    reader.index = index
+    return reader
+
+
+cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char *room, ptrdiff_t ld,
+                    bint fetch) noexcept nogil:
+    """Rows first, ..., first + rows - 1 of the reader's order.
+
+    Dense rows that cannot be read where they lie are those in room, (rows, ld); fetch copies them there first.
+    """
+    cdef Rows x
+    x.dense = room
+    x.ld = ld
+    x.csr = &reader.csr
+    x.long_indices = reader.long_indices
+    x.double_values = reader.double_values
+    x.index = reader.index + first if reader.index != NULL else NULL
+    x.first = first
+    if reader.direct:
+        x.dense = reader.dense + first * reader.n_features * reader.itemsize
+        x.ld = reader.n_features
+    elif fetch and not reader.sparse:
+        reader.kernels.gather[reader.double_values](room, reader.dense, x.index, first, rows, reader.n_features, ld)
+    return x
+
+
+cdef const ptrdiff_t *index_of(object rows, ptrdiff_t n_rows) except? NULL:
+    """The address of an array of row numbers, checked; NULL for None."""
+    if rows is None:
+        return NULL
+    if rows.dtype != np.intp or rows.ndim != 1:
+        raise ValueError(f"rows: a one-dimensional array of intp, not {rows.ndim}-d of {rows.dtype}")
+    if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
+        raise IndexError(f"rows: numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
+    return <const ptrdiff_t *> data_of(rows, False)

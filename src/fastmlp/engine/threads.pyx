@@ -1,0 +1,146 @@
+"""How many threads, BLAS held to one of them, and signals looked for from within."""
+
+import contextlib
+import functools
+import os
+import threading
+
+import joblib
+import threadpoolctl
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.math cimport INFINITY
+
+cdef enum:
+    LOOKS_PER_SECOND = 20
+
+_forked = False
+_cpu_count = functools.cache(functools.partial(joblib.cpu_count, only_physical_cores=True))
+
+
+def effective_n_threads(n_threads=None):
+    """The number of threads that a call may use.
+
+    As scikit-learn's own OpenMP estimators: ``OMP_NUM_THREADS`` and threadpoolctl's limits are followed; without
+    ``OMP_NUM_THREADS`` no more than the physical cores that this process may use (container limits included). A forked
+    child runs on one thread, because the OpenMP runtime of GCC does not survive a fork.
+
+    Parameters
+    ----------
+    n_threads : int, default=None
+        A wish that goes before all but the fork; at least 1.
+
+    Returns
+    -------
+    n_threads : int
+    """
+    if _forked:
+        return 1
+    if n_threads is not None:
+        if n_threads < 1:
+            raise ValueError(f"n_threads={n_threads!r}: at least 1")
+        return int(n_threads)
+    most = fm_max_threads()
+    if "OMP_NUM_THREADS" in os.environ:
+        return most
+    return max(1, min(most, _cpu_count()))
+
+
+# ---- SciPy's BLAS on one thread ----
+
+class _BlasGuard:
+    """Holds SciPy's BLAS to one thread from the first fit in to the last one out."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.users = 0
+        self.controller = None
+        self.limit = None
+
+    def enter(self):
+        with self.lock:
+            if self.users == 0:
+                if self.controller is None:
+                    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+                    own = [lib.filepath for lib in blas.lib_controllers if "scipy" in lib.filepath]
+                    self.controller = blas.select(filepath=own) if own else blas
+                self.limit = self.controller.limit(limits=1)
+                self.limit.__enter__()
+            self.users += 1
+
+    def leave(self):
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limit.__exit__(None, None, None)
+                self.limit = None
+
+
+_guard = _BlasGuard()
+
+
+@contextlib.contextmanager
+def single_threaded_blas():
+    """Hold SciPy's BLAS to one thread while ours call it.
+
+    Re-entrant, and counted over all threads: the first to enter limits, the last to leave restores. Hold it around a
+    whole fit; entering costs tens of microseconds, and the very first time a scan of the loaded libraries.
+    """
+    _guard.enter()
+    try:
+        yield
+    finally:
+        _guard.leave()
+
+
+def _after_fork():
+    global _forked, _guard
+    _forked = True
+    # another thread of the parent may have held the lock
+    _guard.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# ---- signals ----
+
+cdef void watch(Signals *signals):
+    """Start looking for signals, if this is the thread whose business they are."""
+    signals.raised = False
+    signals.error = NULL
+    signals.next_look = INFINITY
+    if threading.current_thread() is threading.main_thread():
+        signals.next_look = fm_seconds() + 1.0 / LOOKS_PER_SECOND
+
+
+cdef bint interrupted(Signals *signals) noexcept nogil:
+    """Run Python's signal handlers now and then; true once one has raised. For the calling thread only."""
+    if signals.raised:
+        return True
+    if signals.next_look == INFINITY or fm_seconds() < signals.next_look:
+        return False
+    return _run_handlers(signals)
+
+
+cdef bint _run_handlers(Signals *signals) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        Py_INCREF(error)
+        signals.error = <PyObject *> error
+        signals.raised = True
+    signals.next_look = fm_seconds() + 1.0 / LOOKS_PER_SECOND
+    return signals.raised
+
+
+cdef int raise_pending(Signals *signals) except -1:
+    """Raise what a handler raised, if one did."""
+    if signals.error != NULL:
+        error = <object> signals.error
+        signals.error = NULL
+        Py_DECREF(error)
+        raise error
+    return 0
