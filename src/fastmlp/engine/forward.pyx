@@ -4,14 +4,14 @@ import numpy as np
 
 from cython.parallel cimport parallel, threadid
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from .blas cimport Blas, blas_for
 from .kernels cimport activation_number, fm_forward, fm_kernels, kernels_for
 from .memory cimport Arena, ceil_div, data_of, padded
-from .products cimport DENSE_BLAS, SPARSE, Layer, Rows, forward_product
+from .products cimport SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, index_of, read_rows, reader_of
-from .threads cimport fm_share, fm_take, fm_team_size
+from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
 
 from .threads import effective_n_threads
 
@@ -27,32 +27,32 @@ ctypedef struct Job:
     Layer *layers
     int n_layers
     fm_forward output
-    ptrdiff_t n_rows, n_blocks, itemsize, input_ld, widest_ld
+    ptrdiff_t n_rows, n_blocks, block_rows, itemsize, input_ld, widest_ld
     char *scratch               # per thread: gathered input rows, and two layers' outputs in turn
     ptrdiff_t scratch_size
     char *out                   # (n_rows, n_outputs)
-    fm_share *shares
+    fm_phases phases
 
 
 cdef void run(Job *job, int member) noexcept nogil:
-    cdef int team = fm_team_size(), l
+    cdef int l
     cdef char *inputs = job.scratch + member * job.scratch_size
-    cdef char *outputs = inputs + BLOCK_ROWS * job.input_ld * job.itemsize
+    cdef char *outputs = inputs + job.block_rows * job.input_ld * job.itemsize
     cdef ptrdiff_t block, first, rows, i, width
     cdef Layer *layer
     cdef Rows x
     cdef char *z
     while True:
-        block = fm_take(job.shares, job.n_blocks, member, team)
+        block = fm_take(&job.phases, member)
         if block < 0:
             return
-        first = block * BLOCK_ROWS
-        rows = min(<ptrdiff_t> BLOCK_ROWS, job.n_rows - first)
+        first = block * job.block_rows
+        rows = min(job.block_rows, job.n_rows - first)
         x = read_rows(&job.reader, first, rows, inputs, job.input_ld, True)
         z = NULL
         for l in range(job.n_layers):
             layer = &job.layers[l]
-            z = outputs + (l % 2) * BLOCK_ROWS * job.widest_ld * job.itemsize
+            z = outputs + (l % 2) * job.block_rows * job.widest_ld * job.itemsize
             forward_product(job.kernels, &job.blas, layer, &x, rows, z)
             x.dense = z
             x.ld = layer.ld
@@ -114,10 +114,13 @@ def forward(list coefs, list intercepts, str activation, str out_activation, X, 
     job.n_layers = n_layers
     job.reader = reader_of(source, job.kernels, itemsize, index_of(rows, source.n_rows))
     job.n_rows = source.n_rows if rows is None else len(rows)
-    job.n_blocks = ceil_div(job.n_rows, BLOCK_ROWS)
+    job.block_rows = max(min(<ptrdiff_t> BLOCK_ROWS, job.n_rows), ceil_div(job.n_rows, FM_MOST_ITEMS))
     out = np.empty((job.n_rows, n_in), dtype=dtype)
     if job.n_rows == 0:
         return out
+    job.n_blocks = ceil_div(job.n_rows, job.block_rows)
+    memset(&job.phases, 0, sizeof(fm_phases))
+    fm_open(&job.phases, job.n_blocks)
     job.out = data_of(out, True)
 
     threads = effective_n_threads(n_threads)
@@ -126,22 +129,21 @@ def forward(list coefs, list intercepts, str activation, str out_activation, X, 
         threads = max(1, min(threads, job.n_blocks, 2 * n_params * job.n_rows // THREAD_FLOPS))
     job.input_ld = 0 if job.reader.direct or source.sparse else padded(source.n_features, itemsize)
     job.widest_ld = padded(max(coef.shape[1] for coef in coefs), itemsize)
-    job.scratch_size = BLOCK_ROWS * (job.input_ld + 2 * job.widest_ld) * itemsize
+    job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * itemsize
     arena.reserve("scratch", threads * job.scratch_size)
-    arena.reserve("shares", threads * <ptrdiff_t> sizeof(fm_share))
     for l in range(n_layers):
         arena.reserve(l, padded(coefs[l].shape[1], itemsize) * itemsize)
     arena.allocate()
     job.scratch = arena.pointer("scratch")
-    job.shares = <fm_share *> arena.pointer("shares")
 
     job.layers = <Layer *> calloc(n_layers, sizeof(Layer))
     if job.layers == NULL:
         raise MemoryError
     try:
         for l in range(n_layers):
-            job.layers[l].strategy = SPARSE if l == 0 and source.sparse else DENSE_BLAS
             job.layers[l].n_in, job.layers[l].n_out = coefs[l].shape
+            job.layers[l].strategy = SPARSE if l == 0 and source.sparse else dense_strategy(
+                job.layers[l].n_in, job.layers[l].n_out)
             job.layers[l].ld = padded(job.layers[l].n_out, itemsize)
             job.layers[l].weights = data_of(coefs[l], False)
             job.layers[l].bias = arena.pointer(l)

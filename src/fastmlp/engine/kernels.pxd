@@ -38,9 +38,17 @@ cdef extern from "simd/tables.h" nogil:
         double (*rate)(const fm_update *u) noexcept nogil
 
     ctypedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
-    ctypedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t ld) noexcept nogil
-    ctypedef double (*fm_loss)(
-        void *z, const void *bias, const void *y, const double *weight, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
+    ctypedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
+    ctypedef void (*fm_loss)(
+        void *z, const void *bias, const void *y, const double *weight, double *row_loss,
+        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
+    ) noexcept nogil
+    ctypedef void (*fm_product)(
+        void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b, ptrdiff_t ldb,
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_transpose)(
+        void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n
     ) noexcept nogil
     ctypedef double (*fm_step)(
         void *w, const void *grad, void **state, ptrdiff_t count, const fm_update *u
@@ -49,9 +57,6 @@ cdef extern from "simd/tables.h" nogil:
         void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
     ) noexcept nogil
 
-    ctypedef void (*fm_column_sums)(
-        void *out, const void *d, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int accumulate
-    ) noexcept nogil
     ctypedef void (*fm_csr_product)(
         void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
         const void *w, ptrdiff_t n, ptrdiff_t ld
@@ -66,7 +71,8 @@ cdef extern from "simd/tables.h" nogil:
         fm_backward *backward
         fm_loss *loss
         fm_step *step
-        fm_column_sums column_sums
+        fm_product product
+        fm_transpose transpose
         fm_rows *targets
         fm_rows *gather
         fm_csr_product csr_product[2][2]

@@ -21,8 +21,11 @@ cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
 
 
 cdef inline ptrdiff_t padded(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    """n elements rounded up to whole groups of the kernels' lanes."""
-    return ceil_div(n * itemsize, FM_ROW_BYTES) * FM_ROW_BYTES // itemsize
+    """The row stride for rows of n elements: an odd number of whole groups of the kernels' lanes.
+
+    With an even one, and worst with a power of two, the rows of a column panel fall on a few sets of the cache.
+    """
+    return (ceil_div(n * itemsize, FM_ROW_BYTES) | 1) * FM_ROW_BYTES // itemsize
 
 
 cdef char *data_of(object array, bint writable) except? NULL

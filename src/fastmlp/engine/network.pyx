@@ -2,9 +2,9 @@
 
 Rows phase: each thread takes blocks of the batch's rows through everything that is per row (gather, forward, loss,
 deltas back). Barrier. Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer.
-Barrier. Blocks and tiles depend on shapes alone and no sum is split by thread, so the result is the same bit for bit
-for any number of threads. A batch of more than chunk_rows rows passes both phases chunk by chunk, gradients added in
-chunk order, the step after the last.
+Barrier. Rows do not depend on each other in the first phase, tiles not in the second, and no sum is split by thread,
+so the result is the same bit for bit for any number of threads. A batch of more than chunk_rows rows passes both phases
+chunk by chunk, gradients added in chunk order, the step after the last.
 
     rows phase                                     weights phase
     A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
@@ -26,26 +26,33 @@ from .kernels cimport (
     optimizer_row,
 )
 from .memory cimport Arena, ceil_div, data_of, padded
-from .products cimport DENSE_BLAS, SPARSE, Layer, Rows, forward_product, input_gradient, weight_gradient
+from .products cimport (
+    FUSED, SPARSE, Layer, Rows, bias_gradient, dense_strategy, forward_product, input_gradient, weight_gradient,
+)
 from .source cimport Reader, Source, index_of, read_rows, reader_of
 from .threads cimport (
-    Signals, fm_barrier, fm_barrier_wait, fm_flush_subnormals, fm_reset_share, fm_restore_subnormals, fm_share,
-    fm_take, fm_team_size, interrupted, raise_pending, watch,
+    FM_CLOSED, FM_END, FM_MOST_ITEMS, FM_SPINS, FM_WAIT, Signals, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_phases,
+    fm_restore_subnormals, fm_seconds, fm_take, fm_team_size, interrupted, raise_pending, watch,
 )
 
 from .forward import forward
 from .threads import effective_n_threads
 
-# How work is cut. Functions of shapes alone: threads only share out the pieces.
+# How work is cut.
 cdef enum:
     CHUNK_BYTES = 16 << 20      # activations and deltas of a chunk
     CHUNK_ROWS = 1024           # at most so many rows in a chunk
-    BLOCKS = 4                  # a chunk is cut into so many blocks,
-    BLOCK_ROWS = 128            # or more of at most so many rows: BLAS packs the weights anew for each block
+    BLOCKS = 2                  # blocks of rows for each thread,
+    BLOCK_ROWS = 128            # of at most so many rows,
+    LEAST_BLOCK_ROWS = 8        # and no fewer than so many
     TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
     TILES = 8                   # into at most so many tiles
-    TILE_ROWS = 64              # or tiles of so many rows: BLAS packs the deltas anew for each tile
-    THREAD_FLOPS = 200000       # a batch wakes one thread for each so many operations
+    TILE_ROWS = 64              # or tiles of so many rows
+    THREAD_FLOPS = 400000       # a batch wakes one thread for each so many operations
+    SOLITUDE = 64               # at most so many calls alone when the other cores are busy
+
+cdef double PATIENCE = 30e-6    # seconds of waiting that a call may cost whatever its length,
+cdef double PATIENCE_SHARE = 0.2  # and the share of its length
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
@@ -67,6 +74,12 @@ ctypedef struct Tile:
     ptrdiff_t start, stop               # rows of the weights; start < 0: the bias
 
 
+cdef enum Stage:
+    PREPARE                             # items are tiles: transposes of the weights
+    ROWS                                # items are blocks of rows
+    WEIGHTS                             # items are tiles
+
+
 # All that the threads of a call share.
 ctypedef struct Job:
     const fm_kernels *kernels
@@ -84,21 +97,25 @@ ctypedef struct Job:
     int target
     const double *sample_weight
     ptrdiff_t n_rows, batch_size
-    int loss
+    int loss_number
     # optimizer
     int optimizer
     const fm_optimizer_row *optimizer_row
     fm_update update
-    # the team
-    fm_barrier barrier
-    fm_share *block_shares
-    fm_share *tile_shares
+    # where the team stands; changed by one thread between two phases
+    fm_phases phases
+    Stage stage
+    ptrdiff_t start, stop               # the batch
+    ptrdiff_t chunk, end                # the chunk of it
+    ptrdiff_t blocks
+    double weight                       # sum of the batch's weights so far
+    double loss                         # sum of its losses
     Signals signals
     bint abandoned
-    int team_size
-    # per block, per tile, per thread
-    double *block_loss
-    double *block_weight
+    int team_size, members              # threads asked for, and those that came
+    double waited                       # seconds that the calling thread gave way to others
+    # per row of a chunk, per tile, per thread
+    double *row_loss                    # (chunk_rows,)
     double *tile_squares
     char *scratch
     ptrdiff_t scratch_size, scratch_targets, scratch_weights
@@ -107,18 +124,17 @@ ctypedef struct Job:
     ptrdiff_t batches
 
 
-cdef inline ptrdiff_t block_rows(ptrdiff_t rows) noexcept nogil:
-    return min(ceil_div(rows, BLOCKS), <ptrdiff_t> BLOCK_ROWS)
+cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
+    """Sample weight of the i-th row in training order."""
+    return job.sample_weight[job.reader.index[i] if job.reader.index != NULL else i]
 
 
 # ---- rows phase ----
 
-cdef void rows_phase(Job *job, ptrdiff_t chunk, ptrdiff_t first, ptrdiff_t rows, char *scratch,
-                     bint watching) noexcept nogil:
+cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, bint watching) noexcept nogil:
     """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
     cdef const fm_kernels *kernels = job.kernels
-    cdef ptrdiff_t offset = (first - chunk) * job.itemsize
-    cdef ptrdiff_t block = (first - chunk) // block_rows(min(job.chunk_rows, job.batch_size))
+    cdef ptrdiff_t offset = (first - job.chunk) * job.itemsize
     cdef int last = job.n_layers - 1, l
     cdef Trained *t
     cdef Trained *below
@@ -126,7 +142,6 @@ cdef void rows_phase(Job *job, ptrdiff_t chunk, ptrdiff_t first, ptrdiff_t rows,
     cdef const ptrdiff_t *index = x.index
     cdef char *z = NULL
     cdef double *weight = NULL
-    cdef double weight_sum = <double> rows
     cdef ptrdiff_t i
 
     for l in range(job.n_layers):
@@ -140,35 +155,32 @@ cdef void rows_phase(Job *job, ptrdiff_t chunk, ptrdiff_t first, ptrdiff_t rows,
 
     if job.sample_weight != NULL:
         weight = <double *> (scratch + job.scratch_weights)
-        weight_sum = 0
         for i in range(rows):
-            weight[i] = job.sample_weight[index[i] if index != NULL else first + i]
-            weight_sum += weight[i]
+            weight[i] = weight_of(job, first + i)
     t = &job.layers[last]
     kernels.targets[job.target](scratch + job.scratch_targets, job.targets, index, first, rows, t.layer.n_out,
                                 t.layer.ld)
-    job.block_weight[block] = weight_sum
-    job.block_loss[block] = kernels.loss[job.loss](z, t.layer.bias, scratch + job.scratch_targets, weight, rows,
-                                                   t.layer.n_out, t.layer.ld)
+    kernels.loss[job.loss_number](z, t.layer.bias, scratch + job.scratch_targets, weight,
+                                  job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld)
     for l in range(last, 0, -1):
         t = &job.layers[l]
         below = &job.layers[l - 1]
         z = below.deltas + offset * below.layer.ld
-        input_gradient(&job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
-        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.ld)
+        input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
+        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.n_out, below.layer.ld)
         if watching and interrupted(&job.signals):
             return
 
 
 # ---- weights phase ----
 
-cdef void weights_phase(Job *job, ptrdiff_t chunk, ptrdiff_t rows, const Tile *tile, double *squares,
-                        bint first_chunk, bint last_chunk, const fm_update *update, char *scratch) noexcept nogil:
+cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scratch) noexcept nogil:
     """Gradient of one tile over a chunk of rows and, after the last chunk, its step."""
     cdef Trained *t = &job.layers[tile.layer]
     cdef Layer *layer = &t.layer
-    cdef bint whole = first_chunk and last_chunk
-    cdef ptrdiff_t offset, count
+    cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
+    cdef bint whole = last_chunk and not later_chunk
+    cdef ptrdiff_t offset, count, rows = job.end - job.chunk
     cdef void *state[FM_MAX_STATES]
     cdef char *gradient
     cdef fm_update unpenalised
@@ -177,9 +189,9 @@ cdef void weights_phase(Job *job, ptrdiff_t chunk, ptrdiff_t rows, const Tile *t
 
     if tile.start < 0:
         gradient = scratch if whole else t.bias_gradient
-        job.kernels.column_sums(gradient, t.deltas, rows, layer.n_out, layer.ld, not first_chunk)
+        bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
         if last_chunk:
-            unpenalised = update[0]
+            unpenalised = job.update
             unpenalised.alpha = 0
             for s in range(FM_MAX_STATES):
                 state[s] = t.bias_state[s]
@@ -190,75 +202,126 @@ cdef void weights_phase(Job *job, ptrdiff_t chunk, ptrdiff_t rows, const Tile *t
     count = (tile.stop - tile.start) * layer.n_out
     gradient = scratch if whole else t.weight_gradient + offset
     if tile.layer == 0:
-        x = read_rows(&job.reader, chunk, rows, job.inputs, job.inputs_ld, False)
+        x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
     else:
         x.dense = job.layers[tile.layer - 1].activations
         x.ld = job.layers[tile.layer - 1].layer.ld
     weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
-                    not first_chunk, gradient)
+                    later_chunk, gradient)
     if last_chunk:
         for s in range(FM_MAX_STATES):
             state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
-        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, update)
+        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, &job.update)
+        keep_transposed(job, tile)
 
 
-# ---- an epoch, as each thread of the team runs it ----
+cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
+    """Renew the part of the transposed weights that a tile has changed."""
+    cdef Layer *layer = &job.layers[tile.layer].layer
+    if layer.transposed != NULL and tile.start >= 0:
+        job.kernels.transpose(layer.transposed, layer.transposed_ld, tile.start,
+                              layer.weights + tile.start * layer.n_out * job.itemsize, tile.stop - tile.start,
+                              layer.n_out)
+
+
+# ---- from phase to phase ----
+
+cdef void open_rows(Job *job) noexcept nogil:
+    """Open the rows phase of the chunk that starts at job.chunk."""
+    cdef ptrdiff_t rows
+    job.end = min(job.chunk + job.chunk_rows, job.stop)
+    rows = job.end - job.chunk
+    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS), min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
+    job.stage = ROWS
+    fm_open(&job.phases, job.blocks)
+
+
+cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
+    """Open the batch that starts at row start, or end the epoch."""
+    if start >= job.n_rows:
+        fm_open(&job.phases, FM_CLOSED)
+        return
+    job.start = start
+    job.stop = min(start + job.batch_size, job.n_rows)
+    job.chunk = start
+    job.weight = 0
+    job.loss = 0
+    open_rows(job)
+
+
+cdef void open_next(Job *job) noexcept nogil:
+    """What follows the phase whose last item is done: the sums over its items, in their order, and the next phase."""
+    cdef ptrdiff_t i
+    cdef double squares = 0
+    if job.stage == PREPARE:
+        open_batch(job, 0)
+    elif job.stage == ROWS:
+        if job.abandoned:
+            fm_open(&job.phases, FM_CLOSED)
+            return
+        for i in range(job.end - job.chunk):
+            job.loss += job.row_loss[i]
+        if job.sample_weight == NULL:
+            job.weight += <double> (job.end - job.chunk)
+        else:
+            for i in range(job.chunk, job.end):
+                job.weight += weight_of(job, i)
+        if job.end == job.stop:
+            job.update.t += 1
+            job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
+            job.update.rate = job.optimizer_row.rate(&job.update)
+        job.stage = WEIGHTS
+        fm_open(&job.phases, job.n_tiles)
+    elif job.end < job.stop:
+        job.chunk = job.end
+        open_rows(job)
+    else:
+        for i in range(job.n_tiles):
+            squares += job.tile_squares[i]
+        job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
+                         * <double> (job.stop - job.start))
+        job.batches += 1
+        open_batch(job, job.stop)
+
 
 cdef void run(Job *job, int member) noexcept nogil:
-    cdef int team = fm_team_size()
+    """An epoch, as each thread of the team runs it: take items until there are no more phases."""
     cdef char *scratch = job.scratch + member * job.scratch_size
-    cdef fm_update update = job.update
     cdef unsigned long long mode = fm_flush_subnormals()
-    cdef ptrdiff_t start = 0, stop, chunk, end, block, blocks, i
-    cdef double loss, weight, squares
+    cdef ptrdiff_t i, first, rows
+    cdef int spins = 0
+    while True:
+        i = fm_take(&job.phases, member)
+        if i == FM_END:
+            break
+        if member == 0 and interrupted(&job.signals):
+            # heeded at the end of a rows phase, so that every batch is trained whole or not at all
+            job.abandoned = True
+        if i == FM_WAIT:
+            if member == 0 and spins >= FM_SPINS:
+                job.waited -= fm_seconds()
+                fm_pause(spins)
+                job.waited += fm_seconds()
+            else:
+                fm_pause(spins)
+            spins += 1
+            continue
+        spins = 0
+        if job.stage == ROWS:
+            rows = job.end - job.chunk
+            first = job.chunk + rows * i // job.blocks
+            rows_phase(job, first, job.chunk + rows * (i + 1) // job.blocks - first, scratch, member == 0)
+            if member == 0 and job.signals.raised:
+                job.abandoned = True
+        elif job.stage == WEIGHTS:
+            weights_phase(job, &job.tiles[i], &job.tile_squares[i], scratch)
+        else:
+            keep_transposed(job, &job.tiles[i])
+        if fm_finish(&job.phases):
+            open_next(job)
     if member == 0:
-        job.team_size = team
-
-    while start < job.n_rows and not job.abandoned:
-        stop = min(start + job.batch_size, job.n_rows)
-        block = block_rows(min(job.chunk_rows, job.batch_size))
-        loss = 0
-        weight = 0
-        chunk = start
-        while chunk < stop:
-            end = min(chunk + job.chunk_rows, stop)
-            blocks = ceil_div(end - chunk, block)
-            fm_reset_share(job.tile_shares, member)
-            while True:
-                i = fm_take(job.block_shares, blocks, member, team)
-                if i < 0:
-                    break
-                rows_phase(job, chunk, chunk + i * block, min(block, end - chunk - i * block), scratch, member == 0)
-                if member == 0 and interrupted(&job.signals):
-                    # decided before the barrier, read after it: all members agree on which batch is the last
-                    job.abandoned = True
-                    break
-            fm_barrier_wait(&job.barrier, team)
-            if job.abandoned:
-                break
-            for i in range(blocks):
-                loss += job.block_loss[i]
-                weight += job.block_weight[i]
-            if end == stop:
-                update.t += 1
-                update.inverse_weight = 1.0 / weight if weight > 0 else 0.0
-                update.rate = job.optimizer_row.rate(&update)
-            fm_reset_share(job.block_shares, member)
-            while True:
-                i = fm_take(job.tile_shares, job.n_tiles, member, team)
-                if i < 0:
-                    break
-                weights_phase(job, chunk, end - chunk, &job.tiles[i], &job.tile_squares[i], chunk == start,
-                              end == stop, &update, scratch)
-            fm_barrier_wait(&job.barrier, team)
-            chunk = end
-        if member == 0 and not job.abandoned:
-            squares = 0
-            for i in range(job.n_tiles):
-                squares += job.tile_squares[i]
-            job.loss_sum += (loss + 0.5 * update.alpha * squares) * update.inverse_weight * <double> (stop - start)
-            job.batches += 1
-        start = stop
+        # until the team has parted
+        job.waited -= fm_seconds()
     fm_restore_subnormals(mode)
 
 
@@ -313,6 +376,7 @@ cdef class Network:
     cdef object _targets, _sample_weight
     cdef ptrdiff_t _workspace_batch
     cdef int _workspace_threads
+    cdef int _alone, _solitude          # calls still to run alone, and how many the last retreat began with
 
     def __cinit__(self, layer_units, str activation, str loss, dtype, *, n_threads=None, isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
@@ -329,8 +393,8 @@ cdef class Network:
         self.job.blas = blas_for(self.dtype)
         self.job.itemsize = self.dtype.itemsize
         self.job.n_layers = len(self.layer_units) - 1
-        self.job.loss = loss_number(loss)
-        self.job.target = loss_row(self.job.loss).target
+        self.job.loss_number = loss_number(loss)
+        self.job.target = loss_row(self.job.loss_number).target
         self._plan_layers(activation_number(activation))
         self._plan_tiles()
 
@@ -346,7 +410,7 @@ cdef class Network:
         for l in range(self.job.n_layers):
             t = &self.job.layers[l]
             n_in, n_out = self.layer_units[l], self.layer_units[l + 1]
-            t.layer.strategy = DENSE_BLAS
+            t.layer.strategy = dense_strategy(n_in, n_out)
             t.layer.n_in = n_in
             t.layer.n_out = n_out
             t.layer.ld = padded(n_out, self.job.itemsize)
@@ -375,6 +439,7 @@ cdef class Network:
         tiles = []
         for l, (n_in, n_out) in enumerate(zip(self.layer_units, self.layer_units[1:])):
             pieces = min(ceil_div(n_in * n_out, TILE_ELEMENTS), max(TILES, n_in // TILE_ROWS), n_in)
+            pieces = min(pieces, FM_MOST_ITEMS // (4 * self.job.n_layers))
             rows = ceil_div(n_in, pieces)
             tiles += [(l, start, min(start + rows, n_in)) for start in range(0, n_in, rows)]
             tiles.append((l, -1, 0))
@@ -432,7 +497,8 @@ cdef class Network:
         self._source = source
         self._targets = y
         self._sample_weight = sample_weight
-        self.job.layers[0].layer.strategy = SPARSE if source.sparse else DENSE_BLAS
+        self.job.layers[0].layer.strategy = SPARSE if source.sparse else dense_strategy(
+            self.job.layers[0].layer.n_in, self.job.layers[0].layer.n_out)
 
     def new_state(self):
         """A zeroed array with room for one number per parameter: an optimizer's state."""
@@ -567,27 +633,50 @@ cdef class Network:
         n_threads = effective_n_threads(self.n_threads)
         if self.n_threads is None:
             n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // THREAD_FLOPS))
+            if self._alone > 0:
+                self._alone -= 1
+                n_threads = 1
         self._reserve(job.batch_size, n_threads)
         job.update.alpha = alpha
-        memset(&job.barrier, 0, sizeof(fm_barrier))
-        memset(job.block_shares, 0, n_threads * sizeof(fm_share))
-        memset(job.tile_shares, 0, n_threads * sizeof(fm_share))
+        memset(&job.phases, 0, sizeof(fm_phases))
+        job.stage = PREPARE
+        job.team_size = n_threads
+        fm_open(&job.phases, job.n_tiles)
+        job.waited = 0
+        cdef double began = fm_seconds()
         watch(&job.signals)
         if n_threads == 1:
+            job.members = 1
             with nogil:
                 run(job, 0)
         else:
             with nogil, parallel(num_threads=n_threads):
+                if threadid() == 0:
+                    job.members = fm_team_size()
                 run(job, threadid())
-        self.team_size = job.team_size
+        self.team_size = job.members
+        if n_threads > 1:
+            self._heed_company(job.waited + fm_seconds(), fm_seconds() - began)
         raise_pending(&job.signals)
+
+    cdef _heed_company(self, double waited, double elapsed):
+        """Work alone for a while when others need the cores: twice as long each time, until waiting ends.
+
+        The number of threads changes no bit of the result.
+        """
+        if waited > PATIENCE + PATIENCE_SHARE * elapsed:
+            self._solitude = min(max(1, 2 * self._solitude), SOLITUDE)
+            self._alone = self._solitude
+        else:
+            self._solitude = 0
 
     cdef _reserve(self, ptrdiff_t batch_size, int n_threads):
         """Workspaces for batches of this size; kept from call to call while they fit."""
         cdef Job *job = &self.job
-        cdef ptrdiff_t itemsize = job.itemsize, chunk, blocks, block, tile = 1
+        cdef ptrdiff_t itemsize = job.itemsize, chunk, block, tile = 1
         cdef ptrdiff_t last_ld = job.layers[job.n_layers - 1].layer.ld
         cdef bint gathers = not job.reader.direct and not job.reader.sparse
+        cdef Layer *layer
         cdef Arena arena
         cdef int l
 
@@ -603,22 +692,22 @@ cdef class Network:
                 and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)):
             return
         job.chunk_rows = chunk
-        block = block_rows(chunk)
-        blocks = ceil_div(chunk, block)
+        block = min(chunk, <ptrdiff_t> BLOCK_ROWS)
         for l, start, stop in self._tile_list():
             tile = max(tile, (stop - start) * self.layer_units[l + 1])
         arena = Arena()
         if gathers:
             arena.reserve("inputs", chunk * job.inputs_ld * itemsize)
         for l in range(job.n_layers):
+            layer = &job.layers[l].layer
+            if l > 0 and layer.strategy == FUSED:
+                layer.transposed_ld = padded(layer.n_in, itemsize)
+                arena.reserve(("transposed", l), layer.n_out * layer.transposed_ld * itemsize)
             if l < job.n_layers - 1:
-                arena.reserve(("activations", l), chunk * job.layers[l].layer.ld * itemsize)
-            arena.reserve(("deltas", l), chunk * job.layers[l].layer.ld * itemsize)
-        arena.reserve("block_loss", blocks * sizeof(double))
-        arena.reserve("block_weight", blocks * sizeof(double))
+                arena.reserve(("activations", l), chunk * layer.ld * itemsize)
+            arena.reserve(("deltas", l), chunk * layer.ld * itemsize)
+        arena.reserve("row_loss", chunk * sizeof(double))
         arena.reserve("tile_squares", job.n_tiles * sizeof(double))
-        arena.reserve("block_shares", n_threads * sizeof(fm_share))
-        arena.reserve("tile_shares", n_threads * sizeof(fm_share))
         # a thread's scratch: a tile's gradient and, in the other phase, targets and weights of a block
         job.scratch_targets = 0
         job.scratch_weights = block * last_ld * itemsize
@@ -628,14 +717,13 @@ cdef class Network:
         arena.allocate()
         job.inputs = arena.pointer("inputs") if gathers else NULL
         for l in range(job.n_layers):
+            if l > 0 and job.layers[l].layer.strategy == FUSED:
+                job.layers[l].layer.transposed = arena.pointer(("transposed", l))
             if l < job.n_layers - 1:
                 job.layers[l].activations = arena.pointer(("activations", l))
             job.layers[l].deltas = arena.pointer(("deltas", l))
-        job.block_loss = <double *> arena.pointer("block_loss")
-        job.block_weight = <double *> arena.pointer("block_weight")
+        job.row_loss = <double *> arena.pointer("row_loss")
         job.tile_squares = <double *> arena.pointer("tile_squares")
-        job.block_shares = <fm_share *> arena.pointer("block_shares")
-        job.tile_shares = <fm_share *> arena.pointer("tile_shares")
         job.scratch = arena.pointer("scratch")
         self._workspace = arena
         self._workspace_batch = batch_size

@@ -4,7 +4,8 @@ from .blas cimport Blas
 from .kernels cimport fm_csr, fm_forward, fm_kernels
 
 cdef enum Strategy:
-    DENSE_BLAS   # products through BLAS, epilogue after each block of rows
+    FUSED        # register-tiled products of our own
+    BLAS         # SciPy's BLAS, which packs and blocks for the caches: for layers larger than those
     SPARSE       # the layer's input is CSR: products that follow the non-zeros
 
 
@@ -13,7 +14,9 @@ ctypedef struct Layer:
     ptrdiff_t n_in, n_out
     ptrdiff_t ld                # row stride of the layer's outputs: n_out rounded up to whole lanes
     char *weights               # (n_in, n_out), row-major
-    char *bias                  # (n_out,), readable up to ld
+    char *bias                  # (n_out,), readable up to whole lanes
+    char *transposed            # (n_out, transposed_ld): the weights' transpose for the fused input gradient
+    ptrdiff_t transposed_ld
     fm_forward epilogue         # z = f(z + bias), or NULL: the sum alone
 
 
@@ -27,10 +30,13 @@ ctypedef struct Rows:
     ptrdiff_t first
 
 
+cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
 cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           ptrdiff_t rows, void *z) noexcept nogil
-cdef void input_gradient(const Blas *blas, const Layer *layer, const void *delta, ptrdiff_t rows,
+cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta, ptrdiff_t rows,
                          void *out, ptrdiff_t ld) noexcept nogil
 cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           const void *delta, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t itemsize,
                           bint accumulate, void *gradient) noexcept nogil
+cdef void bias_gradient(const fm_kernels *kernels, const Layer *layer, const void *delta, ptrdiff_t rows,
+                        ptrdiff_t itemsize, bint accumulate, void *gradient) noexcept nogil

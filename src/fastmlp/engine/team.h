@@ -1,10 +1,11 @@
-/* What a team of OpenMP threads needs besides OpenMP: a barrier that spins briefly and then gives way, work shared
- * out with stealing, flush-to-zero, a clock. Built without OpenMP a team has one member.
+/* What a team of OpenMP threads needs besides OpenMP: phases of work shared out among whoever is there, flush-to-zero,
+ * a clock. Built without OpenMP a team has one member.
  */
 #ifndef FASTMLP_TEAM_H
 #define FASTMLP_TEAM_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 #if defined(_OPENMP) && defined(__GNUC__)
@@ -37,70 +38,81 @@ static inline int fm_team_size(void)
 #endif
 }
 
-/* ---- barrier: all members of the team arrive before any leaves ---- */
-
+/* ---- phases: items 0..count-1 to do, in any order, before the next phase opens ----
+ *
+ * A phase ends when its items are done, not when all threads have arrived: on a busy machine a thread that is not
+ * running holds nobody up unless it has an item in hand. Who finishes the last item opens the next phase, and nobody
+ * else touches what the phase is about meanwhile, because nobody has an item.
+ *
+ * Even members take from the low end, odd ones from the high end, so a thread meets about the same items, and finds
+ * them in its cache, phase after phase. The ticket is one word: phase (24 bits), low end and high end (20 bits each);
+ * a phase of FM_CLOSED items is the end.
+ */
 typedef struct {
-    int arrived;
-    int phase;
-    char rest[56]; /* a cache line of its own */
-} fm_barrier;
+    uint64_t ticket;
+    char ticket_line[56];
+    uint64_t done;
+    uint64_t count;
+    char done_line[48];
+} fm_phases;
 
+#define FM_ITEM_BITS 20
+#define FM_MOST_ITEMS (((uint64_t)1 << FM_ITEM_BITS) - 2)
+#define FM_CLOSED (((uint64_t)1 << FM_ITEM_BITS) - 1)
 #define FM_SPINS 400 /* pauses of about 45 ns: 20 us, the imbalance of a usual phase */
 
-static inline void fm_barrier_wait(fm_barrier *b, int team)
+enum { FM_WAIT = -1, FM_END = -2 };
+
+#if FM_THREADS
+#define FM_LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define FM_STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define FM_ADD(p, v) __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL)
+#define FM_SWAP(p, old, v) __atomic_compare_exchange_n(p, old, v, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
+#else
+#define FM_LOAD(p) (*(p))
+#define FM_STORE(p, v) (*(p) = (v))
+#define FM_ADD(p, v) (*(p) += (v))
+#define FM_SWAP(p, old, v) (*(p) = (v), 1)
+#endif
+
+/* Open the next phase with this many items; only before the team starts, or after fm_finish has said 1. */
+static inline void fm_open(fm_phases *p, uint64_t count)
+{
+    uint64_t phase = (FM_LOAD(&p->ticket) >> (2 * FM_ITEM_BITS)) + 1;
+    p->done = 0;
+    p->count = count;
+    FM_STORE(&p->ticket, (phase << (2 * FM_ITEM_BITS)) | count);
+}
+
+/* The next item for this member, FM_WAIT while others finish the phase, FM_END after the last phase. */
+static inline ptrdiff_t fm_take(fm_phases *p, int member)
+{
+    uint64_t ticket = FM_LOAD(&p->ticket);
+    for (;;) {
+        uint64_t high = ticket & FM_CLOSED, low = (ticket >> FM_ITEM_BITS) & FM_CLOSED;
+        if (high == FM_CLOSED) return FM_END;
+        if (low >= high) return FM_WAIT;
+        uint64_t next = (member & 1) ? ticket - 1 : ticket + ((uint64_t)1 << FM_ITEM_BITS);
+        if (FM_SWAP(&p->ticket, &ticket, next)) return (ptrdiff_t)((member & 1) ? high - 1 : low);
+    }
+}
+
+/* Say that an item is done; 1 if it was the phase's last. */
+static inline int fm_finish(fm_phases *p) { return FM_ADD(&p->done, 1) == p->count; }
+
+/* Give the others time; spins counts the calls of one wait. */
+static inline void fm_pause(int spins)
 {
 #if FM_THREADS
-    if (team == 1) return;
-    int phase = __atomic_load_n(&b->phase, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == team) {
-        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&b->phase, phase + 1, __ATOMIC_RELEASE);
+    if (spins >= FM_SPINS) {
+        sched_yield();
         return;
     }
-    for (int spin = 0; __atomic_load_n(&b->phase, __ATOMIC_ACQUIRE) == phase; spin++) {
-        if (spin >= FM_SPINS)
-            sched_yield();
 #if defined(__SSE2__)
-        else
-            _mm_pause();
+    _mm_pause();
 #endif
-    }
 #else
-    (void)b, (void)team;
-#endif
-}
-
-/* ---- shares: items 0..count-1 in one contiguous part per member, so that a thread meets the same items again at
- * every batch; who has finished takes from the others. ---- */
-
-typedef struct {
-    ptrdiff_t taken;
-    char rest[56];
-} fm_share;
-
-/* The next item for this member, or -1. */
-static inline ptrdiff_t fm_take(fm_share *shares, ptrdiff_t count, int member, int team)
-{
-    for (int k = 0; k < team; k++) {
-        int part = (member + k) % team;
-        ptrdiff_t first = count * part / team, end = count * (part + 1) / team;
-#if FM_THREADS
-        if (first + __atomic_load_n(&shares[part].taken, __ATOMIC_RELAXED) >= end) continue;
-        ptrdiff_t item = first + __atomic_fetch_add(&shares[part].taken, 1, __ATOMIC_RELAXED);
-#else
-        ptrdiff_t item = first + shares[part].taken++;
-#endif
-        if (item < end) return item;
-    }
-    return -1;
-}
-
-static inline void fm_reset_share(fm_share *shares, int member)
-{
-#if FM_THREADS
-    __atomic_store_n(&shares[member].taken, 0, __ATOMIC_RELAXED);
-#else
-    shares[member].taken = 0;
+    (void)spins;
 #endif
 }
 

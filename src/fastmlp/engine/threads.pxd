@@ -4,15 +4,20 @@ from cpython.object cimport PyObject
 
 
 cdef extern from "team.h" nogil:
-    ctypedef struct fm_barrier:
+    ctypedef struct fm_phases:
         pass
-    ctypedef struct fm_share:
-        pass
+    enum:
+        FM_WAIT
+        FM_END
+        FM_CLOSED
+        FM_MOST_ITEMS
+        FM_SPINS
     int fm_max_threads()
     int fm_team_size()
-    void fm_barrier_wait(fm_barrier *barrier, int team)
-    ptrdiff_t fm_take(fm_share *shares, ptrdiff_t count, int member, int team)
-    void fm_reset_share(fm_share *shares, int member)
+    void fm_open(fm_phases *phases, unsigned long long count)
+    ptrdiff_t fm_take(fm_phases *phases, int member)
+    int fm_finish(fm_phases *phases)
+    void fm_pause(int spins)
     unsigned long long fm_flush_subnormals()
     void fm_restore_subnormals(unsigned long long old)
     double fm_seconds()

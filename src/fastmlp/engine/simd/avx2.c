@@ -4,6 +4,7 @@
 #include "tables.h"
 
 #if FM_HAVE_X86_TARGETS
+#include <immintrin.h>
 #pragma GCC target("avx2,fma")
 #define FM_ISA avx2
 #define FM_VECTOR_BYTES 32

@@ -4,6 +4,7 @@
 #include "tables.h"
 
 #if FM_HAVE_X86_TARGETS
+#include <immintrin.h>
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,fma,prefer-vector-width=512")
 #define FM_ISA avx512
 #define FM_VECTOR_BYTES 64

@@ -6,6 +6,7 @@
 #define LANES ((ptrdiff_t)(FM_ROW_BYTES / sizeof(REAL)))
 #define ALIGNED(p) __builtin_assume_aligned(p, FM_ROW_BYTES)
 #define FOR_LANES for (ptrdiff_t l = 0; l < LANES; l++)
+#define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)
 
 INLINE REAL FN(fold_sum)(REAL *lanes)
 {
@@ -27,26 +28,66 @@ INLINE REAL FN(fold_max)(REAL *lanes)
     static void FN(forward_##name)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)     \
     {                                                                                                          \
         const REAL *restrict bias = ALIGNED(bias_);                                                            \
-        (void)n;                                                                                               \
+        const ptrdiff_t width = WHOLE_GROUPS(n);                                                               \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
             REAL *restrict row = ALIGNED((REAL *)z_ + i * ld);                                                 \
-            for (ptrdiff_t j = 0; j < ld; j++) { REAL z = row[j] + bias[j]; row[j] = value; }                  \
+            for (ptrdiff_t j = 0; j < width; j++) { REAL z = row[j] + bias[j]; row[j] = value; }               \
         }                                                                                                      \
     }                                                                                                          \
-    static void FN(backward_##name)(void *d_, const void *a_, ptrdiff_t rows, ptrdiff_t ld)                    \
+    static void FN(backward_##name)(void *d_, const void *a_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)       \
     {                                                                                                          \
-        REAL *restrict delta = ALIGNED(d_);                                                                    \
-        const REAL *restrict output = ALIGNED(a_);                                                             \
-        for (ptrdiff_t i = 0; i < rows * ld; i++) { REAL d = delta[i], a = output[i]; (void)a; delta[i] = slope; } \
+        const ptrdiff_t width = WHOLE_GROUPS(n);                                                               \
+        for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
+            REAL *restrict delta = ALIGNED((REAL *)d_ + i * ld);                                               \
+            const REAL *restrict output = ALIGNED((const REAL *)a_ + i * ld);                                  \
+            for (ptrdiff_t j = 0; j < width; j++) { REAL d = delta[j], a = output[j]; (void)a; delta[j] = slope; } \
+        }                                                                                                      \
     }
 FM_ACTIVATIONS(ACTIVATION_KERNELS)
 
-/* exp(z - max z) in place, columns from n on zero; returns their sum. */
-INLINE REAL FN(softmax_row)(REAL *restrict row, const REAL *restrict bias, ptrdiff_t n, ptrdiff_t ld)
+/* Few outputs would leave most lanes of a row empty, and a sum over each row would cost more than the row. Up to
+ * NARROW of them are turned: LANES rows at a time, one row to a lane, t[j][l] = column j of row i + l. */
+#define NARROW 32
+
+INLINE void FN(turn_in)(REAL (*restrict t)[LANES], const REAL *restrict z, ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
 {
+    for (ptrdiff_t l = 0; l < LANES; l++)
+        for (ptrdiff_t j = 0; j < n; j++) t[j][l] = (l < count) ? z[l * ld + j] : (REAL)0;
+}
+
+INLINE void FN(turn_out)(REAL *restrict z, REAL (*restrict t)[LANES], ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
+{
+    for (ptrdiff_t l = 0; l < count; l++)
+        for (ptrdiff_t j = 0; j < n; j++) z[l * ld + j] = t[j][l];
+}
+
+/* t = exp(t + bias - max), sum = its sums, for LANES turned rows */
+INLINE void FN(softmax_turned)(REAL (*restrict t)[LANES], const REAL *restrict bias, ptrdiff_t n, REAL *restrict sum)
+{
+    REAL top[LANES];
+    FOR_LANES top[l] = -(REAL)INFINITY;
+    for (ptrdiff_t j = 0; j < n; j++)
+        FOR_LANES {
+            REAL z = t[j][l] + bias[j];
+            t[j][l] = z;
+            top[l] = (top[l] > z) ? top[l] : z;
+        }
+    FOR_LANES sum[l] = 0;
+    for (ptrdiff_t j = 0; j < n; j++)
+        FOR_LANES {
+            REAL e = FN(exp)(t[j][l] - top[l]);
+            t[j][l] = e;
+            sum[l] += e;
+        }
+}
+
+/* row = exp(row + bias - max), columns from n on zero; returns their sum. */
+INLINE REAL FN(softmax_row)(REAL *restrict row, const REAL *restrict bias, ptrdiff_t n)
+{
+    const ptrdiff_t width = WHOLE_GROUPS(n);
     REAL lanes[LANES];
     FOR_LANES lanes[l] = -(REAL)INFINITY;
-    for (ptrdiff_t j = 0; j < ld; j += LANES)
+    for (ptrdiff_t j = 0; j < width; j += LANES)
         FOR_LANES {
             REAL z = (j + l < n) ? row[j + l] + bias[j + l] : -(REAL)INFINITY;
             row[j + l] = z;
@@ -54,7 +95,7 @@ INLINE REAL FN(softmax_row)(REAL *restrict row, const REAL *restrict bias, ptrdi
         }
     REAL most = FN(fold_max)(lanes);
     FOR_LANES lanes[l] = 0;
-    for (ptrdiff_t j = 0; j < ld; j += LANES)
+    for (ptrdiff_t j = 0; j < width; j += LANES)
         FOR_LANES {
             REAL e = FN(exp)(row[j + l] - most);
             row[j + l] = e;
@@ -66,62 +107,116 @@ INLINE REAL FN(softmax_row)(REAL *restrict row, const REAL *restrict bias, ptrdi
 static void FN(forward_softmax)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     const REAL *bias = ALIGNED(bias_);
+    if (n <= NARROW) {
+        for (ptrdiff_t i = 0; i < rows; i += LANES) {
+            const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;
+            REAL t[NARROW][LANES], sum[LANES];
+            FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);
+            FN(softmax_turned)(t, bias, n, sum);
+            for (ptrdiff_t j = 0; j < n; j++) FOR_LANES t[j][l] /= sum[l];
+            FN(turn_out)((REAL *)z_ + i * ld, t, count, n, ld);
+        }
+        return;
+    }
     for (ptrdiff_t i = 0; i < rows; i++) {
         REAL *restrict row = ALIGNED((REAL *)z_ + i * ld);
-        REAL sum = FN(softmax_row)(row, bias, n, ld);
-        for (ptrdiff_t j = 0; j < ld; j++) row[j] /= sum;
+        REAL sum = FN(softmax_row)(row, bias, n);
+        for (ptrdiff_t j = 0; j < n; j++) row[j] /= sum;
     }
 }
 
 /* ---- losses ---- */
 
+#define LOSS_ELEMENT(z_value, y_value, w_value, value, element_loss, sum, delta)                               \
+    {                                                                                                          \
+        REAL z = z_value, y = y_value, p = value;                                                              \
+        sum += element_loss;                                                                                   \
+        delta = w_value * (p - y);                                                                             \
+    }
 #define LOSS_KERNEL(name, link, target, mean, value, element_loss)                                             \
-    static double FN(loss_##name)(void *z_, const void *bias_, const void *y_, const double *weight,           \
-                                  ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)                                   \
+    static void FN(loss_##name)(void *z_, const void *bias_, const void *y_, const double *weight,             \
+                                double *row_loss, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)                   \
     {                                                                                                          \
         const REAL *restrict bias = ALIGNED(bias_);                                                            \
-        double total = 0;                                                                                      \
+        const double scale = mean ? 1.0 / (double)n : 1.0;                                                     \
+        if (n <= NARROW) {                                                                                     \
+            for (ptrdiff_t i = 0; i < rows; i += LANES) {                                                      \
+                const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;                                 \
+                REAL t[NARROW][LANES], targets[NARROW][LANES], w[LANES], sum[LANES];                           \
+                FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);                                             \
+                FN(turn_in)(targets, (const REAL *)y_ + i * ld, count, n, ld);                                 \
+                FOR_LANES w[l] = (weight && l < count) ? (REAL)weight[i + l] : (REAL)1;                        \
+                FOR_LANES sum[l] = 0;                                                                          \
+                for (ptrdiff_t j = 0; j < n; j++)                                                              \
+                    FOR_LANES LOSS_ELEMENT(t[j][l] + bias[j], targets[j][l], w[l], value, element_loss, sum[l], \
+                                           t[j][l])                                                            \
+                FN(turn_out)((REAL *)z_ + i * ld, t, count, n, ld);                                            \
+                for (ptrdiff_t l = 0; l < count; l++)                                                          \
+                    row_loss[i + l] = (weight ? weight[i + l] : 1.0) * scale * (double)sum[l];                 \
+            }                                                                                                  \
+            return;                                                                                            \
+        }                                                                                                      \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
             REAL *restrict row = ALIGNED((REAL *)z_ + i * ld);                                                 \
-            const REAL *restrict target_row = ALIGNED((const REAL *)y_ + i * ld);                              \
-            REAL w = weight ? (REAL)weight[i] : (REAL)1, lanes[LANES];                                         \
-            FOR_LANES lanes[l] = 0;                                                                            \
-            for (ptrdiff_t j = 0; j < ld; j += LANES)                                                          \
-                FOR_LANES {                                                                                    \
-                    REAL z = row[j + l] + bias[j + l], y = target_row[j + l], p = value;                       \
-                    REAL loss = element_loss;                                                                  \
-                    lanes[l] += (j + l < n) ? loss : (REAL)0;                                                  \
-                    row[j + l] = (j + l < n) ? w * (p - y) : (REAL)0;                                          \
-                }                                                                                              \
-            total += (weight ? weight[i] : 1.0) * (double)FN(fold_sum)(lanes);                                 \
+            const REAL *restrict targets = ALIGNED((const REAL *)y_ + i * ld);                                 \
+            const ptrdiff_t whole = n / LANES * LANES;                                                         \
+            REAL w = weight ? (REAL)weight[i] : (REAL)1, sum[LANES];                                           \
+            FOR_LANES sum[l] = 0;                                                                              \
+            for (ptrdiff_t j = 0; j < whole; j += LANES)                                                       \
+                FOR_LANES LOSS_ELEMENT(row[j + l] + bias[j + l], targets[j + l], w, value, element_loss,       \
+                                       sum[l], row[j + l])                                                     \
+            for (ptrdiff_t j = whole; j < n; j++)                                                              \
+                LOSS_ELEMENT(row[j] + bias[j], targets[j], w, value, element_loss, sum[j - whole], row[j])     \
+            row_loss[i] = (weight ? weight[i] : 1.0) * scale * (double)FN(fold_sum)(sum);                      \
         }                                                                                                      \
-        return mean ? total / (double)n : total;                                                               \
     }
 FM_LOSSES(LOSS_KERNEL)
 
-/* -sum y log softmax(z), log p = z - max - log sum exp(z - max) */
-static double FN(loss_log_loss)(void *z_, const void *bias_, const void *y_, const double *weight,
-                                ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+/* -sum y log softmax(z), log p = log(exp(z - max)) - log(sum): the logarithm gives z - max back, and the clip bounds
+ * what an underflow makes of it. NaN stays NaN where y is zero. */
+#define LOG_LOSS_ELEMENT(e, y, inverse, log_sum, w, sum)                                                       \
+    {                                                                                                          \
+        REAL loss = FN(clip_log_loss)(log_sum - FN(log)(e));                                                   \
+        sum += (y == (REAL)0 && e == e) ? (REAL)0 : y * loss;                                                  \
+        e = w * (e * inverse - y);                                                                             \
+    }
+static void FN(loss_log_loss)(void *z_, const void *bias_, const void *y_, const double *weight, double *row_loss,
+                              ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     const REAL *bias = ALIGNED(bias_);
-    double total = 0;
+    if (n <= NARROW) {
+        for (ptrdiff_t i = 0; i < rows; i += LANES) {
+            const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;
+            REAL t[NARROW][LANES], targets[NARROW][LANES], w[LANES], inverse[LANES], log_sum[LANES], sum[LANES];
+            FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);
+            FN(turn_in)(targets, (const REAL *)y_ + i * ld, count, n, ld);
+            FN(softmax_turned)(t, bias, n, sum);
+            FOR_LANES w[l] = (weight && l < count) ? (REAL)weight[i + l] : (REAL)1;
+            FOR_LANES inverse[l] = (REAL)1 / sum[l];
+            FOR_LANES log_sum[l] = FN(log)(sum[l]);
+            FOR_LANES sum[l] = 0;
+            for (ptrdiff_t j = 0; j < n; j++)
+                FOR_LANES LOG_LOSS_ELEMENT(t[j][l], targets[j][l], inverse[l], log_sum[l], w[l], sum[l])
+            FN(turn_out)((REAL *)z_ + i * ld, t, count, n, ld);
+            for (ptrdiff_t l = 0; l < count; l++)
+                row_loss[i + l] = (weight ? weight[i + l] : 1.0) * (double)sum[l];
+        }
+        return;
+    }
     for (ptrdiff_t i = 0; i < rows; i++) {
         REAL *restrict row = ALIGNED((REAL *)z_ + i * ld);
         const REAL *restrict y = ALIGNED((const REAL *)y_ + i * ld);
-        REAL w = weight ? (REAL)weight[i] : (REAL)1, lanes[LANES];
-        REAL sum = FN(softmax_row)(row, bias, n, ld);
-        REAL inverse = (REAL)1 / sum, log_sum = FN(log)(sum);
-        FOR_LANES lanes[l] = 0;
-        for (ptrdiff_t j = 0; j < ld; j += LANES)
-            FOR_LANES {
-                /* log of exp(z - top) gives z - top back; the clip bounds what an underflow would make of it */
-                REAL loss = FN(clip_log_loss)(log_sum - FN(log)(row[j + l]));
-                lanes[l] += (y[j + l] == (REAL)0 && row[j + l] == row[j + l]) ? (REAL)0 : y[j + l] * loss;
-                row[j + l] = (j + l < n) ? w * (row[j + l] * inverse - y[j + l]) : (REAL)0;
-            }
-        total += (weight ? weight[i] : 1.0) * (double)FN(fold_sum)(lanes);
+        const ptrdiff_t whole = n / LANES * LANES;
+        REAL w = weight ? (REAL)weight[i] : (REAL)1, sum[LANES];
+        REAL total = FN(softmax_row)(row, bias, n);
+        REAL inverse = (REAL)1 / total, log_sum = FN(log)(total);
+        FOR_LANES sum[l] = 0;
+        for (ptrdiff_t j = 0; j < whole; j += LANES)
+            FOR_LANES LOG_LOSS_ELEMENT(row[j + l], y[j + l], inverse, log_sum, w, sum[l])
+        for (ptrdiff_t j = whole; j < n; j++)
+            LOG_LOSS_ELEMENT(row[j], y[j], inverse, log_sum, w, sum[j - whole])
+        row_loss[i] = (weight ? weight[i] : 1.0) * (double)FN(fold_sum)(sum);
     }
-    return total;
 }
 
 /* ---- optimizer steps ---- */
@@ -153,21 +248,6 @@ static double FN(loss_log_loss)(void *z_, const void *bias_, const void *y_, con
         return FN(fold_sum)(lanes);                                                                            \
     }
 FM_OPTIMIZERS(STEP_KERNEL)
-
-static void FN(column_sums)(void *out_, const void *d_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int accumulate)
-{
-    REAL *out = out_;
-    for (ptrdiff_t j = 0; j < ld; j += LANES) {
-        REAL lanes[LANES];
-        FOR_LANES lanes[l] = 0;
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            const REAL *d = ALIGNED((const REAL *)d_ + i * ld + j);
-            FOR_LANES lanes[l] += d[l];
-        }
-        ptrdiff_t width = (n - j < LANES) ? n - j : LANES;
-        for (ptrdiff_t l = 0; l < width; l++) out[j + l] = accumulate ? out[j + l] + lanes[l] : lanes[l];
-    }
-}
 
 /* ---- rows of the data ---- */
 

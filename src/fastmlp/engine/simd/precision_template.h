@@ -1,6 +1,7 @@
 /* One precision of one instruction set: REAL, FN and FM_DOUBLE are set by instances.h. */
 #include "math_template.h"
 #include "elementwise_template.h"
+#include "product_template.h"
 #include "sparse_template.h"
 
 static const fm_kernels FN(kernels) = {
@@ -12,7 +13,8 @@ static const fm_kernels FN(kernels) = {
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .loss = {FM_LOSSES(FM_LOSS) [FM_LOSS_log_loss] = FN(loss_log_loss)},
     .step = {FM_OPTIMIZERS(FM_STEP)},
-    .column_sums = FN(column_sums),
+    .product = FN(product),
+    .transpose = FN(transpose),
     .targets = {[FM_TARGET_CODE] = FN(targets_code), [FM_TARGET_BYTE] = FN(gather_uint8_t),
                 [FM_TARGET_REAL] = FN(targets_real)},
     .gather = {FN(gather_float), FN(gather_double)},
@@ -51,9 +53,23 @@ static const fm_kernels FN(kernels) = {
 #undef ALIGNED
 #undef FOR_LANES
 #undef ACTIVATION_KERNELS
+#undef NARROW
+#undef LOSS_ELEMENT
 #undef LOSS_KERNEL
+#undef LOG_LOSS_ELEMENT
 #undef STEP_ELEMENT
 #undef STEP_KERNEL
 #undef ROW_OF
 #undef GATHER_KERNEL
 #undef CSR_KERNELS
+#undef WHOLE_GROUPS
+#undef VECTOR_LANES
+#undef MOST_VECTORS
+#undef MOST_ROWS
+#undef PANEL_BYTES
+#undef TILE_CASE
+#undef TILE_CASES_4
+#undef TILE_CASES_6
+#undef TILE_CASES_8
+#undef TILE_DISPATCH
+#undef TILE_SHAPES

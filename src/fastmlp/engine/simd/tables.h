@@ -86,25 +86,28 @@ extern const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS];
 typedef struct { const void *indptr, *indices, *data; } fm_csr;
 
 /* The kernels of one precision on one instruction set. void * is REAL *.
- * Matrices of activations and deltas are row-major with a row stride of ld elements, ld a multiple of the number of
- * virtual lanes (FM_ROW_BYTES); the columns from n to ld belong to the kernels, their values mean nothing. Such
- * matrices and biases are aligned to FM_ROW_BYTES and biases are readable up to ld. */
+ * Matrices of activations and deltas are row-major with a row stride of ld elements, a whole number of groups of
+ * FM_ROW_BYTES; what lies behind column n up to the next whole group belongs to the kernels, its values mean nothing.
+ * Such matrices and biases are aligned to FM_ROW_BYTES and biases are readable up to a whole group. */
 #define FM_ROW_BYTES 64
 
 /* z is (rows, ld): z = f(z + bias) */
 typedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* d, a are (rows, ld): d = d * f'(z), written with a = f(z) */
-typedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t ld);
-/* z (rows, ld) becomes the delta w * (link(z + bias) - y); returns the sum of w * loss. weight may be NULL */
-typedef double (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, ptrdiff_t rows,
-                          ptrdiff_t n, ptrdiff_t ld);
+typedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+/* z (rows, ld) becomes the delta w * (link(z + bias) - y), row_loss (rows,) = w * loss. weight may be NULL */
+typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, double *row_loss,
+                        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* one optimizer step on count weights; returns the sum of w^2 before it */
 typedef double (*fm_step)(void *w, const void *grad, void *const *state, ptrdiff_t count, const fm_update *u);
 /* x (rows, ld) = the given rows of source (., n); index NULL: rows first, first + 1, ... */
 typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                         ptrdiff_t n, ptrdiff_t ld);
-/* out (n,) = [out +] sums of the columns of d (rows, ld) */
-typedef void (*fm_column_sums)(void *out, const void *d, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int accumulate);
+/* c (m, n) = [c +] a b, see product_template.h */
+typedef void (*fm_product)(void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b,
+                           ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate);
+/* columns first, first + 1, ... of out (n, ld) = w (rows, n) transposed */
+typedef void (*fm_transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n);
 /* z (rows, ld) = X w for the given rows of X */
 typedef void (*fm_csr_product)(void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                                const void *w, ptrdiff_t n, ptrdiff_t ld);
@@ -118,7 +121,8 @@ typedef struct {
     fm_backward backward[FM_N_ACTIVATIONS];
     fm_loss loss[FM_N_LOSSES];
     fm_step step[FM_N_OPTIMIZERS];
-    fm_column_sums column_sums;
+    fm_product product;
+    fm_transpose transpose;
     fm_rows targets[FM_N_TARGETS];
     fm_rows gather[2];                  /* from float, from double */
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */

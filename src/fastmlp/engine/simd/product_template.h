@@ -1,0 +1,196 @@
+/* C (m, n) = [C +] A B, one kernel for the three products of a layer, for REAL.
+ *
+ *                       n: panels of VECTORS vectors
+ *                      +---------+---------+----+         A(i, k) is a[i * a_row + k * a_k]: with a_k = 1 the rows
+ *                   k  | B  b b b|         |    |         of A lie in memory, with a_row = 1 its columns.
+ *                      |    b b b|         |    |         B and C are row-major, row strides ldb and ldc.
+ *            k         +---------+---------+----+
+ *        +--------+    +---------+---------+----+         A register tile (c) is ROWS x VECTORS vectors of C. Each
+ *    m   | A  a   |    | C  c c c|         |    |         step in k loads VECTORS vectors of B, broadcasts ROWS
+ *        |    a   |    |    c c c|         |    |         elements of A and does ROWS * VECTORS multiply-adds.
+ *        |    a   |    |    c c c|         |    |
+ *        +--------+    +---------+---------+----+         The last panel's last vector may be part of one.
+ *
+ *   forward          Z = X W           A = X (rows, n_in),     B = W
+ *   weight gradient  G = X^T D         A = X with a_row = 1,   B = D
+ *   input gradient   E = D W^T         A = D (rows, n_out),    B = W^T, kept transposed
+ *
+ * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks of
+ * DEPTH, so that the panel of B stays in the first-level cache while the rows pass over it. Every element of C is one
+ * chain of multiply-adds in ascending k, whatever the tile: the same bits for any split and vector width.
+ */
+#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
+typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+/* Registers: ROWS * VECTORS accumulators, VECTORS of B, one of A. */
+#if FM_VECTOR_BYTES == 64
+#define MOST_VECTORS 4
+#define MOST_ROWS(vectors) ((vectors) == 4 ? 6 : 8)
+#else
+#define MOST_VECTORS 3
+#define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
+#endif
+#define PANEL_BYTES 32768
+
+#if FM_VECTOR_BYTES == 64
+#if FM_DOUBLE
+INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_pd(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), v); }
+#else
+INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_ps(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+#endif
+#elif FM_VECTOR_BYTES == 32
+#if FM_DOUBLE
+INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
+INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_pd(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_pd(p, FN(lane_mask)(n)); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_pd(p, FN(lane_mask)(n), v); }
+#else
+INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_ps(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_ps(p, FN(lane_mask)(n)); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_ps(p, FN(lane_mask)(n), v); }
+#endif
+#else
+INLINE FN(vector) FN(splat)(REAL x)
+{
+#if FM_DOUBLE
+    return (FN(vector)){x, x};
+#else
+    return (FN(vector)){x, x, x, x};
+#endif
+}
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c)
+{
+#if defined(__ARM_FEATURE_FMA)
+    for (int l = 0; l < VECTOR_LANES; l++) c[l] = FN(fma)(a[l], b[l], c[l]);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n)
+{
+    FN(vector) v = {0};
+    if (n == VECTOR_LANES) return *(const FN(vector) *)p;
+    for (ptrdiff_t l = 0; l < n; l++) v[l] = p[l];
+    return v;
+}
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
+{
+    for (ptrdiff_t l = 0; l < n; l++) p[l] = v[l];
+}
+#endif
+
+/* One register tile; rows, vectors and columns (a_row == 1) are constants where it is inlined. part is the number of
+ * lanes of the last vector. */
+INLINE void FN(register_tile)(const int rows, const int vectors, const int columns, REAL *c, ptrdiff_t ldc,
+                              const REAL *a, ptrdiff_t a_stride, const REAL *b, ptrdiff_t ldb, ptrdiff_t depth,
+                              ptrdiff_t part, int accumulate)
+{
+    FN(vector) sum[8][MOST_VECTORS];
+    const int last = vectors - 1;
+    if (accumulate) {
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+            for (int v = 0; v < last; v++) sum[r][v] = *(const FN(vector) *)(c + r * ldc + v * VECTOR_LANES);
+            sum[r][last] = FN(load_part)(c + r * ldc + last * VECTOR_LANES, part);
+        }
+    } else {
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sum[r][v] = (FN(vector)){0};
+    }
+    for (ptrdiff_t k = 0; k < depth; k++) {
+        FN(vector) row[MOST_VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < last; v++) row[v] = *(const FN(vector) *)(b + v * VECTOR_LANES);
+        row[last] = FN(load_part)(b + last * VECTOR_LANES, part);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            FN(vector) x = FN(splat)(columns ? a[r] : a[r * a_stride]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sum[r][v] = FN(vfma)(x, row[v], sum[r][v]);
+        }
+        a += columns ? a_stride : 1;
+        b += ldb;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < last; v++) *(FN(vector) *)(c + r * ldc + v * VECTOR_LANES) = sum[r][v];
+        FN(store_part)(c + r * ldc + last * VECTOR_LANES, sum[r][last], part);
+    }
+}
+
+#define TILE_CASE(rows, vectors)                                                                               \
+    case (vectors) * 16 + (rows):                                                                              \
+        FN(register_tile)(rows, vectors, columns, c, ldc, a, a_stride, b, ldb, depth, part, accumulate);       \
+        break;
+#define TILE_CASES_4(vectors) TILE_CASE(1, vectors) TILE_CASE(2, vectors) TILE_CASE(3, vectors) TILE_CASE(4, vectors)
+#define TILE_CASES_6(vectors) TILE_CASES_4(vectors) TILE_CASE(5, vectors) TILE_CASE(6, vectors)
+#define TILE_CASES_8(vectors) TILE_CASES_6(vectors) TILE_CASE(7, vectors) TILE_CASE(8, vectors)
+
+#define TILE_DISPATCH(name, columns_)                                                                          \
+    static void FN(name)(int rows, int vectors, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_stride,     \
+                         const REAL *b, ptrdiff_t ldb, ptrdiff_t depth, ptrdiff_t part, int accumulate)        \
+    {                                                                                                          \
+        enum { columns = columns_ };                                                                           \
+        switch (vectors * 16 + rows) { TILE_SHAPES }                                                           \
+    }
+#if FM_VECTOR_BYTES == 64
+#define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_8(2) TILE_CASES_8(3) TILE_CASES_6(4)
+#else
+#define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_6(2) TILE_CASES_4(3)
+#endif
+TILE_DISPATCH(tile_of_rows, 0)
+TILE_DISPATCH(tile_of_columns, 1)
+
+static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
+                        ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate)
+{
+    const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
+    const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    for (ptrdiff_t p = 0; p < panels; p++) {
+        const ptrdiff_t v = vectors * p / panels, width = vectors * (p + 1) / panels - v;
+        const ptrdiff_t part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES;
+        const ptrdiff_t tiles = (m + MOST_ROWS(width) - 1) / MOST_ROWS(width);
+        const ptrdiff_t block = PANEL_BYTES / (width * FM_VECTOR_BYTES);
+        for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
+            const ptrdiff_t deep = (depth - k < block) ? depth - k : block;
+            const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
+            for (ptrdiff_t t = 0; t < tiles; t++) {
+                const ptrdiff_t i = m * t / tiles, rows = m * (t + 1) / tiles - i;
+                REAL *c = (REAL *)c_ + i * ldc + v * VECTOR_LANES;
+                const REAL *a = (const REAL *)a_ + i * a_row + k * a_k;
+                if (a_row == 1)
+                    FN(tile_of_columns)((int)rows, (int)width, c, ldc, a, a_k, b, ldb, deep, part, accumulate || k);
+                else
+                    FN(tile_of_rows)((int)rows, (int)width, c, ldc, a, a_row, b, ldb, deep, part, accumulate || k);
+            }
+        }
+    }
+}
+
+/* out (n, ld), columns first..first + rows - 1 = w (rows, n) transposed, in blocks that fit registers and lines */
+static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n)
+{
+    enum { BLOCK = FM_ROW_BYTES / sizeof(REAL) };
+    REAL *restrict out = out_;
+    const REAL *restrict w = w_;
+    for (ptrdiff_t j = 0; j < n; j += BLOCK)
+        for (ptrdiff_t i = 0; i < rows; i += BLOCK) {
+            ptrdiff_t j_end = (n - j < BLOCK) ? n : j + BLOCK, i_end = (rows - i < BLOCK) ? rows : i + BLOCK;
+            for (ptrdiff_t jj = j; jj < j_end; jj++)
+                for (ptrdiff_t ii = i; ii < i_end; ii++) out[jj * ld + first + ii] = w[ii * n + jj];
+        }
+}
