@@ -1,6 +1,6 @@
 """The compiled engine: networks as data, arrays in, arrays out."""
 
-from .forward import forward
+from .forward import Predictor, forward
 from .kernels import ACTIVATIONS, ISAS, LOSSES, OPTIMIZERS, fma_peak, logarithm
 from .network import Network
 from .threads import effective_n_threads, single_threaded_blas
@@ -11,6 +11,7 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "Network",
+    "Predictor",
     "effective_n_threads",
     "fma_peak",
     "forward",

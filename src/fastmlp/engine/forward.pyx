@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas, blas_for
-from .kernels cimport activation_number, fm_forward, fm_kernels, kernels_for
-from .memory cimport Arena, ceil_div, data_of, padded
+from .kernels cimport FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
+from .memory cimport ceil_div, data_of, padded
 from .products cimport SPARSE, Layer, Rows, dense_strategy, forward_product
-from .source cimport Reader, Source, index_of, read_rows, reader_of
+from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
 
 from .threads import effective_n_threads
@@ -20,14 +22,16 @@ cdef enum:
     THREAD_FLOPS = 1000000      # a call wakes one thread for each so many operations
 
 
+# One call: what its threads share.
 ctypedef struct Job:
     const fm_kernels *kernels
     Blas blas
     Reader reader
     Layer *layers
     int n_layers
-    fm_forward output
-    ptrdiff_t n_rows, n_blocks, block_rows, itemsize, input_ld, widest_ld
+    bint check                  # refuse NaN and infinity in dense rows
+    bint refused
+    ptrdiff_t n_rows, block_rows, itemsize, input_ld, widest_ld
     char *scratch               # per thread: gathered input rows, and two layers' outputs in turn
     ptrdiff_t scratch_size
     char *out                   # (n_rows, n_outputs)
@@ -35,36 +39,39 @@ ctypedef struct Job:
 
 
 cdef void run(Job *job, int member) noexcept nogil:
-    cdef int l
     cdef char *inputs = job.scratch + member * job.scratch_size
     cdef char *outputs = inputs + job.block_rows * job.input_ld * job.itemsize
-    cdef ptrdiff_t block, first, rows, i, width
+    cdef Layer *last = &job.layers[job.n_layers - 1]
+    cdef ptrdiff_t block, first, rows, i, width = last.n_out * job.itemsize
+    cdef int l
     cdef Layer *layer
     cdef Rows x
-    cdef char *z
+    cdef char *z = NULL
     while True:
         block = fm_take(&job.phases, member)
-        if block < 0:
+        if block < 0 or job.refused:
             return
         first = block * job.block_rows
         rows = min(job.block_rows, job.n_rows - first)
         x = read_rows(&job.reader, first, rows, inputs, job.input_ld, True)
-        z = NULL
+        if job.check and not job.kernels.all_finite(x.dense, rows * x.ld):
+            job.refused = True
+            return
         for l in range(job.n_layers):
             layer = &job.layers[l]
             z = outputs + (l % 2) * job.block_rows * job.widest_ld * job.itemsize
             forward_product(job.kernels, &job.blas, layer, &x, rows, z)
             x.dense = z
             x.ld = layer.ld
-        layer = &job.layers[job.n_layers - 1]
-        width = layer.n_out * job.itemsize
         for i in range(rows):
-            memcpy(job.out + (first + i) * width, z + i * layer.ld * job.itemsize, width)
+            memcpy(job.out + (first + i) * width, z + i * last.ld * job.itemsize, width)
 
 
-def forward(list coefs, list intercepts, str activation, str out_activation, X, rows=None, *, n_threads=None,
-            isa=None):
-    """Outputs of a network given by plain arrays.
+cdef class Predictor:
+    """A network given by plain arrays, ready to predict.
+
+    The arrays are read at every call, so what is written into them counts. Calls from several threads at once are safe:
+    each has workspaces of its own.
 
     Parameters
     ----------
@@ -74,88 +81,168 @@ def forward(list coefs, list intercepts, str activation, str out_activation, X, 
         Biases of the same dtype.
     activation, out_activation : str
         Activation of the hidden layers and of the output.
-    X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
-        float32 or float64; rows are cast as they are read. CSR indices must be within bounds.
-    rows : ndarray of intp, default=None
-        Row numbers to predict for, in order; None: all.
-    n_threads : int, default=None
-        Threads to use; None: what the environment allows and the work is worth.
     isa : str, default=None
         Instruction set; None: the default.
-
-    Returns
-    -------
-    out : ndarray of shape (n, n_outputs)
 
     Raises
     ------
     ValueError
-        If shapes do not fit each other.
+        If shapes or dtypes do not fit each other.
     """
-    cdef Job job
-    cdef Source source = Source(X)
-    cdef int l, threads, n_layers = len(coefs)
-    cdef ptrdiff_t itemsize, n_in
-    cdef Arena arena = Arena()
-    dtype = coefs[0].dtype
-    itemsize = dtype.itemsize
 
-    n_in = source.n_features
-    for coef, intercept in zip(coefs, intercepts, strict=True):
-        if coef.dtype != dtype or intercept.dtype != dtype:
-            raise ValueError(f"coefs and intercepts: all of {dtype}")
-        if coef.ndim != 2 or coef.shape[0] != n_in or intercept.shape != coef.shape[1:]:
-            raise ValueError(f"a layer with {n_in} inputs has weights {coef.shape} and biases {intercept.shape}")
-        n_in = coef.shape[1]
+    cdef readonly list coefs, intercepts
+    cdef readonly object dtype
+    cdef Job job                # without the fields of a call
+    cdef char **biases
+    cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
 
-    job.kernels = kernels_for(dtype, isa)
-    job.blas = blas_for(dtype)
-    job.itemsize = itemsize
-    job.n_layers = n_layers
-    job.reader = reader_of(source, job.kernels, itemsize, index_of(rows, source.n_rows))
-    job.n_rows = source.n_rows if rows is None else len(rows)
-    job.block_rows = max(min(<ptrdiff_t> BLOCK_ROWS, job.n_rows), ceil_div(job.n_rows, FM_MOST_ITEMS))
-    out = np.empty((job.n_rows, n_in), dtype=dtype)
-    if job.n_rows == 0:
-        return out
-    job.n_blocks = ceil_div(job.n_rows, job.block_rows)
-    memset(&job.phases, 0, sizeof(fm_phases))
-    fm_open(&job.phases, job.n_blocks)
-    job.out = data_of(out, True)
+    def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None):
+        cdef int l, last = len(coefs) - 1
+        cdef Layer *layer
+        dtype = coefs[0].dtype
+        n_in = coefs[0].shape[0]
+        for coef, intercept in zip(coefs, intercepts, strict=True):
+            if coef.dtype != dtype or intercept.dtype != dtype:
+                raise ValueError(f"coefs and intercepts: all of {dtype}")
+            if coef.ndim != 2 or coef.shape[0] != n_in or intercept.shape != coef.shape[1:]:
+                raise ValueError(f"a layer with {n_in} inputs has weights {coef.shape} and biases {intercept.shape}")
+            n_in = coef.shape[1]
+        self.coefs = list(coefs)
+        self.intercepts = list(intercepts)
+        self.dtype = dtype
+        self.n_features, self.n_outputs = coefs[0].shape[0], n_in
+        memset(&self.job, 0, sizeof(Job))
+        self.job.kernels = kernels_for(dtype, isa)
+        self.job.blas = blas_for(dtype)
+        self.job.itemsize = dtype.itemsize
+        self.job.n_layers = last + 1
+        self.job.layers = <Layer *> calloc(last + 1, sizeof(Layer))
+        self.biases = <char **> calloc(last + 1, sizeof(char *))
+        if self.job.layers == NULL or self.biases == NULL:
+            raise MemoryError
+        for l in range(last + 1):
+            layer = &self.job.layers[l]
+            layer.n_in, layer.n_out = coefs[l].shape
+            layer.ld = padded(layer.n_out, self.job.itemsize)
+            layer.strategy = dense_strategy(layer.n_in, layer.n_out)
+            layer.weights = data_of(coefs[l], False)
+            layer.epilogue = self.job.kernels.forward[activation_number(out_activation if l == last else activation)]
+            self.biases[l] = data_of(intercepts[l], False)
+            self.n_weights += layer.n_in * layer.n_out
+            self.biases_size += layer.ld * self.job.itemsize
+            self.job.widest_ld = max(self.job.widest_ld, layer.ld)
 
-    threads = effective_n_threads(n_threads)
-    if n_threads is None:
-        n_params = sum(coef.size for coef in coefs)
-        threads = max(1, min(threads, job.n_blocks, 2 * n_params * job.n_rows // THREAD_FLOPS))
-    job.input_ld = 0 if job.reader.direct or source.sparse else padded(source.n_features, itemsize)
-    job.widest_ld = padded(max(coef.shape[1] for coef in coefs), itemsize)
-    job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * itemsize
-    arena.reserve("scratch", threads * job.scratch_size)
-    for l in range(n_layers):
-        arena.reserve(l, padded(coefs[l].shape[1], itemsize) * itemsize)
-    arena.allocate()
-    job.scratch = arena.pointer("scratch")
+    def __dealloc__(self):
+        free(self.job.layers)
+        free(self.biases)
 
-    job.layers = <Layer *> calloc(n_layers, sizeof(Layer))
-    if job.layers == NULL:
-        raise MemoryError
-    try:
-        for l in range(n_layers):
-            job.layers[l].n_in, job.layers[l].n_out = coefs[l].shape
-            job.layers[l].strategy = SPARSE if l == 0 and source.sparse else dense_strategy(
-                job.layers[l].n_in, job.layers[l].n_out)
-            job.layers[l].ld = padded(job.layers[l].n_out, itemsize)
-            job.layers[l].weights = data_of(coefs[l], False)
-            job.layers[l].bias = arena.pointer(l)
-            memcpy(job.layers[l].bias, data_of(intercepts[l], False), job.layers[l].n_out * itemsize)
-            job.layers[l].epilogue = job.kernels.forward[
-                activation_number(out_activation if l == n_layers - 1 else activation)]
+    def __call__(self, X, rows=None, *, n_threads=None):
+        """Outputs for X.
+
+        Parameters
+        ----------
+        X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
+            float32 or float64; rows are cast as they are read. CSR indices must be within bounds.
+        rows : ndarray of intp, default=None
+            Row numbers to predict for, in order; None: all.
+        n_threads : int, default=None
+            Threads to use; None: what the environment allows and the work is worth.
+
+        Returns
+        -------
+        out : ndarray of shape (n, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            If X does not fit the network.
+        """
+        cdef Source source = Source(X)
+        if source.n_features != self.n_features:
+            raise ValueError(f"X has {source.n_features} features, the network {self.n_features}")
+        cdef Job job = self.job
+        job.reader = reader_of(source, job.kernels, job.itemsize, index_of(rows, source.n_rows))
+        job.n_rows = source.n_rows if rows is None else len(rows)
+        return self._run(&job, n_threads)
+
+    def quick(self, X):
+        """Outputs for X, if it is an array that needs no conversion; else None.
+
+        Parameters
+        ----------
+        X : object
+            Taken if it is a C-contiguous ndarray of the network's dtype and of shape (n_samples, n_features) with at
+            least one row, all finite.
+
+        Returns
+        -------
+        out : ndarray of shape (n_samples, n_outputs), or None
+        """
+        cdef Py_buffer view
+        cdef Job job = self.job
+        if type(X) is not np.ndarray or X.dtype is not self.dtype:
+            return None
+        try:
+            PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)
+        except (ValueError, BufferError):
+            return None
+        try:
+            if view.ndim != 2 or view.shape[0] == 0 or view.shape[1] != self.n_features:
+                return None
+            job.reader = dense_reader(job.kernels, <const char *> view.buf, view.shape[1], job.itemsize)
+            job.n_rows = view.shape[0]
+            job.check = True
+            return self._run(&job, None)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object _run(self, Job *job, n_threads):
+        cdef int l, threads = 1
+        cdef char *memory
+        cdef char *piece
+        cdef Layer *layers
+        out = np.empty((job.n_rows, self.n_outputs), dtype=self.dtype)
+        if job.n_rows == 0:
+            return out
+        if n_threads is not None or job.n_rows > 1:
+            if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * THREAD_FLOPS:
+                threads = effective_n_threads(n_threads)
+            if n_threads is None:
+                threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // THREAD_FLOPS))
+        job.out = data_of(out, True)
+        job.block_rows = max(min(<ptrdiff_t> BLOCK_ROWS, ceil_div(job.n_rows, threads)),
+                             ceil_div(job.n_rows, FM_MOST_ITEMS))
+        fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
+        job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(self.n_features, job.itemsize)
+        job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * job.itemsize
+        memory = <char *> malloc(FM_ROW_BYTES + job.n_layers * sizeof(Layer) + self.biases_size
+                                 + threads * job.scratch_size)
+        if memory == NULL:
+            raise MemoryError
+        # the layers of this call, with biases readable to whole lanes
+        piece = memory + (FM_ROW_BYTES - <uintptr_t> memory % FM_ROW_BYTES) % FM_ROW_BYTES
+        job.scratch = piece + self.biases_size
+        layers = <Layer *> (job.scratch + threads * job.scratch_size)
+        memcpy(layers, job.layers, job.n_layers * sizeof(Layer))
+        for l in range(job.n_layers):
+            layers[l].bias = piece
+            memset(piece, 0, layers[l].ld * job.itemsize)
+            memcpy(piece, self.biases[l], layers[l].n_out * job.itemsize)
+            piece += layers[l].ld * job.itemsize
+        if job.reader.sparse:
+            layers[0].strategy = SPARSE
+        job.layers = layers
         if threads == 1:
             with nogil:
-                run(&job, 0)
+                run(job, 0)
         else:
             with nogil, parallel(num_threads=threads):
-                run(&job, threadid())
-    finally:
-        free(job.layers)
-    return out
+                run(job, threadid())
+        free(memory)
+        return None if job.refused else out
+
+
+def forward(list coefs, list intercepts, str activation, str out_activation, X, rows=None, *, n_threads=None,
+            isa=None):
+    """Outputs for X of a network given by plain arrays: a :class:`Predictor` used once."""
+    return Predictor(coefs, intercepts, activation, out_activation, isa=isa)(X, rows, n_threads=n_threads)

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse
 
+from libc.string cimport memset
+
 from .memory cimport data_of
 
 
@@ -46,6 +48,18 @@ cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsi
     reader.n_features = source.n_features
     reader.itemsize = itemsize
     reader.index = index
+    return reader
+
+
+cdef Reader dense_reader(const fm_kernels *kernels, const char *data, ptrdiff_t n_features, ptrdiff_t itemsize):
+    """A reader of all rows of a C-contiguous array of the kernels' precision."""
+    cdef Reader reader
+    memset(&reader, 0, sizeof(Reader))
+    reader.kernels = kernels
+    reader.dense = data
+    reader.direct = True
+    reader.n_features = n_features
+    reader.itemsize = itemsize
     return reader
 
 

@@ -282,6 +282,18 @@ static void FN(targets_code)(void *y_, const void *source, const ptrdiff_t *inde
     for (ptrdiff_t i = 0; i < rows; i++) ((REAL *)y_)[i * ld + ((const ptrdiff_t *)source)[ROW_OF(i)]] = 1;
 }
 
+/* 0 x is NaN for NaN and infinity, and 0 otherwise */
+static int FN(all_finite)(const void *x_, ptrdiff_t count)
+{
+    const REAL *x = x_;
+    REAL sum[LANES];
+    FOR_LANES sum[l] = 0;
+    const ptrdiff_t whole = count / LANES * LANES;
+    for (ptrdiff_t j = 0; j < whole; j += LANES) FOR_LANES sum[l] += x[j + l] * (REAL)0;
+    for (ptrdiff_t j = whole; j < count; j++) sum[j - whole] += x[j] * (REAL)0;
+    return FN(fold_sum)(sum) == (REAL)0;
+}
+
 /* ---- the measure of what the core can do ---- */
 
 static double FN(multiply_adds)(ptrdiff_t iterations)

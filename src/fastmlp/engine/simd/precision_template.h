@@ -13,6 +13,7 @@ static const fm_kernels FN(kernels) = {
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .loss = {FM_LOSSES(FM_LOSS) [FM_LOSS_log_loss] = FN(loss_log_loss)},
     .step = {FM_OPTIMIZERS(FM_STEP)},
+    .all_finite = FN(all_finite),
     .product = FN(product),
     .transpose = FN(transpose),
     .targets = {[FM_TARGET_CODE] = FN(targets_code), [FM_TARGET_BYTE] = FN(gather_uint8_t),
