@@ -1,8 +1,10 @@
 """Prediction: blocks of rows forward through all layers, memory bounded by the blocks."""
 
+import contextlib
+
 import numpy as np
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free, malloc
@@ -11,11 +13,13 @@ from libc.string cimport memcpy, memset
 from .blas cimport Blas, blas_for
 from .kernels cimport FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
 from .memory cimport ceil_div, data_of, padded
-from .products cimport SPARSE, Layer, Rows, dense_strategy, forward_product
+from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
 
-from .threads import effective_n_threads
+from .threads import effective_n_threads, single_threaded_blas
+
+_no_guard = contextlib.nullcontext()
 
 cdef enum:
     BLOCK_ROWS = 256            # rows a thread takes through the layers at a time
@@ -95,6 +99,7 @@ cdef class Predictor:
     cdef Job job                # without the fields of a call
     cdef char **biases
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
+    cdef bint uses_blas
 
     def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None):
         cdef int l, last = len(coefs) - 1
@@ -127,6 +132,7 @@ cdef class Predictor:
             layer.strategy = dense_strategy(layer.n_in, layer.n_out)
             layer.weights = data_of(coefs[l], False)
             layer.epilogue = self.job.kernels.forward[activation_number(out_activation if l == last else activation)]
+            self.uses_blas = self.uses_blas or layer.strategy == BLAS
             self.biases[l] = data_of(intercepts[l], False)
             self.n_weights += layer.n_in * layer.n_out
             self.biases_size += layer.ld * self.job.itemsize
@@ -232,13 +238,16 @@ cdef class Predictor:
         if job.reader.sparse:
             layers[0].strategy = SPARSE
         job.layers = layers
-        if threads == 1:
-            with nogil:
-                run(job, 0)
-        else:
-            with nogil, parallel(num_threads=threads):
-                run(job, threadid())
-        free(memory)
+        try:
+            with single_threaded_blas() if self.uses_blas else _no_guard:
+                if threads == 1:
+                    with nogil:
+                        run(job, 0)
+                else:
+                    with nogil, parallel(num_threads=threads):
+                        run(job, threadid())
+        finally:
+            free(memory)
         return None if job.refused else out
 
 

@@ -119,10 +119,12 @@ def apply(str name, x, isa=None):
     cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
     arena = Arena()
     arena.reserve("values", piece * itemsize)
-    arena.reserve("zeros", piece * itemsize)
+    arena.reserve("bias", piece * itemsize)
     arena.allocate()
+    # x + -0.0 is x for every x, -0.0 included
+    arena.view("bias", (piece,), x.dtype).fill(-0.0)
     cdef char *values = arena.pointer("values")
-    cdef char *zeros = arena.pointer("zeros")
+    cdef char *bias = arena.pointer("bias")
     cdef char *data = data_of(x, True)
     if name == "softmax":
         raise ValueError("softmax works on rows, not on elements")
@@ -130,7 +132,7 @@ def apply(str name, x, isa=None):
         while done < count:
             n = min(piece, count - done)
             memcpy(values, data + done * itemsize, n * itemsize)
-            function(values, zeros, 1, piece, piece)
+            function(values, bias, 1, piece, piece)
             memcpy(data + done * itemsize, values, n * itemsize)
             done += n
     return x

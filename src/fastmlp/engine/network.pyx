@@ -27,7 +27,7 @@ from .kernels cimport (
 )
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport (
-    FUSED, SPARSE, Layer, Rows, bias_gradient, dense_strategy, forward_product, input_gradient, weight_gradient,
+    BLAS, FUSED, SPARSE, Layer, Rows, bias_gradient, dense_strategy, forward_product, input_gradient, weight_gradient,
 )
 from .source cimport Reader, Source, index_of, read_rows, reader_of
 from .threads cimport (
@@ -732,6 +732,15 @@ cdef class Network:
     def _tile_list(self):
         return [(self.job.tiles[i].layer, max(0, self.job.tiles[i].start), max(1, self.job.tiles[i].stop))
                 for i in range(self.job.n_tiles)]
+
+    @property
+    def uses_blas(self):
+        """Whether a layer's products go to BLAS: hold :func:`single_threaded_blas` around the training then."""
+        cdef int l
+        for l in range(self.job.n_layers):
+            if self.job.layers[l].layer.strategy == BLAS:
+                return True
+        return False
 
     # ---- prediction ----
 

@@ -5,7 +5,7 @@ from .kernels cimport fm_csr, fm_forward, fm_kernels
 
 cdef enum Strategy:
     FUSED        # register-tiled products of our own
-    BLAS         # SciPy's BLAS, which packs and blocks for the caches: for layers larger than those
+    BLAS         # SciPy's BLAS, which blocks for all levels of cache: for layers larger than those
     SPARSE       # the layer's input is CSR: products that follow the non-zeros
 
 

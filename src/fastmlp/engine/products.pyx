@@ -7,7 +7,7 @@ from .blas cimport product
 
 
 cdef enum:
-    BLAS_WEIGHTS = 1 << 24      # layers of at least so many weights go to BLAS
+    BLAS_WEIGHTS = 1 << 23      # layers of at least so many weights, 32 MiB in float32, go to BLAS
 
 
 cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:

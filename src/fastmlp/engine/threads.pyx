@@ -50,31 +50,41 @@ def effective_n_threads(n_threads=None):
 # ---- SciPy's BLAS on one thread ----
 
 class _BlasGuard:
-    """Holds SciPy's BLAS to one thread from the first fit in to the last one out."""
+    """Holds SciPy's BLAS to one thread from the first fit in to the last one out, whichever threads those are."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.users = 0
-        self.controller = None
-        self.limit = None
+        self.libraries = None
+        self.before = None
 
     def enter(self):
         with self.lock:
             if self.users == 0:
-                if self.controller is None:
-                    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
-                    own = [lib.filepath for lib in blas.lib_controllers if "scipy" in lib.filepath]
-                    self.controller = blas.select(filepath=own) if own else blas
-                self.limit = self.controller.limit(limits=1)
-                self.limit.__enter__()
+                if self.libraries is None:
+                    found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+                    own = [library for library in found if "scipy" in os.path.dirname(library.filepath)]
+                    self.libraries = own or found
+                self.before = [library.get_num_threads() for library in self.libraries]
+                self._set([1] * len(self.libraries))
             self.users += 1
 
     def leave(self):
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                self.limit.__exit__(None, None, None)
-                self.limit = None
+                self._set(self.before)
+
+    def _set(self, limits):
+        # threadpoolctl 3.8 lets one thread alone set the limit of OpenBLAS; who comes first and who leaves last here
+        # may be two
+        for library, limit in zip(self.libraries, limits, strict=True):
+            disown = getattr(library, "clear_controlling_thread", None)
+            if disown:
+                disown(force=True)
+            library.set_num_threads(limit)
+            if disown:
+                disown(force=True)
 
 
 _guard = _BlasGuard()

@@ -68,6 +68,8 @@ static const fm_kernels FN(kernels) = {
 #undef MOST_VECTORS
 #undef MOST_ROWS
 #undef PANEL_BYTES
+#undef ALIAS_BYTES
+#undef ALIAS_ROWS
 #undef TILE_CASE
 #undef TILE_CASES_4
 #undef TILE_CASES_6

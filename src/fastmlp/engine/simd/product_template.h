@@ -15,9 +15,11 @@
  *   weight gradient  G = X^T D         A = X with a_row = 1,   B = D
  *   input gradient   E = D W^T         A = D (rows, n_out),    B = W^T, kept transposed
  *
- * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks of
- * DEPTH, so that the panel of B stays in the first-level cache while the rows pass over it. Every element of C is one
- * chain of multiply-adds in ascending k, whatever the tile: the same bits for any split and vector width.
+ * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
+ * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it; rows of B whose
+ * stride is a multiple of ALIAS_BYTES would fall on the same few sets of that cache, and such a panel is copied side by
+ * side first, if enough rows of A repay it. Every element of C is one chain of multiply-adds in ascending k, whatever
+ * the tile: the same bits for any split and vector width.
  */
 #define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
 typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
@@ -31,6 +33,8 @@ typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(siz
 #define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #endif
 #define PANEL_BYTES 32768
+#define ALIAS_BYTES 512
+#define ALIAS_ROWS 32
 
 #if FM_VECTOR_BYTES == 64
 #if FM_DOUBLE
@@ -155,9 +159,21 @@ INLINE void FN(register_tile)(const int rows, const int vectors, const int colum
 TILE_DISPATCH(tile_of_rows, 0)
 TILE_DISPATCH(tile_of_columns, 1)
 
+/* The panel's rows side by side, whole vectors each. */
+INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
+                           ptrdiff_t depth, ptrdiff_t part)
+{
+    for (ptrdiff_t k = 0; k < depth; k++, b += ldb)
+        for (ptrdiff_t v = 0; v < vectors; v++, out += VECTOR_LANES)
+            *(FN(vector) *)out = (v == vectors - 1) ? FN(load_part)(b + v * VECTOR_LANES, part)
+                                                    : *(const FN(vector) *)(b + v * VECTOR_LANES);
+}
+
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate)
 {
+    REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % ALIAS_BYTES == 0 && m >= ALIAS_ROWS && depth > 1;
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     for (ptrdiff_t p = 0; p < panels; p++) {
@@ -168,14 +184,20 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
             const ptrdiff_t deep = (depth - k < block) ? depth - k : block;
             const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
+            ptrdiff_t b_row = ldb;
+            if (aliased) {
+                FN(copy_panel)(copy, width, b, ldb, deep, part);
+                b = copy;
+                b_row = width * VECTOR_LANES;
+            }
             for (ptrdiff_t t = 0; t < tiles; t++) {
                 const ptrdiff_t i = m * t / tiles, rows = m * (t + 1) / tiles - i;
                 REAL *c = (REAL *)c_ + i * ldc + v * VECTOR_LANES;
                 const REAL *a = (const REAL *)a_ + i * a_row + k * a_k;
                 if (a_row == 1)
-                    FN(tile_of_columns)((int)rows, (int)width, c, ldc, a, a_k, b, ldb, deep, part, accumulate || k);
+                    FN(tile_of_columns)((int)rows, (int)width, c, ldc, a, a_k, b, b_row, deep, part, accumulate || k);
                 else
-                    FN(tile_of_rows)((int)rows, (int)width, c, ldc, a, a_row, b, ldb, deep, part, accumulate || k);
+                    FN(tile_of_rows)((int)rows, (int)width, c, ldc, a, a_row, b, b_row, deep, part, accumulate || k);
             }
         }
     }
