@@ -12,6 +12,7 @@
 #if FM_DOUBLE
 typedef uint64_t FN(bits);
 #define R(x) x
+#define EPSILON 0x1p-52
 #define MANTISSA 52
 #define EXPONENT_BIAS 1023
 #define SHIFT 0x1.8p52              /* adding it rounds to an integer, left in the low bits */
@@ -33,6 +34,7 @@ typedef uint64_t FN(bits);
 #else
 typedef uint32_t FN(bits);
 #define R(x) x##f
+#define EPSILON 0x1p-23f
 #define MANTISSA 23
 #define EXPONENT_BIAS 127
 #define SHIFT 0x1.8p23f
@@ -170,18 +172,17 @@ INLINE REAL FN(logistic)(REAL z)
     return ((z < R(0.0)) ? e : R(1.0)) / (R(1.0) + e);
 }
 
-/* log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)) */
-INLINE REAL FN(softplus)(REAL z)
+/* A probability clipped to [eps, 1 - eps] */
+INLINE REAL FN(clip)(REAL p)
 {
-    REAL e = FN(exp)(-FN(abs)(z));
-    return ((z > R(0.0)) ? z : R(0.0)) + FN(log)(R(1.0) + e);
+    p = (p > R(1.0) - EPSILON) ? R(1.0) - EPSILON : p;
+    return (p < EPSILON) ? EPSILON : p;
 }
 
 /* -log of a probability clipped to [eps, 1 - eps] */
 INLINE REAL FN(clip_log_loss)(REAL loss)
 {
     const REAL most = FM_DOUBLE ? R(36.04365338911715) : R(15.942385);
-    const REAL least = FM_DOUBLE ? R(2.220446049250313e-16) : R(1.1920929e-7);
     loss = (loss > most) ? most : loss;
-    return (loss < least) ? least : loss;
+    return (loss < EPSILON) ? EPSILON : loss;
 }

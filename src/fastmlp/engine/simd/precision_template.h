@@ -32,6 +32,7 @@ static const fm_kernels FN(kernels) = {
 
 #undef INLINE
 #undef R
+#undef EPSILON
 #undef MANTISSA
 #undef EXPONENT_BIAS
 #undef SHIFT

@@ -28,18 +28,18 @@
     ROW(log,      0, FN(log)(z),               d * FN(exp)(-a))
 
 /* ROW(name, output activation, kind of target, loss divided by the number of outputs, p = link(z), loss).
- * Every row pairs a loss with the link that makes its gradient dL/dz = p - y; the loss is written with z where that
- * is more stable than with p. Log losses are clipped as scikit-learn does: p in [eps, 1 - eps].
+ * Every row pairs a loss with the link that makes its gradient dL/dz = p - y. Log losses clip p to [eps, 1 - eps], as
+ * scikit-learn does; the binary one also takes 1 - p from the rounded p, because lbfgs follows the loss to the last bit.
  *   squared_error   (y - p)^2 / 2
  *   poisson         half the Poisson deviance, y log(y / p) - y + p
- *   binary_log_loss -y log p - (1 - y) log(1 - p), log p = -softplus(-z)
+ *   binary_log_loss -log(p) where y is 1, -log(1 - p) where it is 0
  * log_loss (softmax) works on whole rows and has its own kernel. */
 #define FM_LOSSES(ROW)                                                                             \
     ROW(squared_error,   identity, FM_TARGET_REAL, 1, z, (REAL)0.5 * (p - y) * (p - y))            \
     ROW(poisson,         exp,      FM_TARGET_REAL, 0, FN(exp)(z),                                  \
         ((y == (REAL)0) ? (REAL)0 : y * (FN(log)(y) - z)) - y + p)                                 \
     ROW(binary_log_loss, logistic, FM_TARGET_BYTE, 0, FN(logistic)(z),                             \
-        y * FN(clip_log_loss)(FN(softplus)(-z)) + ((REAL)1 - y) * FN(clip_log_loss)(FN(softplus)(z)))
+        -FN(log)((y != (REAL)0) ? FN(clip)(p) : (REAL)1 - FN(clip)(p)))
 
 /* ROW(name, state arrays, rate of the t-th update, update of w from the gradient g, state in s0 and s1).
  *   sgd       v = mu v - lr g;  w += mu v - lr g (Nesterov) or v           Sutskever et al. (2013)
