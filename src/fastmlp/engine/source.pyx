@@ -91,6 +91,11 @@ cdef const ptrdiff_t *index_of(object rows, ptrdiff_t n_rows) except? NULL:
         return NULL
     if rows.dtype != np.intp or rows.ndim != 1:
         raise ValueError(f"rows: a one-dimensional array of intp, not {rows.ndim}-d of {rows.dtype}")
-    if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
+    cdef const ptrdiff_t *index = <const ptrdiff_t *> data_of(rows, False)
+    cdef ptrdiff_t i, n = rows.size
+    cdef bint outside = False
+    for i in range(n):
+        outside |= index[i] < 0 or index[i] >= n_rows
+    if outside:
         raise IndexError(f"rows: numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
-    return <const ptrdiff_t *> data_of(rows, False)
+    return index

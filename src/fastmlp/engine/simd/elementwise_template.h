@@ -1,18 +1,26 @@
 /* Everything that is done to activations, deltas and weights between the matrix products, for REAL.
  *
  * Rows of activations are padded to whole groups of LANES elements, so the loops have no tails. Sums run over LANES
- * virtual lanes that are then folded in halves: the same additions in the same order on every instruction set.
+ * virtual lanes, which are folded in halves: the same additions in the same order on every instruction set.
  */
 #define LANES ((ptrdiff_t)(FM_ROW_BYTES / sizeof(REAL)))
 #define ALIGNED(p) __builtin_assume_aligned(p, FM_ROW_BYTES)
 #define FOR_LANES for (ptrdiff_t l = 0; l < LANES; l++)
 #define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)
 
-INLINE REAL FN(fold_sum)(REAL *lanes)
+typedef REAL FN(half) __attribute__((vector_size(FM_ROW_BYTES / 2), aligned(sizeof(REAL)), may_alias));
+typedef REAL FN(quarter) __attribute__((vector_size(FM_ROW_BYTES / 4), aligned(sizeof(REAL)), may_alias));
+
+INLINE REAL FN(fold_sum)(const REAL *lanes)
 {
-    for (ptrdiff_t half = LANES / 2; half; half /= 2)
-        for (ptrdiff_t l = 0; l < half; l++) lanes[l] += lanes[l + half];
-    return lanes[0];
+    REAL h[LANES / 2];
+    *(FN(half) *)h = *(const FN(half) *)lanes + *(const FN(half) *)(lanes + LANES / 2);
+    FN(quarter) q = *(const FN(quarter) *)h + *(const FN(quarter) *)(h + LANES / 4);
+#if FM_DOUBLE
+    return q[0] + q[1];
+#else
+    return (q[0] + q[2]) + (q[1] + q[3]);
+#endif
 }
 
 INLINE REAL FN(fold_max)(REAL *lanes)

@@ -71,6 +71,8 @@ static const fm_kernels FN(kernels) = {
 #undef PANEL_BYTES
 #undef ALIAS_BYTES
 #undef ALIAS_ROWS
+#undef DOT_COLUMNS
+#undef DOT_ROWS
 #undef TILE_CASE
 #undef TILE_CASES_4
 #undef TILE_CASES_6

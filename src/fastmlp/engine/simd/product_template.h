@@ -20,6 +20,9 @@
  * stride is a multiple of ALIAS_BYTES would fall on the same few sets of that cache, and such a panel is copied side by
  * side first, if enough rows of A repay it. Every element of C is one chain of multiply-adds in ascending k, whatever
  * the tile: the same bits for any split and vector width.
+ *
+ * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to DOT_COLUMNS of them are dot
+ * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
  */
 #define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
 typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
@@ -35,6 +38,8 @@ typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(siz
 #define PANEL_BYTES 32768
 #define ALIAS_BYTES 512
 #define ALIAS_ROWS 32
+#define DOT_COLUMNS 4
+#define DOT_ROWS 4
 
 #if FM_VECTOR_BYTES == 64
 #if FM_DOUBLE
@@ -169,10 +174,74 @@ INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *re
                                                     : *(const FN(vector) *)(b + v * VECTOR_LANES);
 }
 
+/* c (rows, n) = a b, bt (n, wide) being the transpose of b with zeros behind depth; n is a constant where inlined */
+INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row,
+                         const REAL *bt, ptrdiff_t wide, ptrdiff_t depth)
+{
+    enum { PARTS = FM_ROW_BYTES / FM_VECTOR_BYTES };
+    FN(vector) sum[DOT_ROWS][DOT_COLUMNS][PARTS];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+#pragma GCC unroll 4
+            for (int p = 0; p < PARTS; p++) sum[r][j][p] = (FN(vector)){0};
+    for (ptrdiff_t k = 0; k < wide; k += LANES) {
+#pragma GCC unroll 4
+        for (int p = 0; p < PARTS; p++) {
+            const ptrdiff_t from = k + p * VECTOR_LANES, left = depth - from;
+            const ptrdiff_t part = left < 0 ? 0 : left < VECTOR_LANES ? left : VECTOR_LANES;
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) {
+                FN(vector) x = FN(load_part)(a + r * a_row + from, part);
+#pragma GCC unroll 4
+                for (int j = 0; j < n; j++)
+                    sum[r][j][p] = FN(vfma)(x, *(const FN(vector) *)(bt + j * wide + from), sum[r][j][p]);
+            }
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < n; j++) {
+            REAL lanes[LANES];
+            memcpy(lanes, sum[r][j], sizeof lanes);
+            c[r * ldc + j] = FN(fold_sum)(lanes);
+        }
+}
+
+static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, const REAL *b, ptrdiff_t ldb,
+                     ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth)
+{
+    REAL bt[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    const ptrdiff_t wide = WHOLE_GROUPS(depth);
+    for (ptrdiff_t j = 0; j < n; j++)
+        for (ptrdiff_t k = 0; k < wide; k++) bt[j * wide + k] = (k < depth) ? b[k * ldb + j] : (REAL)0;
+#define DOT_CASE(n)                                                                                            \
+    case n:                                                                                                    \
+        for (; i + DOT_ROWS <= m; i += DOT_ROWS)                                                               \
+            FN(dot_tile)(DOT_ROWS, n, c + i * ldc, ldc, a + i * a_row, a_row, bt, wide, depth);                \
+        for (; i < m; i++) FN(dot_tile)(1, n, c + i * ldc, ldc, a + i * a_row, a_row, bt, wide, depth);        \
+        break;
+    ptrdiff_t i = 0;
+    switch (n) { DOT_CASE(1) DOT_CASE(2) DOT_CASE(3) DOT_CASE(4) }
+#undef DOT_CASE
+}
+
+static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n);
+
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate)
 {
     REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
+    if (n <= DOT_COLUMNS && a_k == 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
+        FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
+        return;
+    }
+    if (n < LANES && a_row == 1 && a_k != 1 && m >= 2 * LANES && m * n <= room && !accumulate) {
+        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0);
+        FN(transpose)(c_, ldc, 0, copy, n, m);
+        return;
+    }
     const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % ALIAS_BYTES == 0 && m >= ALIAS_ROWS && depth > 1;
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
