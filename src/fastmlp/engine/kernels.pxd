@@ -1,5 +1,7 @@
 """The C tables of kernels, as Cython sees them (simd/tables.h)."""
 
+from libc.stdint cimport int32_t
+
 
 cdef extern from "simd/tables.h" nogil:
     enum:
@@ -62,9 +64,13 @@ cdef extern from "simd/tables.h" nogil:
         void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
         const void *w, ptrdiff_t n, ptrdiff_t ld
     ) noexcept nogil
+    ctypedef void (*fm_csr_cut)(
+        int32_t *cuts, ptrdiff_t n_cuts, ptrdiff_t width, const fm_csr *x, const ptrdiff_t *index,
+        ptrdiff_t first, ptrdiff_t rows
+    ) noexcept nogil
     ctypedef void (*fm_csr_gradient)(
-        void *grad, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
-        ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld, int accumulate
+        void *grad, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows, const int32_t *cuts,
+        ptrdiff_t n_cuts, ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld, int accumulate
     ) noexcept nogil
 
     ctypedef struct fm_kernels:
@@ -78,6 +84,7 @@ cdef extern from "simd/tables.h" nogil:
         fm_rows *targets
         fm_rows *gather
         fm_csr_product csr_product[2][2]
+        fm_csr_cut csr_cut[2][2]
         fm_csr_gradient csr_gradient[2][2]
         double (*multiply_adds)(ptrdiff_t iterations) noexcept nogil
 

@@ -16,6 +16,7 @@ chunk by chunk, gradients added in chunk order, the step after the last.
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -93,6 +94,8 @@ ctypedef struct Job:
     Reader reader
     char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
     ptrdiff_t inputs_ld
+    int32_t *cuts                       # (chunk_rows, n_cuts): where sparse rows enter the first layer's tiles
+    ptrdiff_t n_cuts, cut_width
     const char *targets
     int target
     const double *sample_weight
@@ -143,6 +146,10 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
     cdef char *z = NULL
     cdef double *weight = NULL
     cdef ptrdiff_t i
+
+    if job.reader.sparse:
+        kernels.csr_cut[x.long_indices][x.double_values](
+            job.cuts + (first - job.chunk) * job.n_cuts, job.n_cuts, job.cut_width, x.csr, index, first, rows)
 
     for l in range(job.n_layers):
         t = &job.layers[l]
@@ -203,6 +210,9 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scrat
     gradient = scratch if whole else t.weight_gradient + offset
     if tile.layer == 0:
         x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
+        x.cuts = job.cuts
+        x.n_cuts = job.n_cuts
+        x.cut_width = job.cut_width
     else:
         x.dense = job.layers[tile.layer - 1].activations
         x.ld = job.layers[tile.layer - 1].layer.ld
@@ -441,6 +451,9 @@ cdef class Network:
             pieces = min(ceil_div(n_in * n_out, TILE_ELEMENTS), max(TILES, n_in // TILE_ROWS), n_in)
             pieces = min(pieces, FM_MOST_ITEMS // (4 * self.job.n_layers))
             rows = ceil_div(n_in, pieces)
+            if l == 0:
+                self.job.cut_width = rows
+                self.job.n_cuts = ceil_div(n_in, rows) + 1
             tiles += [(l, start, min(start + rows, n_in)) for start in range(0, n_in, rows)]
             tiles.append((l, -1, 0))
         self.job.n_tiles = len(tiles)
@@ -689,7 +702,8 @@ cdef class Network:
                 job.layers[l].weight_gradient = self._gradients.pointer(("coefs", l))
                 job.layers[l].bias_gradient = self._gradients.pointer(("intercepts", l))
         if (self._workspace is not None and self._workspace_batch == batch_size
-                and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)):
+                and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)
+                and (job.cuts != NULL or not job.reader.sparse)):
             return
         job.chunk_rows = chunk
         block = min(chunk, <ptrdiff_t> BLOCK_ROWS)
@@ -698,6 +712,8 @@ cdef class Network:
         arena = Arena()
         if gathers:
             arena.reserve("inputs", chunk * job.inputs_ld * itemsize)
+        if job.reader.sparse:
+            arena.reserve("cuts", chunk * job.n_cuts * sizeof(int32_t))
         for l in range(job.n_layers):
             layer = &job.layers[l].layer
             if l > 0 and layer.strategy == FUSED:
@@ -716,6 +732,7 @@ cdef class Network:
         arena.reserve("scratch", n_threads * job.scratch_size)
         arena.allocate()
         job.inputs = arena.pointer("inputs") if gathers else NULL
+        job.cuts = <int32_t *> (arena.pointer("cuts") if job.reader.sparse else NULL)
         for l in range(job.n_layers):
             if l > 0 and job.layers[l].layer.strategy == FUSED:
                 job.layers[l].layer.transposed = arena.pointer(("transposed", l))

@@ -1,5 +1,7 @@
 """The matrix products of a layer: shapes in, a strategy chosen when the plan is made, an epilogue."""
 
+from libc.stdint cimport int32_t
+
 from .blas cimport Blas
 from .kernels cimport fm_csr, fm_forward, fm_kernels
 
@@ -28,6 +30,8 @@ ctypedef struct Rows:
     bint long_indices, double_values
     const ptrdiff_t *index      # which rows of csr, or NULL: first, first + 1, ...
     ptrdiff_t first
+    int32_t *cuts               # (rows, n_cuts): where each row of csr enters a tile of cut_width columns, or NULL
+    ptrdiff_t n_cuts, cut_width
 
 
 cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil

@@ -54,7 +54,8 @@ cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Lay
                 delta, layer.ld, accumulate, gradient, layer.n_out)
     else:
         kernels.csr_gradient[x.long_indices][x.double_values](
-            gradient, x.csr, x.index, x.first, rows, start, stop, delta, layer.n_out, layer.ld, accumulate)
+            gradient, x.csr, x.index, x.first, rows, x.cuts + start // x.cut_width, x.n_cuts, start, stop, delta,
+            layer.n_out, layer.ld, accumulate)
 
 
 cdef void bias_gradient(const fm_kernels *kernels, const Layer *layer, const void *delta, ptrdiff_t rows,

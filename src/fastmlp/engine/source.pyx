@@ -70,6 +70,7 @@ cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char 
     Dense rows that cannot be read where they lie are those in room, (rows, ld); fetch copies them there first.
     """
     cdef Rows x
+    memset(&x, 0, sizeof(Rows))
     x.dense = room
     x.ld = ld
     x.csr = &reader.csr

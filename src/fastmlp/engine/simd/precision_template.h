@@ -21,6 +21,7 @@ static const fm_kernels FN(kernels) = {
     .gather = {FN(gather_float), FN(gather_double)},
     .csr_product = {{FN(csr_product_i32_f32), FN(csr_product_i32_f64)},
                     {FN(csr_product_i64_f32), FN(csr_product_i64_f64)}},
+    .csr_cut = {{FN(csr_cut_i32_f32), FN(csr_cut_i32_f64)}, {FN(csr_cut_i64_f32), FN(csr_cut_i64_f64)}},
     .csr_gradient = {{FN(csr_gradient_i32_f32), FN(csr_gradient_i32_f64)},
                      {FN(csr_gradient_i64_f32), FN(csr_gradient_i64_f64)}},
     .multiply_adds = FN(multiply_adds),

@@ -17,28 +17,30 @@
             }                                                                                                  \
         }                                                                                                      \
     }                                                                                                          \
-    /* the first position in a row's ascending indices that is not below the column */                         \
-    static ptrdiff_t FN(csr_seek_##suffix)(const INDEX *indices, ptrdiff_t low, ptrdiff_t high,                \
-                                           ptrdiff_t column)                                                   \
+    /* cuts (rows, n_cuts): where, from the start of a row, its columns reach 0, width, 2 width, ... */        \
+    static void FN(csr_cut_##suffix)(int32_t *cuts, ptrdiff_t n_cuts, ptrdiff_t width, const fm_csr *x,        \
+                                     const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows)                  \
     {                                                                                                          \
-        while (low < high) {                                                                                   \
-            ptrdiff_t middle = low + (high - low) / 2;                                                         \
-            if ((ptrdiff_t)indices[middle] < column) low = middle + 1; else high = middle;                     \
+        const INDEX *indptr = x->indptr, *indices = x->indices;                                                \
+        for (ptrdiff_t i = 0; i < rows; i++, cuts += n_cuts) {                                                 \
+            ptrdiff_t row = ROW_OF(i), start = (ptrdiff_t)indptr[row], end = (ptrdiff_t)indptr[row + 1], t = 0; \
+            for (ptrdiff_t k = start; k < end; k++)                                                            \
+                for (; t * width <= (ptrdiff_t)indices[k]; t++) cuts[t] = (int32_t)(k - start);                \
+            for (; t < n_cuts; t++) cuts[t] = (int32_t)(end - start);                                          \
         }                                                                                                      \
-        return low;                                                                                            \
     }                                                                                                          \
     static void FN(csr_gradient_##suffix)(void *grad_, const fm_csr *x, const ptrdiff_t *index,                \
-                                          ptrdiff_t first, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop,    \
-                                          const void *d_, ptrdiff_t n, ptrdiff_t ld, int accumulate)           \
+                                          ptrdiff_t first, ptrdiff_t rows, const int32_t *cuts,                \
+                                          ptrdiff_t n_cuts, ptrdiff_t start, ptrdiff_t stop, const void *d_,   \
+                                          ptrdiff_t n, ptrdiff_t ld, int accumulate)                           \
     {                                                                                                          \
         const INDEX *indptr = x->indptr, *indices = x->indices;                                                \
         const VALUE *data = x->data;                                                                           \
         if (!accumulate) memset(grad_, 0, sizeof(REAL) * (size_t)((stop - start) * n));                        \
-        for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
+        for (ptrdiff_t i = 0; i < rows; i++, cuts += n_cuts) {                                                 \
             const REAL *restrict d = ALIGNED((const REAL *)d_ + i * ld);                                       \
-            ptrdiff_t row = ROW_OF(i), end = (ptrdiff_t)indptr[row + 1];                                       \
-            ptrdiff_t k = FN(csr_seek_##suffix)(indices, (ptrdiff_t)indptr[row], end, start);                  \
-            for (; k < end && (ptrdiff_t)indices[k] < stop; k++) {                                             \
+            const ptrdiff_t row_start = (ptrdiff_t)indptr[ROW_OF(i)], end = row_start + cuts[1];               \
+            for (ptrdiff_t k = row_start + cuts[0]; k < end; k++) {                                            \
                 REAL *restrict grad = (REAL *)grad_ + ((ptrdiff_t)indices[k] - start) * n;                     \
                 REAL value = (REAL)data[k];                                                                    \
                 for (ptrdiff_t j = 0; j < n; j++) grad[j] = FN(fma)(value, d[j], grad[j]);                     \

@@ -113,10 +113,14 @@ typedef void (*fm_transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const voi
 /* z (rows, ld) = X w for the given rows of X */
 typedef void (*fm_csr_product)(void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                                const void *w, ptrdiff_t n, ptrdiff_t ld);
-/* grad (stop - start, n) = [grad +] X[:, start:stop]^T d; the column indices of X ascend in each row */
+/* cuts (rows, n_cuts): where, counted from the start of a row, its columns reach 0, width, 2 width, ...; column indices
+ * ascend in each row */
+typedef void (*fm_csr_cut)(int32_t *cuts, ptrdiff_t n_cuts, ptrdiff_t width, const fm_csr *x, const ptrdiff_t *index,
+                           ptrdiff_t first, ptrdiff_t rows);
+/* grad (stop - start, n) = [grad +] X[:, start:stop]^T d; cuts points at the cut at column start */
 typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
-                                ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld,
-                                int accumulate);
+                                const int32_t *cuts, ptrdiff_t n_cuts, ptrdiff_t start, ptrdiff_t stop, const void *d,
+                                ptrdiff_t n, ptrdiff_t ld, int accumulate);
 
 typedef struct {
     fm_forward forward[FM_N_ACTIVATIONS];
@@ -129,6 +133,7 @@ typedef struct {
     fm_rows targets[FM_N_TARGETS];
     fm_rows gather[2];                  /* from float, from double */
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
+    fm_csr_cut csr_cut[2][2];
     fm_csr_gradient csr_gradient[2][2];
     /* runs FM_PEAK_FLOPS * iterations multiply-adds in registers, for the measurement of a core's peak */
     double (*multiply_adds)(ptrdiff_t iterations);
