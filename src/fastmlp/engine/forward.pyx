@@ -96,6 +96,7 @@ cdef class Predictor:
 
     cdef readonly list coefs, intercepts
     cdef readonly object dtype
+    cdef readonly str activation, out_activation
     cdef Job job                # without the fields of a call
     cdef char **biases
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
@@ -114,7 +115,8 @@ cdef class Predictor:
             n_in = coef.shape[1]
         self.coefs = list(coefs)
         self.intercepts = list(intercepts)
-        self.dtype = dtype
+        self.dtype = np.dtype(dtype.type)
+        self.activation, self.out_activation = activation, out_activation
         self.n_features, self.n_outputs = coefs[0].shape[0], n_in
         memset(&self.job, 0, sizeof(Job))
         self.job.kernels = kernels_for(dtype, isa)
@@ -141,6 +143,16 @@ cdef class Predictor:
     def __dealloc__(self):
         free(self.job.layers)
         free(self.biases)
+
+    def serves(self, list coefs, list intercepts, activation, out_activation):
+        """Whether these are the very arrays, and the activations, of this predictor."""
+        cdef Py_ssize_t l, n = len(self.coefs)
+        if len(coefs) != n or len(intercepts) != n:
+            return False
+        for l in range(n):
+            if coefs[l] is not self.coefs[l] or intercepts[l] is not self.intercepts[l]:
+                return False
+        return activation == self.activation and out_activation == self.out_activation
 
     def __call__(self, X, rows=None, *, n_threads=None):
         """Outputs for X.
@@ -186,7 +198,7 @@ cdef class Predictor:
         """
         cdef Py_buffer view
         cdef Job job = self.job
-        if type(X) is not np.ndarray or X.dtype is not self.dtype:
+        if type(X) is not np.ndarray or X.dtype != self.dtype:
             return None
         try:
             PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)
