@@ -105,6 +105,8 @@ cdef class Predictor:
     def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None):
         cdef int l, last = len(coefs) - 1
         cdef Layer *layer
+        if not coefs:
+            raise ValueError("a network has at least one layer")
         dtype = coefs[0].dtype
         n_in = coefs[0].shape[0]
         for coef, intercept in zip(coefs, intercepts, strict=True):

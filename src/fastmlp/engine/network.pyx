@@ -13,6 +13,8 @@ chunk by chunk, gradients added in chunk order, the step after the last.
     D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
 """
 
+import sys
+
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
@@ -398,6 +400,8 @@ cdef class Network:
         if len(self.layer_units) < 2 or not all(0 < n <= MAX_DIMENSION for n in self.layer_units):
             raise ValueError(f"layer_units={self.layer_units}: two or more, each from 1 to {MAX_DIMENSION}")
         self.n_params = sum((n_in + 1) * n_out for n_in, n_out in zip(self.layer_units, self.layer_units[1:]))
+        if self.n_params > sys.maxsize // 16:
+            raise MemoryError(f"{self.n_params} parameters")
         memset(&self.job, 0, sizeof(Job))
         self.job.kernels = kernels_for(self.dtype, isa)
         self.job.blas = blas_for(self.dtype)
@@ -413,7 +417,6 @@ cdef class Network:
         cdef int l, last = self.job.n_layers - 1
         cdef Trained *t
         self._parameters = self._new_parameters()
-        self.coefs, self.intercepts = self._views(self._parameters)
         self.job.layers = <Trained *> calloc(self.job.n_layers, sizeof(Trained))
         if self.job.layers == NULL:
             raise MemoryError
@@ -428,6 +431,8 @@ cdef class Network:
             t.layer.bias = self._parameters.pointer(("intercepts", l))
             t.layer.epilogue = NULL if l == last else self.job.kernels.forward[activation]
             t.backward = self.job.kernels.backward[activation]
+        self.coefs, self.intercepts = self.views(
+            self._parameters.view(("coefs", 0), (self._state_size(),), self.dtype))
 
     cdef Arena _new_parameters(self):
         """An arena of the parameters' layout: weights in layer order, then biases, readable to whole lanes."""
@@ -438,12 +443,6 @@ cdef class Network:
             arena.reserve(("intercepts", l), padded(n_out, self.dtype.itemsize) * self.dtype.itemsize)
         arena.allocate()
         return arena
-
-    cdef tuple _views(self, Arena arena):
-        coefs = [arena.view(("coefs", l), shape, self.dtype)
-                 for l, shape in enumerate(zip(self.layer_units, self.layer_units[1:]))]
-        intercepts = [arena.view(("intercepts", l), (n,), self.dtype) for l, n in enumerate(self.layer_units[1:])]
-        return coefs, intercepts
 
     cdef _plan_tiles(self):
         tiles = []
@@ -503,20 +502,53 @@ cdef class Network:
             sample_weight.shape != (source.n_rows,) or sample_weight.dtype != np.float64
         ):
             raise ValueError(f"sample_weight: shape ({source.n_rows},) of float64")
-        self.job.targets = data_of(y, False)
-        self.job.sample_weight = NULL
-        if sample_weight is not None:
-            self.job.sample_weight = <double *> data_of(sample_weight, False)
+        # both first: a refusal leaves what was bound before
+        cdef char *targets = data_of(y, False)
+        cdef char *weights = NULL if sample_weight is None else data_of(sample_weight, False)
+        self.job.targets = targets
+        self.job.sample_weight = <double *> weights
         self._source = source
         self._targets = y
         self._sample_weight = sample_weight
         self.job.layers[0].layer.strategy = SPARSE if source.sparse else dense_strategy(
             self.job.layers[0].layer.n_in, self.job.layers[0].layer.n_out)
 
+    def release(self):
+        """Let go of the data that :meth:`bind` set; parameters and workspaces stay."""
+        self._source = self._targets = self._sample_weight = None
+        self.job.targets = NULL
+        self.job.sample_weight = NULL
+
     def new_state(self):
         """A zeroed array with room for one number per parameter: an optimizer's state."""
         arena = self._new_parameters()
         return arena.view(("coefs", 0), (self._state_size(),), self.dtype)
+
+    def views(self, state):
+        """An optimizer's state as arrays of the parameters' shapes.
+
+        Parameters
+        ----------
+        state : ndarray
+            From :meth:`new_state`.
+
+        Returns
+        -------
+        coefs, intercepts : list of ndarray
+            Views, shaped as the attributes of these names.
+        """
+        cdef char *base = self.job.layers[0].layer.weights
+        cdef Layer *layer
+        cdef int l
+        coefs, intercepts = [], []
+        for l in range(self.job.n_layers):
+            layer = &self.job.layers[l].layer
+            for views, start, shape in (
+                (coefs, (layer.weights - base) // self.job.itemsize, (layer.n_in, layer.n_out)),
+                (intercepts, (layer.bias - base) // self.job.itemsize, (layer.n_out,)),
+            ):
+                views.append(state[start:start + np.prod(shape)].reshape(shape))
+        return coefs, intercepts
 
     cdef ptrdiff_t _state_size(self):
         """Elements from the first weight to the end of the last bias in the parameters' layout."""
@@ -551,6 +583,7 @@ cdef class Network:
             Between batches: the parameters are those after a whole number of them.
         """
         self.job.optimizer = optimizer_number(optimizer.name)
+        self.job.batches = 0
         memset(&self.job.update, 0, sizeof(fm_update))
         self.job.update.learning_rate = optimizer.rate
         self.job.update.t = optimizer.t
@@ -615,10 +648,11 @@ cdef class Network:
         coef_grads, intercept_grads : list of ndarray
             Shaped as ``coefs`` and ``intercepts``; the network's own, overwritten by the next call.
         """
+        if self._source is None:
+            raise ValueError("no data: call bind first")
         if self._gradient_state is None:
-            arena = self._new_parameters()
-            state = arena.view(("coefs", 0), (self._state_size(),), self.dtype)
-            self._gradient_state = (state, *self._views(arena))
+            state = self.new_state()
+            self._gradient_state = (state, *self.views(state))
         state, coef_grads, intercept_grads = self._gradient_state
         self.job.optimizer = FM_OPTIMIZER_gradient
         memset(&self.job.update, 0, sizeof(fm_update))

@@ -23,6 +23,8 @@ cdef class Source:
         self.n_rows, self.n_features = X.shape
         self.double_values = X.dtype == np.float64
         self.sparse = scipy.sparse.issparse(X)
+        if self.sparse and X.format != "csr":
+            raise ValueError(f"X: of the sparse formats only CSR, not {X.format}")
         if self.sparse:
             indptr = X.indptr.astype(X.indices.dtype, copy=False)
             self.long_indices = X.indices.dtype == np.int64

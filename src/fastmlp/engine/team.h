@@ -97,8 +97,13 @@ static inline ptrdiff_t fm_take(fm_phases *p, int member)
     }
 }
 
-/* Say that an item is done; 1 if it was the phase's last. */
-static inline int fm_finish(fm_phases *p) { return FM_ADD(&p->done, 1) == p->count; }
+/* Say that an item is done; 1 if it was the phase's last. The count is read first: once the item is counted, another
+ * member may finish the last one and open the next phase. */
+static inline int fm_finish(fm_phases *p)
+{
+    uint64_t count = p->count;
+    return FM_ADD(&p->done, 1) == count;
+}
 
 /* Give the others time; spins counts the calls of one wait. */
 static inline void fm_pause(int spins)
