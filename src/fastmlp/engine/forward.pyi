@@ -1,0 +1,37 @@
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Predictor:
+    @property
+    def coefs(self) -> list[NDArray[Any]]: ...
+    @property
+    def intercepts(self) -> list[NDArray[Any]]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __new__(
+        cls,
+        coefs: list[NDArray[Any]],
+        intercepts: list[NDArray[Any]],
+        activation: str,
+        out_activation: str,
+        *,
+        isa: str | None = None,
+    ) -> Self: ...
+    def __call__(
+        self, X: Any, rows: NDArray[np.intp] | None = None, *, n_threads: int | None = None
+    ) -> NDArray[Any]: ...
+    def quick(self, X: object) -> NDArray[Any] | None: ...
+
+def forward(
+    coefs: list[NDArray[Any]],
+    intercepts: list[NDArray[Any]],
+    activation: str,
+    out_activation: str,
+    X: Any,
+    rows: NDArray[np.intp] | None = None,
+    *,
+    n_threads: int | None = None,
+    isa: str | None = None,
+) -> NDArray[Any]: ...

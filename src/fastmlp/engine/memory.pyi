@@ -1,0 +1,9 @@
+from collections.abc import Hashable
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+class Arena:
+    def reserve(self, key: Hashable, nbytes: int) -> None: ...
+    def allocate(self) -> None: ...
+    def view(self, key: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]: ...

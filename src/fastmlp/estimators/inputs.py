@@ -1,0 +1,220 @@
+"""Checks of everything that reaches the engine: it does no bounds checks of its own."""
+
+import math
+import os
+from contextlib import contextmanager
+from itertools import pairwise
+from numbers import Integral
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import _check_sample_weight
+
+from ..engine import OPTIMIZERS
+
+__all__ = [
+    "check_layers",
+    "check_parameters",
+    "check_weights",
+    "engine_rows",
+    "hidden_units",
+    "restored_on_error",
+    "unchanged_on_error",
+]
+
+_LARGEST = 2**31 - 1  # BLAS counts in int
+
+
+def hidden_units(hidden_layer_sizes):
+    """The parameter as a tuple of int; an int means one hidden layer, an empty sequence none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a size is not a positive integer.
+    """
+    sizes = hidden_layer_sizes
+    if isinstance(sizes, np.ndarray):
+        sizes = sizes.tolist()
+    sizes = tuple(sizes) if hasattr(sizes, "__iter__") else (sizes,)
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, Integral):
+            raise TypeError(f"hidden_layer_sizes must be integers > 0, got {hidden_layer_sizes!r}.")
+        if size <= 0:
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}.")
+    return tuple(map(int, sizes))
+
+
+def _physical_memory():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows: refuse only what cannot be addressed
+        return 2**47
+
+
+def check_layers(units, solver, itemsize):
+    """Refuse layers that this machine or BLAS cannot hold, before anything is allocated.
+
+    Parameters
+    ----------
+    units : tuple of int
+        Features, hidden layers, outputs.
+    solver : str
+        Decides how many arrays of the parameters' size a fit keeps.
+    itemsize : int
+        Bytes of a parameter.
+
+    Raises
+    ------
+    ValueError
+        With the memory it would need.
+    """
+    n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(units))
+    # parameters and optimizer state; L-BFGS-B keeps ten pairs of corrections, the iterate and the gradient
+    need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), _physical_memory()
+    described = f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs"
+    if need > have:
+        raise ValueError(
+            f"{described} makes {n_params} parameters and needs {need / 2**30:.4g} GiB of memory to train with"
+            f" solver={solver!r}; this machine has {have / 2**30:.4g} GiB."
+        )
+    if max(units) > _LARGEST:
+        raise ValueError(f"{described}: a layer may have at most {_LARGEST} units.")
+
+
+def engine_rows(X):
+    """Validated input as the engine takes it: aligned C-contiguous, or CSR that is sorted and within bounds.
+
+    Raises
+    ------
+    ValueError
+        If the index arrays of a sparse matrix are inconsistent.
+    """
+    if not issparse(X):
+        return X if X.flags.aligned else X.copy()
+    n_rows, n_columns = X.shape
+    data, indices, indptr = X.data, X.indices, X.indptr
+    if (
+        data.ndim != 1
+        or indices.ndim != 1
+        or indptr.shape != (n_rows + 1,)
+        or indptr[0] != 0
+        or indptr[-1] > min(len(data), len(indices))
+        or (indptr[1:] < indptr[:-1]).any()
+    ):
+        raise ValueError("X is not a valid CSR matrix: indptr must rise from 0 to at most the number of stored values.")
+    used = indices[: indptr[-1]]
+    if used.size and (used.min() < 0 or used.max() >= n_columns):
+        raise ValueError(f"X is not a valid CSR matrix: column indices must lie in [0, {n_columns}).")
+    # has_sorted_indices is not asked: it remembers its first answer, and the arrays may have been changed since
+    falls = used[1:] < used[:-1]
+    starts = indptr[1:-1]
+    falls[starts[(starts > 0) & (starts < used.size)] - 1] = False
+    unsorted = bool(falls.any())
+    plain = (
+        indices.dtype == indptr.dtype
+        and indices.dtype in (np.int32, np.int64)
+        and all(a.flags.c_contiguous and a.flags.aligned for a in (data, indices, indptr))
+    )
+    if plain and not unsorted:
+        return X
+    width = np.int64 if max(indices.dtype.itemsize, indptr.dtype.itemsize) > 4 else np.int32
+    X = type(X)((data.copy(), indices.astype(width), indptr.astype(width)), shape=X.shape)
+    if unsorted:
+        X.has_sorted_indices = False
+        X.sort_indices()
+    return X
+
+
+def check_weights(sample_weight, X):
+    """`sample_weight` as float64 of shape (n,), or None.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0:
+        raise ValueError(f"sample_weight must be >= 0, got {weights.min()}.")
+    total = weights.sum()
+    if not 0 < total < math.inf:
+        raise ValueError(f"sample_weight must have a positive, finite sum: not all zero. The sum is {total}.")
+    return weights
+
+
+def _plain(array, dtype):
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
+
+
+def check_parameters(coefs, intercepts, dtype):
+    """`coefs_` and `intercepts_` as somebody left them, as lists of C-contiguous arrays of `dtype`.
+
+    Arrays that are so already are handed on, not copied.
+
+    Raises
+    ------
+    ValueError
+        If they are not the matrices and vectors of one network.
+    """
+    if len(coefs) != len(intercepts) or len(coefs) == 0:
+        raise ValueError(
+            f"coefs_ and intercepts_ must have one entry per layer, got {len(coefs)} and {len(intercepts)}."
+        )
+    coefs = [_plain(coef, dtype) for coef in coefs]
+    intercepts = [_plain(intercept, dtype) for intercept in intercepts]
+    n_out = None
+    for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):
+            rows = "fan_in" if n_out is None else n_out
+            raise ValueError(f"coefs_[{i}] must be of shape ({rows}, fan_out), got {coef.shape}.")
+        n_out = coef.shape[1]
+        if intercept.shape == (1,) != (n_out,):  # a scalar serves all units
+            intercepts[i] = np.repeat(intercept, n_out)
+        elif intercept.shape != (n_out,):
+            raise ValueError(f"intercepts_[{i}] must be of shape ({n_out},), got {intercept.shape}.")
+    return coefs, intercepts
+
+
+@contextmanager
+def unchanged_on_error(instance):
+    """Give an object the attributes back that it had, whatever was raised."""
+    attributes = vars(instance)
+    before = dict(attributes)
+    try:
+        yield
+    except BaseException:
+        attributes.update(before)
+        for name in attributes.keys() - before.keys():
+            del attributes[name]
+        raise
+
+
+@contextmanager
+def restored_on_error(arrays, spare):
+    """Give arrays that are changed in place their values back, whatever was raised.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+    spare : list of ndarray or None
+        Buffers of an earlier use for the same arrays.
+
+    Yields
+    ------
+    list of ndarray
+        The buffers, for the next use.
+    """
+    if spare is None or len(spare) != len(arrays):
+        spare = [np.empty_like(array) for array in arrays]
+    for kept, array in zip(spare, arrays, strict=True):
+        kept[...] = array
+    try:
+        yield spare
+    except BaseException:
+        for kept, array in zip(spare, arrays, strict=True):
+            array[...] = kept
+        raise

@@ -1,0 +1,92 @@
+"""Exchange of models with scikit-learn, fitted or not, the optimizer's state included."""
+
+from copy import deepcopy
+
+from sklearn.base import is_classifier
+
+from ..training.optimizers import Optimizer
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
+
+__all__ = ["from_sklearn", "to_sklearn"]
+
+# What a fit sets under the same name and with the same meaning there and here, beside the names that end in "_"
+_PRIVATE = ("_label_binarizer", "_random_state", "_no_improvement_count", "_best_coefs", "_best_intercepts")
+# scikit-learn's names of an optimizer's moments, one list of arrays each
+_MOMENTS = {"sgd": ("velocities",), "adam": ("ms", "vs")}
+
+
+def _copy_fitted(source, target):
+    for name, value in vars(source).items():
+        if name in _PRIVATE or (name.endswith("_") and not name.startswith("_")):
+            # one by one: under early stopping scikit-learn's best weights are those in use, and would stay so
+            setattr(target, name, deepcopy(value))
+
+
+def from_sklearn(estimator):
+    """Take over a multilayer perceptron of scikit-learn.
+
+    Parameters
+    ----------
+    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Fitted or not; left as it is, nothing is shared.
+
+    Returns
+    -------
+    MLPClassifier or MLPRegressor
+        fastmlp's, with the same parameters and, if fitted, the same model: `predict` agrees and `partial_fit` goes
+        on as the original's would.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    ours = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+    names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith("sklearn.neural_network.")]
+    kind = next((ours[name] for name in names if name in ours), None)
+    if kind is None:
+        raise TypeError(f"estimator must be scikit-learn's MLPClassifier or MLPRegressor, got {estimator!r}.")
+    taken = kind(**{name: getattr(estimator, name) for name in kind._get_param_names()})
+    _copy_fitted(estimator, taken)
+    theirs = getattr(estimator, "_optimizer", None)
+    if theirs is not None:
+        name = next(name for name, moments in _MOMENTS.items() if hasattr(theirs, moments[0]))
+        optimizer = Optimizer(name, vars(estimator))
+        optimizer.learning_rate_init = theirs.learning_rate_init
+        optimizer.hyper = {key: getattr(theirs, key) for key in optimizer.hyper}
+        optimizer.schedule = getattr(theirs, "lr_schedule", "constant")
+        optimizer.power_t = getattr(theirs, "power_t", optimizer.power_t)
+        optimizer.t = getattr(theirs, "t", 0)
+        # adam's rate is derived from its t; theirs is what the last update used
+        optimizer.rate = float(theirs.learning_rate_init if name == "adam" else theirs.learning_rate)
+        optimizer.moments = [deepcopy(getattr(theirs, moment)) for moment in _MOMENTS[name]]
+        taken._optimizer = optimizer
+    return taken
+
+
+def to_sklearn(estimator):
+    """The opposite of `from_sklearn`: a scikit-learn estimator with the same parameters and the same model."""
+    from sklearn import neural_network
+    from sklearn.neural_network._stochastic_optimizers import (
+        AdamOptimizer,
+        SGDOptimizer,
+    )
+
+    kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
+    given = kind(**{name: getattr(estimator, name) for name in kind._get_param_names()})
+    _copy_fitted(estimator, given)
+    if not hasattr(given, "coefs_"):
+        return given
+    if not hasattr(given, "_best_coefs"):
+        given._best_coefs, given._best_intercepts = deepcopy(given.coefs_), deepcopy(given.intercepts_)
+    ours = getattr(estimator, "_optimizer", None)
+    if ours is not None:
+        theirs = {"sgd": SGDOptimizer, "adam": AdamOptimizer}[ours.name]([], ours.learning_rate_init, **ours.hyper)
+        theirs.learning_rate, theirs.t = ours.learning_rate, ours.t
+        if ours.name == "sgd":
+            theirs.lr_schedule, theirs.power_t = ours.schedule, ours.power_t
+        for name, moments in zip(_MOMENTS[ours.name], ours.moments, strict=True):
+            setattr(theirs, name, deepcopy(moments))
+        given._optimizer = theirs
+    return given

@@ -1,0 +1,86 @@
+"""L-BFGS-B from SciPy on the engine's full-batch loss and gradient."""
+
+import math
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.utils.optimize import _check_optimize_result
+
+from .stochastic import INTERRUPTED
+
+__all__ = ["train"]
+
+
+def train(network, *, alpha, max_iter, max_fun, tol, verbose):
+    """Minimise the penalised loss of a bound float64 network over all its parameters.
+
+    Parameters
+    ----------
+    network : Network
+        Bound to its data; left at the minimum, or when interrupted at the last completed iterate.
+    alpha : float
+        L2 penalty.
+    max_iter, max_fun : int
+        Limits on iterations and on evaluations.
+    tol : float
+        Largest projected gradient at which to stop.
+    verbose : bool or int
+        Print the loss of every iteration.
+
+    Returns
+    -------
+    n_iter : int
+        Iterations done.
+    loss : float
+        Loss at the parameters left in the network; NaN when interrupted before the first iteration.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When a limit ended it, or SciPy gave up.
+    UserWarning
+        When interrupted.
+
+    References
+    ----------
+    Zhu, Byrd, Lu and Nocedal (1997), "Algorithm 778: L-BFGS-B", ACM TOMS 23(4).
+    """
+    params = network.coefs + network.intercepts
+    bounds = np.cumsum([0] + [param.size for param in params])
+
+    def to_network(x):
+        for param, start, stop in zip(params, bounds[:-1], bounds[1:], strict=True):
+            param[...] = x[start:stop].reshape(param.shape)
+
+    def loss_and_gradient(x):
+        to_network(x)
+        loss, coef_grads, intercept_grads = network.loss_and_grad(None, alpha)
+        return loss, np.concatenate([grad.ravel() for grad in (*coef_grads, *intercept_grads)])
+
+    iterate = np.concatenate([param.ravel() for param in params])
+    n_iter, last_loss = 0, math.nan
+
+    # SciPy looks at this name to decide what to pass
+    def iteration_ends(intermediate_result):
+        nonlocal n_iter, last_loss
+        iterate[:] = intermediate_result.x
+        n_iter, last_loss = n_iter + 1, float(intermediate_result.fun)
+        if verbose:
+            print(f"Iteration {n_iter}, loss = {last_loss:.8f}")
+
+    try:
+        result = minimize(
+            loss_and_gradient,
+            iterate.copy(),
+            method="L-BFGS-B",
+            jac=True,
+            callback=iteration_ends,
+            options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+        )
+    except KeyboardInterrupt:
+        to_network(iterate)
+        warnings.warn(INTERRUPTED)
+        return n_iter, last_loss
+    to_network(result.x)
+    return _check_optimize_result("lbfgs", result, max_iter), float(result.fun)

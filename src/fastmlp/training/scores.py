@@ -1,0 +1,51 @@
+"""Validation scores, computed once per epoch: the constant part is prepared once per fit."""
+
+import numpy as np
+
+__all__ = ["R2", "Accuracy"]
+
+
+class Accuracy:
+    """Share of rows, by weight, whose labels are all predicted right.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) of class codes, or (n, n_outputs) of 0 and 1
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, y, sample_weight):
+        self.y, self.sample_weight = y, sample_weight
+
+    def __call__(self, outputs):
+        if self.y.ndim == 1:
+            hits = outputs.argmax(axis=1) == self.y
+        else:
+            hits = ((outputs > 0.5) == self.y).all(axis=1)
+        return float(np.average(hits, weights=self.sample_weight))
+
+
+class R2:
+    """Coefficient of determination, averaged over outputs; NaN where a prediction is not finite.
+
+    As `sklearn.metrics.r2_score`, without its validation: an output of zero variance scores 1 if predicted exactly, else 0.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n, n_outputs)
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, y, sample_weight):
+        self.y = y.astype(np.float64)
+        self.weight = np.ones((len(y), 1)) if sample_weight is None else sample_weight[:, None]
+        mean = (self.weight * self.y).sum(axis=0) / self.weight.sum()
+        self.spread = (self.weight * (self.y - mean) ** 2).sum(axis=0)
+
+    def __call__(self, outputs):
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        with np.errstate(over="ignore"):  # of a diverging model: the score is then -inf
+            residual = (self.weight * (self.y - outputs) ** 2).sum(axis=0)
+        ratio = np.divide(residual, self.spread, out=(residual > 0).astype(np.float64), where=self.spread > 0)
+        return float((1.0 - ratio).mean())

@@ -1,0 +1,112 @@
+"""What the engine's tests share: networks with random parameters and data, and the tables they run over."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import scipy.sparse
+from twin import TwinNetwork
+
+from fastmlp.engine import OPTIMIZERS, Network
+
+DTYPES = (np.float32, np.float64)
+
+# hyperparameters that every row of the optimizer table is tested with: the defaults, and what else changes the formula
+HYPER = {
+    "sgd": [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.5, "nesterov": False}],
+    "adam": [{"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}],
+}
+RATE = {"sgd": 0.05, "adam": 0.01}
+OPTIMIZER_CASES = [(name, hyper) for name in OPTIMIZERS for hyper in HYPER[name]]
+
+
+def optimizer_for(network, name, hyper=None):
+    """A fresh optimizer, as Network.epoch reads it."""
+    state = [network.new_state() for _ in range(OPTIMIZERS[name])]
+    return SimpleNamespace(name=name, rate=RATE[name], t=0, hyper=hyper or HYPER[name][0], state=state)
+
+
+def targets_for(loss, n_rows, n_outputs, dtype, rng):
+    """Targets of the kind that bind() wants for a loss."""
+    if loss == "log_loss":
+        return rng.integers(n_outputs, size=n_rows, dtype=np.intp)
+    if loss == "binary_log_loss":
+        return rng.integers(2, size=(n_rows, n_outputs), dtype=np.uint8)
+    if loss == "poisson":
+        return rng.poisson(1.5, size=(n_rows, n_outputs)).astype(dtype)
+    return rng.standard_normal((n_rows, n_outputs)).astype(dtype)
+
+
+def data_for(layer_units, loss, n_rows, dtype, *, x_dtype=None, weights=False, sparse=None, seed=0):
+    """X, y and weights; `sparse` is None or the dtype of CSR indices (some rows empty)."""
+    rng = np.random.default_rng(seed)
+    scale = min(1.0, 4 / np.sqrt(layer_units[0]))  # wide rows would make the first steps diverge
+    X = (scale * rng.standard_normal((n_rows, layer_units[0]))).astype(x_dtype or dtype)
+    if sparse is not None:
+        X[rng.random(X.shape) < 0.7] = 0
+        X[:: max(2, n_rows // 5)] = 0
+        X = with_index_dtype(scipy.sparse.csr_array(X), sparse)
+    y = targets_for(loss, n_rows, layer_units[-1], dtype, rng)
+    return X, y, rng.choice([0.0, 0.5, 1.0, 2.0], size=n_rows) if weights else None
+
+
+def with_index_dtype(X, dtype):
+    """The same CSR array with indices of the given dtype, which SciPy would choose itself."""
+    X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+    return X
+
+
+def network_for(layer_units, activation, loss, dtype, *, kind=Network, seed=1, **kwargs):
+    """A network with Glorot-sized parameters, the same for every kind of network."""
+    network = kind(layer_units, activation, loss, dtype, **kwargs)
+    rng = np.random.default_rng(seed)
+    for W, b in zip(network.coefs, network.intercepts, strict=True):
+        W[:] = rng.standard_normal(W.shape) * np.sqrt(2 / sum(W.shape))
+        b[:] = rng.standard_normal(b.shape) / 10
+    return network
+
+
+def bound(layer_units, activation, loss, dtype, n_rows, *, kind=Network, n_threads=None, isa=None, **data):
+    """A network as network_for() makes it, with data as data_for() makes them."""
+    network = network_for(layer_units, activation, loss, dtype, kind=kind, n_threads=n_threads, isa=isa)
+    network.bind(*data_for(layer_units, loss, n_rows, dtype, **data))
+    return network
+
+
+def train(network, optimizer, batch_size, *, epochs=2, alpha=0.01, rows=None):
+    """Losses of some epochs."""
+    return [network.epoch(rows, batch_size, optimizer, alpha) for _ in range(epochs)]
+
+
+def pair(*args, isa=None, **kwargs):
+    """The same network twice, the engine's and the twin's."""
+    return bound(*args, isa=isa, **kwargs), bound(*args, kind=TwinNetwork, **kwargs)
+
+
+def copies(arrays):
+    """Copies of a list of arrays."""
+    return [array.copy() for array in arrays]
+
+
+def parameters(network):
+    """Copies of all weights and biases."""
+    return copies(network.coefs + network.intercepts)
+
+
+def distance(arrays, expected):
+    """The largest norm of a difference over the norm of what is expected."""
+    return max(
+        float(np.linalg.norm(np.asarray(a, float) - b) / (np.linalg.norm(np.asarray(b, float)) or 1.0))
+        for a, b in zip(arrays, expected, strict=True)
+    )
+
+
+def same_bits(arrays, expected):
+    """Whether two lists of arrays agree in every bit."""
+    return all(np.array_equal(bits(a), bits(b)) for a, b in zip(arrays, expected, strict=True))
+
+
+def bits(array):
+    """An array's bytes as integers, so that NaN equals itself and 0 differs from -0."""
+    return np.ascontiguousarray(array).view(np.uint8)
+
+

@@ -1,0 +1,130 @@
+"""Signals during an epoch: it ends between batches, and counts them."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from networks import bound, optimizer_for, parameters, same_bits
+
+LAYER_UNITS = (6, 20, 3)
+DATA_ROWS = 3000
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """SIGINT as Python has it (a shell's background job ignores it), SIGALRM raising TimeoutError."""
+
+    def time_out(signum, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGALRM, time_out)
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGALRM, before[1])
+
+
+def make(n_threads=1):
+    network = bound(LAYER_UNITS, "tanh", "log_loss", np.float64, DATA_ROWS, n_threads=n_threads, weights=True)
+    return network, optimizer_for(network, "adam")
+
+
+def long_order(batches, batch_size):
+    """Rows for an epoch that lasts for seconds, unless it is interrupted."""
+    return np.random.default_rng(0).integers(DATA_ROWS, size=batches * batch_size)
+
+
+def once_moving(network, action):
+    """Start a thread that acts when the network's weights have begun to move."""
+    bias = network.intercepts[-1]
+    first = bias[0]
+
+    def watch():
+        while bias[0] == first:
+            pass
+        action()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("signum, error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGALRM, TimeoutError)])
+@pytest.mark.parametrize("batches, batch_size", [(400_000, 8), (1000, 2500)], ids=["small", "chunked"])
+def test_the_model_is_that_of_the_batches_counted(batches, batch_size, signum, error, n_threads):
+    rows = long_order(batches, batch_size)
+    network, optimizer = make(n_threads)
+    watcher = once_moving(network, lambda: os.kill(os.getpid(), signum))
+    with pytest.raises(error):
+        network.epoch(rows, batch_size, optimizer, 0.01)
+    watcher.join()
+    assert 0 < optimizer.t < batches
+    again, expected = make(n_threads)
+    again.epoch(rows[: optimizer.t * batch_size], batch_size, expected, 0.01)
+    assert expected.t == optimizer.t
+    assert same_bits(parameters(network), parameters(again))
+    assert same_bits(optimizer.state, expected.state)
+
+
+def test_training_goes_on_after_an_interrupt():
+    rows = long_order(400_000, 8)
+    network, optimizer = make()
+    watcher = once_moving(network, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        network.epoch(rows, 8, optimizer, 0.01)
+    watcher.join()
+    done = optimizer.t
+    network.epoch(rows[done * 8 : done * 8 + 400], 8, optimizer, 0.01)
+    assert optimizer.t == done + 50
+    again, expected = make()
+    again.epoch(rows[: done * 8 + 400], 8, expected, 0.01)
+    assert same_bits(parameters(network), parameters(again))
+
+
+def test_modes_of_the_processor_survive_an_interrupt():
+    network, optimizer = make()
+    watcher = once_moving(network, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        network.epoch(long_order(400_000, 8), 8, optimizer, 0.01)
+    watcher.join()
+    assert np.all(np.full(50, 2.0**-1030) * 0.5 == 2.0**-1031)
+
+
+def test_a_gradient_can_be_interrupted():
+    network, _ = make()
+    rows = long_order(1, 20_000_000)
+    before = parameters(network)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    with pytest.raises(TimeoutError):
+        network.loss_and_grad(rows)
+    assert same_bits(parameters(network), before)
+    # and the next one is whole
+    loss = network.loss_and_grad(rows[:100])[0]
+    assert loss == make()[0].loss_and_grad(rows[:100])[0]
+
+
+def test_a_handler_that_does_not_raise_runs_and_the_epoch_goes_on():
+    calls = []
+    signal.signal(signal.SIGALRM, lambda signum, frame: calls.append(signum))
+    network, optimizer = make()
+    watcher = once_moving(network, lambda: os.kill(os.getpid(), signal.SIGALRM))
+    network.epoch(long_order(30_000, 8), 8, optimizer, 0.01)
+    watcher.join()
+    assert calls == [signal.SIGALRM]
+    assert optimizer.t == 30_000
+
+
+def test_other_threads_are_not_disturbed():
+    rows = long_order(30_000, 8)
+    network, optimizer = make()
+    worker = threading.Thread(target=network.epoch, args=(rows, 8, optimizer, 0.01), daemon=True)
+    bias, first = network.intercepts[-1], network.intercepts[-1][0]
+    with pytest.raises(TimeoutError):
+        worker.start()
+        while worker.is_alive():
+            if bias[0] != first:
+                os.kill(os.getpid(), signal.SIGALRM)
+    worker.join()
+    assert optimizer.t == 30_000

@@ -1,0 +1,204 @@
+"""What an exception or Ctrl-C leaves behind."""
+
+import contextlib
+import signal
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from parity import N, data, quietly, weights
+
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators import base
+from fastmlp.training import stochastic
+
+X, LABELS = data("multiclass")
+NUMBERS = data("regression")[1]
+HUGE = np.full_like(X, 1e308)
+
+
+class Stop(BaseException):
+    """Raised from inside, unknown to all."""
+
+
+def _state(model):
+    """Everything that is kept of a model, by value: attributes, arrays, optimizer, random state."""
+    return joblib.hash(model.__getstate__())
+
+
+def _frame(X):
+    return pytest.importorskip("pandas").DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+
+
+# what fails: (method, X, y, keywords) on a classifier and a regressor; all but the first few fail in the training
+FAILURES = {
+    "other labels and NaN": lambda c: ("fit", np.full((N, 3), np.nan), np.full(N, "a"), {}),
+    "weights": lambda c: ("fit", X[:, :4], LABELS if c else NUMBERS, {"sample_weight": -weights()}),
+    "frame that diverges": lambda c: ("fit", _frame(HUGE[:, :5]), LABELS % 20 if c else NUMBERS, {}),
+    "divergence": lambda c: ("partial_fit", HUGE, LABELS if c else NUMBERS * 1e200, {}),
+    "width": lambda c: ("partial_fit", X[:, :4], LABELS if c else NUMBERS, {}),
+}
+PARAMS = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, "learning_rate_init": 0.1, "solver": "sgd"}
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("after", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_a_failing_call_leaves_every_attribute_as_it_was(kind, name, after, warm_start):
+    y = LABELS if kind is MLPClassifier else NUMBERS
+    model = quietly(kind(**PARAMS, activation="identity", warm_start=warm_start).fit, X, y)
+    if after == "partial_fit":
+        model.partial_fit(X, y).partial_fit(X, y)
+    kept, names, arrays = _state(model), set(vars(model)), list(model.coefs_)
+    method, bad_X, bad_y, keywords = FAILURES[name](kind is MLPClassifier)
+    with pytest.raises(ValueError):
+        getattr(model, method)(bad_X, bad_y, **keywords)
+    assert _state(model) == kept
+    assert set(vars(model)) == names
+    assert all(a is b for a, b in zip(model.coefs_, arrays, strict=True))
+    model.predict(X)
+    twin = quietly(kind(**PARAMS, activation="identity", warm_start=warm_start).fit, X, y)
+    for _ in range(2 * (after == "partial_fit")):
+        twin.partial_fit(X, y)
+    for continued in (model, twin):
+        continued.partial_fit(X, y)
+    assert all(np.array_equal(a, b) for a, b in zip(model.coefs_, twin.coefs_, strict=True))
+
+
+@pytest.mark.parametrize("error", [MemoryError, Stop, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["_initialize", "check_weights", "Network", "check_finite"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_whatever_is_raised_wherever(monkeypatch, error, where, method):
+    model = quietly(MLPClassifier(**PARAMS).fit, X, LABELS)
+    model.partial_fit(X, LABELS)
+    kept = _state(model)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(base, where, fail)
+    if method == "partial_fit" and where in ("_initialize", "Network"):
+        model.partial_fit(X, LABELS)  # goes on with what is there
+        return
+    with pytest.raises(error):
+        quietly(getattr(model, method), X[:, :6] if method == "fit" else X, LABELS)
+    assert _state(model) == kept
+
+
+def test_a_failing_first_call_leaves_an_estimator_that_is_not_fitted():
+    model = MLPClassifier(**PARAMS, activation="identity")
+    with pytest.raises(ValueError, match="non-finite"):
+        model.partial_fit(HUGE, LABELS, classes=[10, 20, 30])
+    assert vars(model) == vars(MLPClassifier(**PARAMS, activation="identity"))
+    quietly(model.fit, X[:, :3], NUMBERS > 0)
+
+
+def test_divergence_ends_the_training_at_once(monkeypatch):
+    epochs = []
+
+    class Counting(base.Network):
+        def epoch(self, *args):
+            epochs.append(super().epoch(*args))
+            return epochs[-1]
+
+    monkeypatch.setattr(base, "Network", Counting)
+    message = (
+        "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+        " preprocessed."
+    )
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**{**PARAMS, "max_iter": 1000}, activation="identity").fit(HUGE, NUMBERS)
+    assert len(epochs) < 5 and not np.isfinite(epochs[-1])
+
+
+@contextlib.contextmanager
+def _interrupted_after(seconds):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer's signal")
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_ctrl_c_keeps_a_model_that_goes_on(early_stopping):
+    endless = {**PARAMS, "max_iter": 10**9, "tol": 0.0, "n_iter_no_change": np.inf, "learning_rate_init": 1e-3}
+    model = MLPClassifier(**endless, early_stopping=early_stopping)
+    with _interrupted_after(0.2), pytest.warns(UserWarning, match="Training interrupted by user."):
+        model.fit(X, LABELS)
+    assert model.n_iter_ == len(model.loss_curve_) > 0
+    assert model.loss_ == model.loss_curve_[-1]
+    assert model.predict(X).shape == (N,)
+    if early_stopping:
+        best = np.concatenate([a.ravel() for a in model._best_coefs + model._best_intercepts])
+        np.testing.assert_array_equal(best, np.concatenate([a.ravel() for a in model.coefs_ + model.intercepts_]))
+        assert max(model.validation_scores_) == model.best_validation_score_
+    else:
+        model.set_params(max_iter=3).partial_fit(X, LABELS)
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_the_batches_done(monkeypatch):
+    class Interrupted(base.Network):
+        def epoch(self, rows, batch_size, optimizer, alpha):
+            super().epoch(rows[:40], 20, optimizer, alpha)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "Network", Interrupted)
+    model = MLPClassifier(**PARAMS)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        model.fit(X, LABELS)
+    assert (model.n_iter_, model.t_, model.loss_curve_, model.best_loss_) == (0, 0, [], np.inf)
+    assert np.isnan(model.loss_) and model._optimizer.t == 2
+    model.predict_proba(X)
+    assert model.to_sklearn().predict(X).shape == (N,)
+
+
+def test_ctrl_c_under_lbfgs_keeps_the_last_iterate(monkeypatch):
+    evaluations = []
+
+    class Interrupted(base.Network):
+        def loss_and_grad(self, rows=None, alpha=0.0):
+            evaluations.append(None)
+            if len(evaluations) == 12:
+                raise KeyboardInterrupt
+            return super().loss_and_grad(rows, alpha)
+
+    monkeypatch.setattr(base, "Network", Interrupted)
+    params = {**PARAMS, "solver": "lbfgs", "max_iter": 100}
+    model = MLPClassifier(**params)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        model.fit(X, LABELS)
+    assert 0 < model.n_iter_ < 12
+    monkeypatch.undo()
+    whole = quietly(MLPClassifier(**{**params, "max_iter": model.n_iter_}).fit, X, LABELS)
+    assert model.loss_ == whole.loss_
+    for a, b in zip(model.coefs_ + model.intercepts_, whole.coefs_ + whole.intercepts_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_warning_made_an_error_undoes_the_call(monkeypatch):
+    model = quietly(MLPClassifier(**PARAMS).fit, X, LABELS)
+    model.partial_fit(X, LABELS)
+    kept = _state(model)
+    train = stochastic.train
+
+    def trained_then_warned(*args, **kwargs):
+        train(*args, **kwargs)
+        warnings.warn("now", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(stochastic, "train", trained_then_warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for method in (model.fit, model.partial_fit):
+            with pytest.raises(UserWarning, match="now"):
+                quietly(method, X, LABELS)
+            assert _state(model) == kept

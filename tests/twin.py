@@ -1,0 +1,198 @@
+"""The engine in plain NumPy: the same interface, the same order of rows and steps, float64 arithmetic throughout.
+
+Slow and short. Kernels, trainers and estimators are checked against it; nothing here is optimised.
+Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
+
+    Z_l = A_{l-1} W_l + b_l                 A_l = f(Z_l), for the last layer the loss's own output activation
+    D_L = w * (A_L - y)                     the same for every canonical pair of loss and output activation
+    D_{l-1} = (D_l W_l^T) * f'(Z_{l-1})     f' written in terms of A
+    dW_l = (A_{l-1}^T D_l + alpha W_l) / sum(w)      db_l = sum_rows(D_l) / sum(w)
+"""
+
+import contextlib
+from itertools import chain, pairwise
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.special import expit, xlogy
+
+# name -> (f, f' as a function of the activation a = f(z))
+_HIDDEN = {
+    "identity": (lambda z: z, lambda a: np.ones_like(a)),
+    "logistic": (expit, lambda a: a * (1 - a)),
+    "tanh": (np.tanh, lambda a: 1 - a**2),
+    "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(float)),
+}
+
+
+def _softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+_OUTPUT = {"identity": lambda z: z, "exp": np.exp, "logistic": expit, "softmax": _softmax}
+
+
+def _squared_error(y, p, eps):
+    return 0.5 * ((y - p) ** 2).mean(axis=1)
+
+
+def _poisson(y, p, eps):
+    return (xlogy(y, y / p) - y + p).sum(axis=1)
+
+
+def _binary_log_loss(y, p, eps):
+    p = np.clip(p, eps, 1 - eps)
+    return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+
+
+def _log_loss(y, p, eps):
+    return -np.log(np.clip((y * p).sum(axis=1), eps, 1 - eps))
+
+
+# name -> (output activation, loss of each row)
+_LOSS = {
+    "squared_error": ("identity", _squared_error),
+    "poisson": ("exp", _poisson),
+    "binary_log_loss": ("logistic", _binary_log_loss),
+    "log_loss": ("softmax", _log_loss),
+}
+
+
+def _sgd(param, grad, state, o):
+    """v <- mu v - rate g; step by v, or by mu v - rate g (Nesterov)."""
+    (v,) = state
+    v[:] = o.hyper["momentum"] * v - o.rate * grad
+    param += o.hyper["momentum"] * v - o.rate * grad if o.hyper["nesterov"] else v
+
+
+def _adam(param, grad, state, o):
+    """Kingma and Ba (2014), the form at the end of section 2: epsilon outside the bias correction."""
+    m, v = state
+    b1, b2 = o.hyper["beta_1"], o.hyper["beta_2"]
+    m[:] = b1 * m + (1 - b1) * grad
+    v[:] = b2 * v + (1 - b2) * grad**2
+    param -= o.rate * np.sqrt(1 - b2**o.t) / (1 - b1**o.t) * m / (np.sqrt(v) + o.hyper["epsilon"])
+
+
+# name -> (number of state arrays, step)
+_STEP = {"sgd": (1, _sgd), "adam": (2, _adam)}
+
+ACTIVATIONS = tuple(_HIDDEN)
+LOSSES = {name: output for name, (output, _) in _LOSS.items()}
+OPTIMIZERS = {name: n_states for name, (n_states, _) in _STEP.items()}
+ISAS = ("baseline",)
+
+
+def _gather(X, rows):
+    X = X if rows is None else X[rows]
+    return X.astype(np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
+
+
+def _layers(coefs, intercepts, activation, output, A):
+    """Activations of every layer, the input first."""
+    layers = [A]
+    for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
+        Z = np.asarray(layers[-1] @ W.astype(np.float64)) + b.astype(np.float64)
+        layers.append((_OUTPUT[output] if i == len(coefs) - 1 else _HIDDEN[activation][0])(Z))
+    return layers
+
+
+def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, n_threads=None, isa=None):
+    """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
+    A = _layers(coefs, intercepts, activation, out_activation, _gather(X, rows))[-1]
+    return A.astype(coefs[0].dtype)
+
+
+@contextlib.contextmanager
+def single_threaded_blas():
+    """Nothing to guard."""
+    yield
+
+
+def logarithm(x):
+    """Natural logarithm in place; log(0) is -inf without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(x, out=x)
+
+
+class TwinNetwork:
+    """A network whose parameters are stored in `dtype`, with arithmetic in float64."""
+
+    uses_blas = False
+
+    def __init__(self, layer_units, activation, loss, dtype, *, n_threads=None, isa=None):
+        self.layer_units = tuple(layer_units)
+        self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
+        self.n_params = sum(a * b + b for a, b in pairwise(self.layer_units))
+        self.team_size = 1
+        self._shapes, self._starts, size = [], [], 0
+        for fan_in, fan_out in pairwise(self.layer_units):
+            for shape in ((fan_in, fan_out), (fan_out,)):
+                self._shapes.append(shape)
+                self._starts.append(size)
+                # arrays start on 16-element boundaries: the gaps belong to nobody, as in the engine
+                size += -(-int(np.prod(shape)) // 16) * 16
+        self._size = size
+        self.coefs, self.intercepts = self.views(self.new_state())
+
+    def new_state(self):
+        return np.zeros(self._size, dtype=self.dtype)
+
+    def views(self, flat):
+        arrays = [
+            flat[start : start + int(np.prod(shape))].reshape(shape)
+            for start, shape in zip(self._starts, self._shapes, strict=True)
+        ]
+        return arrays[0::2], arrays[1::2]
+
+    def bind(self, X, y, sample_weight=None):
+        self._X, self._y, self._w = X, y, sample_weight
+
+    def release(self):
+        self._X = self._y = self._w = None
+
+    def predict(self, X, rows=None):
+        return forward(self.coefs, self.intercepts, self.activation, _LOSS[self.loss][0], X, rows)
+
+    def _targets(self, rows):
+        y = self._y if rows is None else self._y[rows]
+        return np.eye(self.layer_units[-1])[y] if self.loss == "log_loss" else y.astype(np.float64)
+
+    def loss_and_grad(self, rows=None, alpha=0.0):
+        """Loss of the given rows, penalty included, and its gradient as two lists."""
+        output, row_losses = _LOSS[self.loss]
+        derivative = _HIDDEN[self.activation][1]
+        weights = [W.astype(np.float64) for W in self.coefs]
+        A = _layers(self.coefs, self.intercepts, self.activation, output, _gather(self._X, rows))
+        y = self._targets(rows)
+        w = np.ones(len(y)) if self._w is None else self._w if rows is None else self._w[rows]
+        total = w.sum()
+        if total == 0:
+            return 0.0, [0 * W for W in weights], [np.zeros(W.shape[1]) for W in weights]
+        loss = w @ row_losses(y, A[-1], np.finfo(self.dtype).eps) / total
+        loss += 0.5 * alpha * sum((W**2).sum() for W in weights) / total
+        D = w[:, None] * (A[-1] - y)
+        coef_grads, intercept_grads = [], []
+        for i in reversed(range(len(weights))):
+            coef_grads.insert(0, (np.asarray(A[i].T @ D) + alpha * weights[i]) / total)
+            intercept_grads.insert(0, D.sum(axis=0) / total)
+            if i:
+                D = (D @ weights[i].T) * derivative(A[i])
+        return float(loss), coef_grads, intercept_grads
+
+    def epoch(self, rows, batch_size, optimizer, alpha):
+        rows = np.arange(self._X.shape[0]) if rows is None else rows
+        step = _STEP[optimizer.name][1]
+        states = [list(chain(*self.views(flat))) for flat in optimizer.state]
+        accumulated = 0.0
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha)
+            accumulated += loss * len(batch)
+            optimizer.t += 1
+            for k, (param, grad) in enumerate(
+                zip(self.coefs + self.intercepts, coef_grads + intercept_grads, strict=True)
+            ):
+                step(param, grad, [state[k] for state in states], optimizer)
+        return accumulated / len(rows)
