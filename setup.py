@@ -20,6 +20,7 @@ MODULES = {
     "products": [],
     "source": [],
     "forward": [],
+    "step": [],
     "network": [],
 }
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps

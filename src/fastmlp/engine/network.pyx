@@ -1,17 +1,4 @@
-"""A multilayer perceptron in training: one step in two phases, over fixed blocks of rows and tiles of weights.
-
-Rows phase: each thread takes blocks of the batch's rows through everything that is per row (gather, forward, loss,
-deltas back). Barrier. Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer.
-Barrier. Rows do not depend on each other in the first phase, tiles not in the second, and no sum is split by thread,
-so the result is the same bit for bit for any number of threads. A batch of more than chunk_rows rows passes both phases
-chunk by chunk, gradients added in chunk order, the step after the last.
-
-    rows phase                                     weights phase
-    A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
-    A_l = f(A_(l-1) W_l + b_l)                     g = (G_l + alpha W_l) / sum of weights
-    D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
-    D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
-"""
+"""A multilayer perceptron as data: parameters, the plan of a step, workspaces, and the calls that train it."""
 
 import sys
 
@@ -22,32 +9,25 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from .blas cimport Blas, blas_for
+from .blas cimport blas_for
 from .kernels cimport (
-    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE, activation_number,
-    fm_backward, fm_kernels, fm_optimizer_row, fm_update, kernels_for, loss_number, loss_row, optimizer_number,
-    optimizer_row,
+    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE, activation_number, fm_update,
+    kernels_for, loss_number, loss_row, optimizer_number, optimizer_row,
 )
 from .memory cimport Arena, ceil_div, data_of, padded
-from .products cimport (
-    BLAS, FUSED, SPARSE, Layer, Rows, bias_gradient, dense_strategy, forward_product, input_gradient, weight_gradient,
-)
-from .source cimport Reader, Source, index_of, read_rows, reader_of
-from .threads cimport (
-    FM_CLOSED, FM_END, FM_MOST_ITEMS, FM_SPINS, FM_WAIT, Signals, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_phases,
-    fm_restore_subnormals, fm_seconds, fm_take, fm_team_size, interrupted, raise_pending, watch,
-)
+from .products cimport BLAS, FUSED, SPARSE, Layer, dense_strategy
+from .source cimport Source, index_of, reader_of
+from .step cimport BLOCK_ROWS, PREPARE, Job, Tile, Trained, run
+from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
 
 from .forward import forward
+from .kernels import LOSSES
 from .threads import effective_n_threads
 
 # How work is cut.
 cdef enum:
     CHUNK_BYTES = 16 << 20      # activations and deltas of a chunk
     CHUNK_ROWS = 1024           # at most so many rows in a chunk
-    BLOCKS = 2                  # blocks of rows for each thread,
-    BLOCK_ROWS = 128            # of at most so many rows,
-    LEAST_BLOCK_ROWS = 8        # and no fewer than so many
     TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
     TILES = 8                   # into at most so many tiles
     TILE_ROWS = 64              # or tiles of so many rows
@@ -59,282 +39,6 @@ cdef double PATIENCE_SHARE = 0.2  # and the share of its length
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
-
-
-ctypedef struct Trained:
-    Layer layer
-    fm_backward backward                # of the activation that made this layer's outputs
-    char *activations                   # (chunk_rows, ld): outputs of this layer, NULL for the last
-    char *deltas                        # (chunk_rows, ld): dL/dz of this layer
-    char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
-    char *bias_gradient
-    char *weight_state[FM_MAX_STATES]
-    char *bias_state[FM_MAX_STATES]
-
-
-ctypedef struct Tile:
-    int layer
-    ptrdiff_t start, stop               # rows of the weights; start < 0: the bias
-
-
-cdef enum Stage:
-    PREPARE                             # items are tiles: transposes of the weights
-    ROWS                                # items are blocks of rows
-    WEIGHTS                             # items are tiles
-
-
-# All that the threads of a call share.
-ctypedef struct Job:
-    const fm_kernels *kernels
-    Blas blas
-    ptrdiff_t itemsize
-    int n_layers, n_tiles
-    Trained *layers
-    Tile *tiles
-    ptrdiff_t chunk_rows
-    # data
-    Reader reader
-    char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
-    ptrdiff_t inputs_ld
-    int32_t *cuts                       # (chunk_rows, n_cuts): where sparse rows enter the first layer's tiles
-    ptrdiff_t n_cuts, cut_width
-    const char *targets
-    int target
-    const double *sample_weight
-    ptrdiff_t n_rows, batch_size
-    int loss_number
-    # optimizer
-    int optimizer
-    const fm_optimizer_row *optimizer_row
-    fm_update update
-    # where the team stands; changed by one thread between two phases
-    fm_phases phases
-    Stage stage
-    ptrdiff_t start, stop               # the batch
-    ptrdiff_t chunk, end                # the chunk of it
-    ptrdiff_t blocks
-    double weight                       # sum of the batch's weights so far
-    double loss                         # sum of its losses
-    Signals signals
-    bint abandoned
-    int team_size, members              # threads asked for, and those that came
-    double waited                       # seconds that the calling thread gave way to others
-    # per row of a chunk, per tile, per thread
-    double *row_loss                    # (chunk_rows,)
-    double *tile_squares
-    char *scratch
-    ptrdiff_t scratch_size, scratch_targets, scratch_weights
-    # results
-    double loss_sum
-    ptrdiff_t batches
-
-
-cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
-    """Sample weight of the i-th row in training order."""
-    return job.sample_weight[job.reader.index[i] if job.reader.index != NULL else i]
-
-
-# ---- rows phase ----
-
-cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, bint watching) noexcept nogil:
-    """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
-    cdef const fm_kernels *kernels = job.kernels
-    cdef ptrdiff_t offset = (first - job.chunk) * job.itemsize
-    cdef int last = job.n_layers - 1, l
-    cdef Trained *t
-    cdef Trained *below
-    cdef Rows x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, True)
-    cdef const ptrdiff_t *index = x.index
-    cdef char *z = NULL
-    cdef double *weight = NULL
-    cdef ptrdiff_t i
-
-    if job.reader.sparse:
-        kernels.csr_cut[x.long_indices][x.double_values](
-            job.cuts + (first - job.chunk) * job.n_cuts, job.n_cuts, job.cut_width, x.csr, index, first, rows)
-
-    for l in range(job.n_layers):
-        t = &job.layers[l]
-        z = (t.deltas if l == last else t.activations) + offset * t.layer.ld
-        forward_product(kernels, &job.blas, &t.layer, &x, rows, z)
-        x.dense = z
-        x.ld = t.layer.ld
-        if watching and interrupted(&job.signals):
-            return
-
-    if job.sample_weight != NULL:
-        weight = <double *> (scratch + job.scratch_weights)
-        for i in range(rows):
-            weight[i] = weight_of(job, first + i)
-    t = &job.layers[last]
-    kernels.targets[job.target](scratch + job.scratch_targets, job.targets, index, first, rows, t.layer.n_out,
-                                t.layer.ld)
-    kernels.loss[job.loss_number](z, t.layer.bias, scratch + job.scratch_targets, weight,
-                                  job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld)
-    for l in range(last, 0, -1):
-        t = &job.layers[l]
-        below = &job.layers[l - 1]
-        z = below.deltas + offset * below.layer.ld
-        input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
-        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.n_out, below.layer.ld)
-        if watching and interrupted(&job.signals):
-            return
-
-
-# ---- weights phase ----
-
-cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scratch) noexcept nogil:
-    """Gradient of one tile over a chunk of rows and, after the last chunk, its step."""
-    cdef Trained *t = &job.layers[tile.layer]
-    cdef Layer *layer = &t.layer
-    cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
-    cdef bint whole = last_chunk and not later_chunk
-    cdef ptrdiff_t offset, count, rows = job.end - job.chunk
-    cdef void *state[FM_MAX_STATES]
-    cdef char *gradient
-    cdef fm_update unpenalised
-    cdef Rows x
-    cdef int s
-
-    if tile.start < 0:
-        gradient = scratch if whole else t.bias_gradient
-        bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
-        if last_chunk:
-            unpenalised = job.update
-            unpenalised.alpha = 0
-            for s in range(FM_MAX_STATES):
-                state[s] = t.bias_state[s]
-            job.kernels.step[job.optimizer](layer.bias, gradient, state, layer.n_out, &unpenalised)
-        return
-
-    offset = tile.start * layer.n_out * job.itemsize
-    count = (tile.stop - tile.start) * layer.n_out
-    gradient = scratch if whole else t.weight_gradient + offset
-    if tile.layer == 0:
-        x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
-        x.cuts = job.cuts
-        x.n_cuts = job.n_cuts
-        x.cut_width = job.cut_width
-    else:
-        x.dense = job.layers[tile.layer - 1].activations
-        x.ld = job.layers[tile.layer - 1].layer.ld
-    weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
-                    later_chunk, gradient)
-    if last_chunk:
-        for s in range(FM_MAX_STATES):
-            state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
-        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, &job.update)
-        keep_transposed(job, tile)
-
-
-cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
-    """Renew the part of the transposed weights that a tile has changed."""
-    cdef Layer *layer = &job.layers[tile.layer].layer
-    if layer.transposed != NULL and tile.start >= 0:
-        job.kernels.transpose(layer.transposed, layer.transposed_ld, tile.start,
-                              layer.weights + tile.start * layer.n_out * job.itemsize, tile.stop - tile.start,
-                              layer.n_out)
-
-
-# ---- from phase to phase ----
-
-cdef void open_rows(Job *job) noexcept nogil:
-    """Open the rows phase of the chunk that starts at job.chunk."""
-    cdef ptrdiff_t rows
-    job.end = min(job.chunk + job.chunk_rows, job.stop)
-    rows = job.end - job.chunk
-    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS), min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
-    job.stage = ROWS
-    fm_open(&job.phases, job.blocks)
-
-
-cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
-    """Open the batch that starts at row start, or end the epoch."""
-    if start >= job.n_rows:
-        fm_open(&job.phases, FM_CLOSED)
-        return
-    job.start = start
-    job.stop = min(start + job.batch_size, job.n_rows)
-    job.chunk = start
-    job.weight = 0
-    job.loss = 0
-    open_rows(job)
-
-
-cdef void open_next(Job *job) noexcept nogil:
-    """What follows the phase whose last item is done: the sums over its items, in their order, and the next phase."""
-    cdef ptrdiff_t i
-    cdef double squares = 0
-    if job.stage == PREPARE:
-        open_batch(job, 0)
-    elif job.stage == ROWS:
-        if job.abandoned:
-            fm_open(&job.phases, FM_CLOSED)
-            return
-        for i in range(job.end - job.chunk):
-            job.loss += job.row_loss[i]
-        if job.sample_weight == NULL:
-            job.weight += <double> (job.end - job.chunk)
-        else:
-            for i in range(job.chunk, job.end):
-                job.weight += weight_of(job, i)
-        if job.end == job.stop:
-            job.update.t += 1
-            job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
-            job.update.rate = job.optimizer_row.rate(&job.update)
-        job.stage = WEIGHTS
-        fm_open(&job.phases, job.n_tiles)
-    elif job.end < job.stop:
-        job.chunk = job.end
-        open_rows(job)
-    else:
-        for i in range(job.n_tiles):
-            squares += job.tile_squares[i]
-        job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
-                         * <double> (job.stop - job.start))
-        job.batches += 1
-        open_batch(job, job.stop)
-
-
-cdef void run(Job *job, int member) noexcept nogil:
-    """An epoch, as each thread of the team runs it: take items until there are no more phases."""
-    cdef char *scratch = job.scratch + member * job.scratch_size
-    cdef unsigned long long mode = fm_flush_subnormals()
-    cdef ptrdiff_t i, first, rows
-    cdef int spins = 0
-    while True:
-        i = fm_take(&job.phases, member)
-        if i == FM_END:
-            break
-        if member == 0 and interrupted(&job.signals):
-            # heeded at the end of a rows phase, so that every batch is trained whole or not at all
-            job.abandoned = True
-        if i == FM_WAIT:
-            if member == 0 and spins >= FM_SPINS:
-                job.waited -= fm_seconds()
-                fm_pause(spins)
-                job.waited += fm_seconds()
-            else:
-                fm_pause(spins)
-            spins += 1
-            continue
-        spins = 0
-        if job.stage == ROWS:
-            rows = job.end - job.chunk
-            first = job.chunk + rows * i // job.blocks
-            rows_phase(job, first, job.chunk + rows * (i + 1) // job.blocks - first, scratch, member == 0)
-            if member == 0 and job.signals.raised:
-                job.abandoned = True
-        elif job.stage == WEIGHTS:
-            weights_phase(job, &job.tiles[i], &job.tile_squares[i], scratch)
-        else:
-            keep_transposed(job, &job.tiles[i])
-        if fm_finish(&job.phases):
-            open_next(job)
-    if member == 0:
-        # until the team has parted
-        job.waited -= fm_seconds()
-    fm_restore_subnormals(mode)
 
 
 cdef class Network:
@@ -797,6 +501,5 @@ cdef class Network:
 
     def predict(self, X, rows=None):
         """Outputs for X at the current parameters, shape (n, n_outputs), as :func:`forward`."""
-        from .kernels import LOSSES
         return forward(self.coefs, self.intercepts, self.activation, LOSSES[self.loss], X, rows,
                        n_threads=self.n_threads, isa=self.isa)

@@ -1,0 +1,83 @@
+"""What the threads of a training call share."""
+
+from libc.stdint cimport int32_t
+
+from .blas cimport Blas
+from .kernels cimport FM_MAX_STATES, fm_backward, fm_kernels, fm_optimizer_row, fm_update
+from .products cimport Layer
+from .source cimport Reader
+from .threads cimport Signals, fm_phases
+
+cdef enum:
+    BLOCK_ROWS = 128            # a chunk's rows are cut into blocks of at most so many
+
+
+ctypedef struct Trained:
+    Layer layer
+    fm_backward backward                # of the activation that made this layer's outputs
+    char *activations                   # (chunk_rows, ld): outputs of this layer, NULL for the last
+    char *deltas                        # (chunk_rows, ld): dL/dz of this layer
+    char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
+    char *bias_gradient
+    char *weight_state[FM_MAX_STATES]
+    char *bias_state[FM_MAX_STATES]
+
+
+ctypedef struct Tile:
+    int layer
+    ptrdiff_t start, stop               # rows of the weights; start < 0: the bias
+
+
+cdef enum Stage:
+    PREPARE                             # items are tiles: transposes of the weights
+    ROWS                                # items are blocks of rows
+    WEIGHTS                             # items are tiles
+
+
+# One call.
+ctypedef struct Job:
+    const fm_kernels *kernels
+    Blas blas
+    ptrdiff_t itemsize
+    int n_layers, n_tiles
+    Trained *layers
+    Tile *tiles
+    ptrdiff_t chunk_rows
+    # data
+    Reader reader
+    char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
+    ptrdiff_t inputs_ld
+    int32_t *cuts                       # (chunk_rows, n_cuts): where sparse rows enter the first layer's tiles
+    ptrdiff_t n_cuts, cut_width
+    const char *targets
+    int target
+    const double *sample_weight
+    ptrdiff_t n_rows, batch_size
+    int loss_number
+    # optimizer
+    int optimizer
+    const fm_optimizer_row *optimizer_row
+    fm_update update
+    # where the team stands; changed by one thread between two phases
+    fm_phases phases
+    Stage stage
+    ptrdiff_t start, stop               # the batch
+    ptrdiff_t chunk, end                # the chunk of it
+    ptrdiff_t blocks
+    double weight                       # sum of the batch's weights so far
+    double loss                         # sum of its losses
+    Signals signals
+    bint abandoned
+    int team_size, members              # threads asked for, and those that came
+    double waited                       # seconds that the calling thread gave way to others
+    # per row of a chunk, per tile, per thread
+    double *row_loss                    # (chunk_rows,)
+    double *tile_squares
+    char *scratch
+    ptrdiff_t scratch_size, scratch_targets, scratch_weights
+    # results
+    double loss_sum
+    ptrdiff_t batches
+
+
+cdef void run(Job *job, int member) noexcept nogil

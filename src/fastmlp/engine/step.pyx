@@ -1,0 +1,235 @@
+"""A training step in two phases: over blocks of rows, and over tiles of weights.
+
+Rows phase: each thread takes blocks of the batch's rows through everything that is per row (gather, forward, loss,
+deltas back). Barrier. Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer.
+Barrier. Rows do not depend on each other in the first phase, tiles not in the second, and no sum is split by thread,
+so the result is the same bit for bit for any number of threads. A batch of more than chunk_rows rows passes both phases
+chunk by chunk, gradients added in chunk order, the step after the last.
+
+    rows phase                                     weights phase
+    A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
+    A_l = f(A_(l-1) W_l + b_l)                     g = (G_l + alpha W_l) / sum of weights
+    D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
+    D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
+"""
+
+from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
+from .memory cimport ceil_div
+from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
+from .source cimport read_rows
+from .threads cimport (
+    FM_CLOSED, FM_END, FM_SPINS, FM_WAIT, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
+    fm_seconds, fm_take, interrupted,
+)
+
+cdef enum:
+    BLOCKS = 2                  # blocks of rows for each thread,
+    LEAST_BLOCK_ROWS = 8        # of no fewer than so many rows
+
+
+cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
+    """Sample weight of the i-th row in training order."""
+    return job.sample_weight[job.reader.index[i] if job.reader.index != NULL else i]
+
+
+# ---- rows phase ----
+
+cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, bint watching) noexcept nogil:
+    """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
+    cdef const fm_kernels *kernels = job.kernels
+    cdef ptrdiff_t offset = (first - job.chunk) * job.itemsize
+    cdef int last = job.n_layers - 1, l
+    cdef Trained *t
+    cdef Trained *below
+    cdef Rows x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, True)
+    cdef const ptrdiff_t *index = x.index
+    cdef char *z = NULL
+    cdef double *weight = NULL
+    cdef ptrdiff_t i
+
+    if job.reader.sparse:
+        kernels.csr_cut[x.long_indices][x.double_values](
+            job.cuts + (first - job.chunk) * job.n_cuts, job.n_cuts, job.cut_width, x.csr, index, first, rows)
+
+    for l in range(job.n_layers):
+        t = &job.layers[l]
+        z = (t.deltas if l == last else t.activations) + offset * t.layer.ld
+        forward_product(kernels, &job.blas, &t.layer, &x, rows, z)
+        x.dense = z
+        x.ld = t.layer.ld
+        if watching and interrupted(&job.signals):
+            return
+
+    if job.sample_weight != NULL:
+        weight = <double *> (scratch + job.scratch_weights)
+        for i in range(rows):
+            weight[i] = weight_of(job, first + i)
+    t = &job.layers[last]
+    kernels.targets[job.target](scratch + job.scratch_targets, job.targets, index, first, rows, t.layer.n_out,
+                                t.layer.ld)
+    kernels.loss[job.loss_number](z, t.layer.bias, scratch + job.scratch_targets, weight,
+                                  job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld)
+    for l in range(last, 0, -1):
+        t = &job.layers[l]
+        below = &job.layers[l - 1]
+        z = below.deltas + offset * below.layer.ld
+        input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
+        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.n_out, below.layer.ld)
+        if watching and interrupted(&job.signals):
+            return
+
+
+# ---- weights phase ----
+
+cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scratch) noexcept nogil:
+    """Gradient of one tile over a chunk of rows and, after the last chunk, its step."""
+    cdef Trained *t = &job.layers[tile.layer]
+    cdef Layer *layer = &t.layer
+    cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
+    cdef bint whole = last_chunk and not later_chunk
+    cdef ptrdiff_t offset, count, rows = job.end - job.chunk
+    cdef void *state[FM_MAX_STATES]
+    cdef char *gradient
+    cdef fm_update unpenalised
+    cdef Rows x
+    cdef int s
+
+    if tile.start < 0:
+        gradient = scratch if whole else t.bias_gradient
+        bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
+        if last_chunk:
+            unpenalised = job.update
+            unpenalised.alpha = 0
+            for s in range(FM_MAX_STATES):
+                state[s] = t.bias_state[s]
+            job.kernels.step[job.optimizer](layer.bias, gradient, state, layer.n_out, &unpenalised)
+        return
+
+    offset = tile.start * layer.n_out * job.itemsize
+    count = (tile.stop - tile.start) * layer.n_out
+    gradient = scratch if whole else t.weight_gradient + offset
+    if tile.layer == 0:
+        x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
+        x.cuts = job.cuts
+        x.n_cuts = job.n_cuts
+        x.cut_width = job.cut_width
+    else:
+        x.dense = job.layers[tile.layer - 1].activations
+        x.ld = job.layers[tile.layer - 1].layer.ld
+    weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
+                    later_chunk, gradient)
+    if last_chunk:
+        for s in range(FM_MAX_STATES):
+            state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
+        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, &job.update)
+        keep_transposed(job, tile)
+
+
+cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
+    """Renew the part of the transposed weights that a tile has changed."""
+    cdef Layer *layer = &job.layers[tile.layer].layer
+    if layer.transposed != NULL and tile.start >= 0:
+        job.kernels.transpose(layer.transposed, layer.transposed_ld, tile.start,
+                              layer.weights + tile.start * layer.n_out * job.itemsize, tile.stop - tile.start,
+                              layer.n_out)
+
+
+# ---- from phase to phase ----
+
+cdef void open_rows(Job *job) noexcept nogil:
+    """Open the rows phase of the chunk that starts at job.chunk."""
+    cdef ptrdiff_t rows
+    job.end = min(job.chunk + job.chunk_rows, job.stop)
+    rows = job.end - job.chunk
+    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS), min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
+    job.stage = ROWS
+    fm_open(&job.phases, job.blocks)
+
+
+cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
+    """Open the batch that starts at row start, or end the epoch."""
+    if start >= job.n_rows:
+        fm_open(&job.phases, FM_CLOSED)
+        return
+    job.start = start
+    job.stop = min(start + job.batch_size, job.n_rows)
+    job.chunk = start
+    job.weight = 0
+    job.loss = 0
+    open_rows(job)
+
+
+cdef void open_next(Job *job) noexcept nogil:
+    """What follows the phase whose last item is done: the sums over its items, in their order, and the next phase."""
+    cdef ptrdiff_t i
+    cdef double squares = 0
+    if job.stage == PREPARE:
+        open_batch(job, 0)
+    elif job.stage == ROWS:
+        if job.abandoned:
+            fm_open(&job.phases, FM_CLOSED)
+            return
+        for i in range(job.end - job.chunk):
+            job.loss += job.row_loss[i]
+        if job.sample_weight == NULL:
+            job.weight += <double> (job.end - job.chunk)
+        else:
+            for i in range(job.chunk, job.end):
+                job.weight += weight_of(job, i)
+        if job.end == job.stop:
+            job.update.t += 1
+            job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
+            job.update.rate = job.optimizer_row.rate(&job.update)
+        job.stage = WEIGHTS
+        fm_open(&job.phases, job.n_tiles)
+    elif job.end < job.stop:
+        job.chunk = job.end
+        open_rows(job)
+    else:
+        for i in range(job.n_tiles):
+            squares += job.tile_squares[i]
+        job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
+                         * <double> (job.stop - job.start))
+        job.batches += 1
+        open_batch(job, job.stop)
+
+
+cdef void run(Job *job, int member) noexcept nogil:
+    """An epoch, as each thread of the team runs it: take items until there are no more phases."""
+    cdef char *scratch = job.scratch + member * job.scratch_size
+    cdef unsigned long long mode = fm_flush_subnormals()
+    cdef ptrdiff_t i, first, rows
+    cdef int spins = 0
+    while True:
+        i = fm_take(&job.phases, member)
+        if i == FM_END:
+            break
+        if member == 0 and interrupted(&job.signals):
+            # heeded at the end of a rows phase, so that every batch is trained whole or not at all
+            job.abandoned = True
+        if i == FM_WAIT:
+            if member == 0 and spins >= FM_SPINS:
+                job.waited -= fm_seconds()
+                fm_pause(spins)
+                job.waited += fm_seconds()
+            else:
+                fm_pause(spins)
+            spins += 1
+            continue
+        spins = 0
+        if job.stage == ROWS:
+            rows = job.end - job.chunk
+            first = job.chunk + rows * i // job.blocks
+            rows_phase(job, first, job.chunk + rows * (i + 1) // job.blocks - first, scratch, member == 0)
+            if member == 0 and job.signals.raised:
+                job.abandoned = True
+        elif job.stage == WEIGHTS:
+            weights_phase(job, &job.tiles[i], &job.tile_squares[i], scratch)
+        else:
+            keep_transposed(job, &job.tiles[i])
+        if fm_finish(&job.phases):
+            open_next(job)
+    if member == 0:
+        # until the team has parted
+        job.waited -= fm_seconds()
+    fm_restore_subnormals(mode)
