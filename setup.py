@@ -25,7 +25,7 @@ MODULES = {
 }
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.
-FLAGS = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = "-O3 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
 
 
 class BuildExt(build_ext):
@@ -33,8 +33,7 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         if self.compiler.compiler_type != "msvc":
-            flags = list(FLAGS)
-            links = []
+            flags, links = list(FLAGS), []
             if os.environ.get("FASTMLP_OPENMP", "1") != "0" and self.has_openmp():
                 flags.append("-fopenmp")
                 links.append("-fopenmp")
@@ -43,6 +42,7 @@ class BuildExt(build_ext):
             for extension in self.extensions:
                 extension.extra_compile_args = flags
                 extension.extra_link_args = links
+        self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()
 
     def has_openmp(self):

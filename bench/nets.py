@@ -83,14 +83,14 @@ def row_orders(random, rows, epochs):
 NETS = {
     net.name: net
     for net in (
-        Net("4-100-3", (4, 100, 3), 150, epochs=400, n_batches=1, both_dtypes=True),
-        Net("64-100-10", (64, 100, 10), 200, epochs=30, both_dtypes=True),
-        Net("30-128-128-2", (30, 128, 128, 1), 256, epochs=15, loss="binary_log_loss", both_dtypes=True),
-        Net("784-100-10", (784, 100, 10), 200, epochs=10, both_dtypes=True, memory=True),
-        Net("784-512-512-10", (784, 512, 512, 10), 256, epochs=2, both_dtypes=True, memory=True),
-        Net("8-100-100-1-regression", (8, 100, 100, 1), 200, epochs=20, loss="squared_error"),
-        Net("2000-100-10-csr", (2000, 100, 10), 200, epochs=8, density=0.01, memory=True),
-        Net("13-37-5", (13, 37, 5), 61, epochs=80),
-        Net("301-211-97-7", (301, 211, 97, 7), 113, epochs=12),
+        Net("4-100-3", (4, 100, 3), 150, epochs=1500, n_batches=1, both_dtypes=True),
+        Net("64-100-10", (64, 100, 10), 200, epochs=100, both_dtypes=True),
+        Net("30-128-128-2", (30, 128, 128, 1), 256, epochs=40, loss="binary_log_loss", both_dtypes=True),
+        Net("784-100-10", (784, 100, 10), 200, epochs=30, both_dtypes=True, memory=True),
+        Net("784-512-512-10", (784, 512, 512, 10), 256, epochs=5, both_dtypes=True, memory=True),
+        Net("8-100-100-1-regression", (8, 100, 100, 1), 200, epochs=60, loss="squared_error"),
+        Net("2000-100-10-csr", (2000, 100, 10), 200, epochs=16, density=0.01, memory=True),
+        Net("13-37-5", (13, 37, 5), 61, epochs=240),
+        Net("301-211-97-7", (301, 211, 97, 7), 113, epochs=30),
     )
 }

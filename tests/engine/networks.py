@@ -108,5 +108,3 @@ def same_bits(arrays, expected):
 def bits(array):
     """An array's bytes as integers, so that NaN equals itself and 0 differs from -0."""
     return np.ascontiguousarray(array).view(np.uint8)
-
-

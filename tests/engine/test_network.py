@@ -40,7 +40,9 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype._
 every_loss = pytest.mark.parametrize("loss", LOSSES)
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_optimizer = pytest.mark.parametrize(
-    "optimizer, hyper", OPTIMIZER_CASES, ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values()))
+    "optimizer, hyper",
+    OPTIMIZER_CASES,
+    ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values())),
 )
 
 SHAPES = [
@@ -347,7 +349,20 @@ def test_the_quick_way_leaves_what_is_not_finite(row, column, value, dtype):
         np.ma.ones((3, 4)),
         scipy.sparse.csr_array(np.ones((3, 4))),
     ],
-    ids=["list", "float32", "integers", "big-endian", "F-order", "strided", "wide", "empty", "1d", "3d", "masked", "csr"],
+    ids=[
+        "list",
+        "float32",
+        "integers",
+        "big-endian",
+        "F-order",
+        "strided",
+        "wide",
+        "empty",
+        "1d",
+        "3d",
+        "masked",
+        "csr",
+    ],
 )
 def test_the_quick_way_leaves_everything_else(X):
     network = network_for((4, 3, 2), "tanh", "squared_error", np.float64)

@@ -56,7 +56,9 @@ def assert_same_for_any_team(make, work):
 @every_dtype
 @dense_and_sparse
 @pytest.mark.parametrize(
-    "optimizer, hyper", OPTIMIZER_CASES, ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values()))
+    "optimizer, hyper",
+    OPTIMIZER_CASES,
+    ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values())),
 )
 @every_loss
 @pytest.mark.parametrize(
@@ -323,8 +325,7 @@ def test_concurrent_predictions_from_the_same_arrays(sparse, n_threads):
 
     def predict():
         return [
-            forward(network.coefs, network.intercepts, "logistic", "softmax", X, n_threads=n_threads)
-            for _ in range(20)
+            forward(network.coefs, network.intercepts, "logistic", "softmax", X, n_threads=n_threads) for _ in range(20)
         ]
 
     expected = predict()[0]

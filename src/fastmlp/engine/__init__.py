@@ -2,13 +2,14 @@
 
 from .forward import Predictor, forward
 from .kernels import ACTIVATIONS, ISAS, LOSSES, OPTIMIZERS, fma_peak, logarithm
-from .network import Network
+from .network import MAX_LAYERS, Network
 from .threads import effective_n_threads, single_threaded_blas
 
 __all__ = [
     "ACTIVATIONS",
     "ISAS",
     "LOSSES",
+    "MAX_LAYERS",
     "OPTIMIZERS",
     "Network",
     "Predictor",

@@ -22,12 +22,13 @@ from .threads import effective_n_threads, single_threaded_blas
 _no_guard = contextlib.nullcontext()
 
 cdef enum:
-    BLOCK_ROWS = 256            # rows a thread takes through the layers at a time
+    BLOCK_ROWS = 256            # rows a thread takes through the layers at a time,
+    BLOCK_BYTES = 4 << 20       # fewer where its workspace would be larger
     THREAD_FLOPS = 1000000      # a call wakes one thread for each so many operations
 
 
 # One call: what its threads share.
-ctypedef struct Job:
+ctypedef struct PredictJob:
     const fm_kernels *kernels
     Blas blas
     Reader reader
@@ -42,7 +43,7 @@ ctypedef struct Job:
     fm_phases phases
 
 
-cdef void run(Job *job, int member) noexcept nogil:
+cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
     cdef char *inputs = job.scratch + member * job.scratch_size
     cdef char *outputs = inputs + job.block_rows * job.input_ld * job.itemsize
     cdef Layer *last = &job.layers[job.n_layers - 1]
@@ -87,6 +88,8 @@ cdef class Predictor:
         Activation of the hidden layers and of the output.
     isa : str, default=None
         Instruction set; None: the default.
+    held : tuple of two lists, default=None
+        The lists that :meth:`serves` compares with, if the arrays are views on others; None: these.
 
     Raises
     ------
@@ -95,14 +98,16 @@ cdef class Predictor:
     """
 
     cdef readonly list coefs, intercepts
+    cdef list held_coefs, held_intercepts
     cdef readonly object dtype
     cdef readonly str activation, out_activation
-    cdef Job job                # without the fields of a call
+    cdef PredictJob job                # without the fields of a call
     cdef char **biases
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
     cdef bint uses_blas
 
-    def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None):
+    def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None,
+                  held=None):
         cdef int l, last = len(coefs) - 1
         cdef Layer *layer
         if not coefs:
@@ -117,10 +122,11 @@ cdef class Predictor:
             n_in = coef.shape[1]
         self.coefs = list(coefs)
         self.intercepts = list(intercepts)
+        self.held_coefs, self.held_intercepts = (self.coefs, self.intercepts) if held is None else map(list, held)
         self.dtype = np.dtype(dtype.type)
         self.activation, self.out_activation = activation, out_activation
         self.n_features, self.n_outputs = coefs[0].shape[0], n_in
-        memset(&self.job, 0, sizeof(Job))
+        memset(&self.job, 0, sizeof(PredictJob))
         self.job.kernels = kernels_for(dtype, isa)
         self.job.blas = blas_for(dtype)
         self.job.itemsize = dtype.itemsize
@@ -148,11 +154,11 @@ cdef class Predictor:
 
     def serves(self, list coefs, list intercepts, activation, out_activation):
         """Whether these are the very arrays, and the activations, of this predictor."""
-        cdef Py_ssize_t l, n = len(self.coefs)
+        cdef Py_ssize_t l, n = len(self.held_coefs)
         if len(coefs) != n or len(intercepts) != n:
             return False
         for l in range(n):
-            if coefs[l] is not self.coefs[l] or intercepts[l] is not self.intercepts[l]:
+            if coefs[l] is not self.held_coefs[l] or intercepts[l] is not self.held_intercepts[l]:
                 return False
         return activation == self.activation and out_activation == self.out_activation
 
@@ -180,7 +186,7 @@ cdef class Predictor:
         cdef Source source = Source(X)
         if source.n_features != self.n_features:
             raise ValueError(f"X has {source.n_features} features, the network {self.n_features}")
-        cdef Job job = self.job
+        cdef PredictJob job = self.job
         job.reader = reader_of(source, job.kernels, job.itemsize, index_of(rows, source.n_rows))
         job.n_rows = source.n_rows if rows is None else len(rows)
         return self._run(&job, n_threads)
@@ -199,7 +205,7 @@ cdef class Predictor:
         out : ndarray of shape (n_samples, n_outputs), or None
         """
         cdef Py_buffer view
-        cdef Job job = self.job
+        cdef PredictJob job = self.job
         if type(X) is not np.ndarray or X.dtype != self.dtype:
             return None
         try:
@@ -209,6 +215,8 @@ cdef class Predictor:
         try:
             if view.ndim != 2 or view.shape[0] == 0 or view.shape[1] != self.n_features:
                 return None
+            if <uintptr_t> view.buf % <uintptr_t> job.itemsize:
+                return None
             job.reader = dense_reader(job.kernels, <const char *> view.buf, view.shape[1], job.itemsize)
             job.n_rows = view.shape[0]
             job.check = True
@@ -216,7 +224,7 @@ cdef class Predictor:
         finally:
             PyBuffer_Release(&view)
 
-    cdef object _run(self, Job *job, n_threads):
+    cdef object _run(self, PredictJob *job, n_threads):
         cdef int l, threads = 1
         cdef char *memory
         cdef char *piece
@@ -230,10 +238,13 @@ cdef class Predictor:
             if n_threads is None:
                 threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // THREAD_FLOPS))
         job.out = data_of(out, True)
-        job.block_rows = max(min(<ptrdiff_t> BLOCK_ROWS, ceil_div(job.n_rows, threads)),
-                             ceil_div(job.n_rows, FM_MOST_ITEMS))
-        fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(self.n_features, job.itemsize)
+        # for BLAS no function of the number of threads: it may add in another order for another number of rows
+        job.block_rows = min(
+            max(<ptrdiff_t> 1, BLOCK_BYTES // ((job.input_ld + 2 * job.widest_ld) * job.itemsize)),
+            <ptrdiff_t> BLOCK_ROWS, job.n_rows if self.uses_blas else ceil_div(job.n_rows, threads))
+        job.block_rows = max(job.block_rows, ceil_div(job.n_rows, FM_MOST_ITEMS))
+        fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * job.itemsize
         memory = <char *> malloc(FM_ROW_BYTES + job.n_layers * sizeof(Layer) + self.biases_size
                                  + threads * job.scratch_size)
@@ -256,10 +267,10 @@ cdef class Predictor:
             with single_threaded_blas() if self.uses_blas else _no_guard:
                 if threads == 1:
                     with nogil:
-                        run(job, 0)
+                        predict_blocks(job, 0)
                 else:
                     with nogil, parallel(num_threads=threads):
-                        run(job, threadid())
+                        predict_blocks(job, threadid())
         finally:
             free(memory)
         return None if job.refused else out

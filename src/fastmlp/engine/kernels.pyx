@@ -7,7 +7,7 @@ import numpy as np
 
 from libc.string cimport memcpy
 
-from .memory cimport Arena, data_of
+from .memory cimport Arena, data_of, strided_data_of
 
 cdef extern from "simd/tables.h" nogil:
     fm_activation_row fm_activation_rows[]
@@ -114,6 +114,8 @@ def apply(str name, x, isa=None):
     x : ndarray
         The same array.
     """
+    if name == "softmax":
+        raise ValueError("softmax works on rows, not on elements")
     cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)
     cdef fm_forward function = kernels.forward[activation_number(name)]
     cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
@@ -126,8 +128,6 @@ def apply(str name, x, isa=None):
     cdef char *values = arena.pointer("values")
     cdef char *bias = arena.pointer("bias")
     cdef char *data = data_of(x, True)
-    if name == "softmax":
-        raise ValueError("softmax works on rows, not on elements")
     with nogil:
         while done < count:
             n = min(piece, count - done)
@@ -141,6 +141,54 @@ def apply(str name, x, isa=None):
 def logarithm(x):
     """Natural logarithm in place, as :func:`apply` with ``"log"``."""
     return apply("log", x)
+
+
+def product(a, b, out, *, accumulate=False, isa=None):
+    """The fused product, by itself: out = a @ b, or out += a @ b.
+
+    Parameters
+    ----------
+    a : ndarray of shape (m, depth)
+        float32 or float64; its rows or its columns contiguous (``x.T`` of a C-contiguous array has such columns).
+    b : ndarray of shape (depth, n)
+        Of the same dtype, its rows contiguous.
+    out : ndarray of shape (m, n)
+        Likewise; overwritten.
+    accumulate : bool, default=False
+        Add to what is in `out`.
+    isa : str, default=None
+        Instruction set; None takes the default.
+
+    Returns
+    -------
+    out : ndarray
+        The same array. Each element is one chain of multiply-adds in ascending depth (of fused ones where the
+        instruction set has them), but for products of a few columns, which are folded from lanes.
+
+    Raises
+    ------
+    ValueError
+        If shapes, dtypes or strides are others.
+    """
+    cdef const fm_kernels *kernels = kernels_for(out.dtype, isa)
+    cdef ptrdiff_t itemsize = out.dtype.itemsize, m, n, depth
+    (m, depth), n = a.shape, b.shape[1]
+    if a.dtype != out.dtype or b.dtype != out.dtype or b.shape[0] != depth or out.shape != (m, n):
+        raise ValueError(f"a {a.shape}, b {b.shape}, out {out.shape} of {a.dtype}, {b.dtype}, {out.dtype}")
+    for array, name in ((a, "a"), (b, "b"), (out, "out")):
+        if any(stride % itemsize or stride < 0 for stride in array.strides):
+            raise ValueError(f"{name}: strides {array.strides} are not whole elements")
+        if array.strides[1] != itemsize and array.shape[1] > 1 and not (
+            name == "a" and (array.strides[0] == itemsize or m == 1)
+        ):
+            raise ValueError(f"{name}: rows are not contiguous")
+    cdef bint by_rows = a.strides[1] == itemsize or depth == 1
+    kernels.product(
+        strided_data_of(out, True), out.strides[0] // itemsize,
+        strided_data_of(a, False), a.strides[0] // itemsize if by_rows else 1,
+        1 if by_rows else a.strides[1] // itemsize, strided_data_of(b, False), b.strides[0] // itemsize,
+        m, n, depth, accumulate)
+    return out
 
 
 def fma_peak(dtype, double seconds=0.2):

@@ -29,3 +29,4 @@ cdef inline ptrdiff_t padded(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
 
 
 cdef char *data_of(object array, bint writable) except? NULL
+cdef char *strided_data_of(object array, bint writable) except? NULL

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 
 
 cdef extern from *:
@@ -73,8 +75,20 @@ cdef class Arena:
 
 cdef char *data_of(object array, bint writable) except? NULL:
     """The address of a C-contiguous array's data; the caller keeps the array alive."""
+    return _data(array, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0))
+
+
+cdef char *strided_data_of(object array, bint writable) except? NULL:
+    """The address of the first element of an array with any strides; the caller keeps the array alive."""
+    return _data(array, PyBUF_STRIDED_RO | (PyBUF_WRITABLE if writable else 0))
+
+
+cdef char *_data(object array, int flags) except? NULL:
     cdef Py_buffer buffer
-    PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0))
+    PyObject_GetBuffer(array, &buffer, flags)
     cdef char *address = <char *> buffer.buf
+    cdef bint aligned = <size_t> address % <size_t> buffer.itemsize == 0
     PyBuffer_Release(&buffer)
+    if not aligned:
+        raise ValueError("the array's elements are not aligned in memory")
     return address

@@ -1,6 +1,8 @@
 """A multilayer perceptron as data: parameters, the plan of a step, workspaces, and the calls that train it."""
 
+import contextlib
 import sys
+import threading
 
 import numpy as np
 
@@ -32,13 +34,16 @@ cdef enum:
     TILES = 8                   # into at most so many tiles
     TILE_ROWS = 64              # or tiles of so many rows
     THREAD_FLOPS = 400000       # a batch wakes one thread for each so many operations
-    SOLITUDE = 64               # at most so many calls alone when the other cores are busy
 
-cdef double PATIENCE = 30e-6    # seconds of waiting that a call may cost whatever its length,
-cdef double PATIENCE_SHARE = 0.2  # and the share of its length
+cdef double PATIENCE = 30e-6    # seconds of waiting for the team that a call may cost whatever its length,
+cdef double PATIENCE_SHARE = 0.2  # and the share of its length;
+cdef double SOLITUDE = 20       # after more, work alone for so many times as long,
+cdef double MOST_SOLITUDE = 2.0  # but no longer than so many seconds
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
+
+MAX_LAYERS = 1 << 16            # the phases count their items in 20 bits
 
 
 cdef class Network:
@@ -92,7 +97,9 @@ cdef class Network:
     cdef object _targets, _sample_weight
     cdef ptrdiff_t _workspace_batch
     cdef int _workspace_threads
-    cdef int _alone, _solitude          # calls still to run alone, and how many the last retreat began with
+    cdef double _alone_until            # fm_seconds() of the next try with the team
+    cdef ptrdiff_t _largest_tile        # elements
+    cdef object _busy                   # held by the one call that may be inside
 
     def __cinit__(self, layer_units, str activation, str loss, dtype, *, n_threads=None, isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
@@ -103,6 +110,9 @@ cdef class Network:
         self.isa = isa
         if len(self.layer_units) < 2 or not all(0 < n <= MAX_DIMENSION for n in self.layer_units):
             raise ValueError(f"layer_units={self.layer_units}: two or more, each from 1 to {MAX_DIMENSION}")
+        if len(self.layer_units) - 1 > MAX_LAYERS:
+            raise ValueError(f"{len(self.layer_units) - 1} layers: at most {MAX_LAYERS}")
+        self._busy = threading.Lock()
         self.n_params = sum((n_in + 1) * n_out for n_in, n_out in zip(self.layer_units, self.layer_units[1:]))
         if self.n_params > sys.maxsize // 16:
             raise MemoryError(f"{self.n_params} parameters")
@@ -152,13 +162,14 @@ cdef class Network:
         tiles = []
         for l, (n_in, n_out) in enumerate(zip(self.layer_units, self.layer_units[1:])):
             pieces = min(ceil_div(n_in * n_out, TILE_ELEMENTS), max(TILES, n_in // TILE_ROWS), n_in)
-            pieces = min(pieces, FM_MOST_ITEMS // (4 * self.job.n_layers))
+            pieces = max(1, min(pieces, FM_MOST_ITEMS // (4 * self.job.n_layers)))
             rows = ceil_div(n_in, pieces)
             if l == 0:
                 self.job.cut_width = rows
                 self.job.n_cuts = ceil_div(n_in, rows) + 1
             tiles += [(l, start, min(start + rows, n_in)) for start in range(0, n_in, rows)]
             tiles.append((l, -1, 0))
+            self._largest_tile = max(self._largest_tile, rows * n_out)
         self.job.n_tiles = len(tiles)
         self.job.tiles = <Tile *> calloc(self.job.n_tiles, sizeof(Tile))
         if self.job.tiles == NULL:
@@ -171,6 +182,16 @@ cdef class Network:
     def __dealloc__(self):
         free(self.job.layers)
         free(self.job.tiles)
+
+    @contextlib.contextmanager
+    def _alone_inside(self):
+        """Two calls at once, from two threads or from a signal's handler, would share one workspace: refuse."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this network is in use by another call")
+        try:
+            yield
+        finally:
+            self._busy.release()
 
     # ---- data ----
 
@@ -192,6 +213,10 @@ cdef class Network:
         ValueError
             If a shape or dtype does not fit the network.
         """
+        with self._alone_inside():
+            self._bind(X, y, sample_weight)
+
+    cdef _bind(self, X, y, sample_weight):
         cdef Source source = Source(X)
         n_outputs = self.layer_units[-1]
         if source.n_features != self.layer_units[0]:
@@ -216,12 +241,14 @@ cdef class Network:
         self._sample_weight = sample_weight
         self.job.layers[0].layer.strategy = SPARSE if source.sparse else dense_strategy(
             self.job.layers[0].layer.n_in, self.job.layers[0].layer.n_out)
+        self.job.uses_blas = self.uses_blas
 
     def release(self):
         """Let go of the data that :meth:`bind` set; parameters and workspaces stay."""
-        self._source = self._targets = self._sample_weight = None
-        self.job.targets = NULL
-        self.job.sample_weight = NULL
+        with self._alone_inside():
+            self._source = self._targets = self._sample_weight = None
+            self.job.targets = NULL
+            self.job.sample_weight = NULL
 
     def new_state(self):
         """A zeroed array with room for one number per parameter: an optimizer's state."""
@@ -286,6 +313,10 @@ cdef class Network:
         KeyboardInterrupt, or what another signal handler raised
             Between batches: the parameters are those after a whole number of them.
         """
+        with self._alone_inside():
+            return self._epoch(rows, batch_size, optimizer, alpha)
+
+    cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha) except? -1:
         self.job.optimizer = optimizer_number(optimizer.name)
         self.job.batches = 0
         memset(&self.job.update, 0, sizeof(fm_update))
@@ -352,6 +383,10 @@ cdef class Network:
         coef_grads, intercept_grads : list of ndarray
             Shaped as ``coefs`` and ``intercepts``; the network's own, overwritten by the next call.
         """
+        with self._alone_inside():
+            return self._loss_and_grad(rows, alpha)
+
+    cdef tuple _loss_and_grad(self, rows, double alpha):
         if self._source is None:
             raise ValueError("no data: call bind first")
         if self._gradient_state is None:
@@ -384,8 +419,7 @@ cdef class Network:
         n_threads = effective_n_threads(self.n_threads)
         if self.n_threads is None:
             n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // THREAD_FLOPS))
-            if self._alone > 0:
-                self._alone -= 1
+            if fm_seconds() < self._alone_until:
                 n_threads = 1
         self._reserve(job.batch_size, n_threads)
         job.update.alpha = alpha
@@ -407,24 +441,18 @@ cdef class Network:
                 run(job, threadid())
         self.team_size = job.members
         if n_threads > 1:
-            self._heed_company(job.waited + fm_seconds(), fm_seconds() - began)
+            self._heed_company(job.waited + fm_seconds() - job.finished, fm_seconds() - began)
         raise_pending(&job.signals)
 
     cdef _heed_company(self, double waited, double elapsed):
-        """Work alone for a while when others need the cores: twice as long each time, until waiting ends.
-
-        The number of threads changes no bit of the result.
-        """
+        """Work alone for a while when others need the cores, so that waiting costs a small share of the time."""
         if waited > PATIENCE + PATIENCE_SHARE * elapsed:
-            self._solitude = min(max(1, 2 * self._solitude), SOLITUDE)
-            self._alone = self._solitude
-        else:
-            self._solitude = 0
+            self._alone_until = fm_seconds() + min(SOLITUDE * waited, MOST_SOLITUDE)
 
     cdef _reserve(self, ptrdiff_t batch_size, int n_threads):
         """Workspaces for batches of this size; kept from call to call while they fit."""
         cdef Job *job = &self.job
-        cdef ptrdiff_t itemsize = job.itemsize, chunk, block, tile = 1
+        cdef ptrdiff_t itemsize = job.itemsize, chunk, block
         cdef ptrdiff_t last_ld = job.layers[job.n_layers - 1].layer.ld
         cdef bint gathers = not job.reader.direct and not job.reader.sparse
         cdef Layer *layer
@@ -443,10 +471,10 @@ cdef class Network:
                 and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)
                 and (job.cuts != NULL or not job.reader.sparse)):
             return
+        # gone first: if memory runs out, the next call starts from nothing
+        self._workspace = None
         job.chunk_rows = chunk
         block = min(chunk, <ptrdiff_t> BLOCK_ROWS)
-        for l, start, stop in self._tile_list():
-            tile = max(tile, (stop - start) * self.layer_units[l + 1])
         arena = Arena()
         if gathers:
             arena.reserve("inputs", chunk * job.inputs_ld * itemsize)
@@ -462,10 +490,9 @@ cdef class Network:
             arena.reserve(("deltas", l), chunk * layer.ld * itemsize)
         arena.reserve("row_loss", chunk * sizeof(double))
         arena.reserve("tile_squares", job.n_tiles * sizeof(double))
-        # a thread's scratch: a tile's gradient and, in the other phase, targets and weights of a block
-        job.scratch_targets = 0
+        # a thread's scratch: a tile's gradient or, in the other phase, targets and weights of a block
         job.scratch_weights = block * last_ld * itemsize
-        job.scratch_size = max(tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
+        job.scratch_size = max(self._largest_tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
         job.scratch_size = ceil_div(job.scratch_size, FM_ROW_BYTES) * FM_ROW_BYTES
         arena.reserve("scratch", n_threads * job.scratch_size)
         arena.allocate()
@@ -483,10 +510,6 @@ cdef class Network:
         self._workspace = arena
         self._workspace_batch = batch_size
         self._workspace_threads = n_threads
-
-    def _tile_list(self):
-        return [(self.job.tiles[i].layer, max(0, self.job.tiles[i].start), max(1, self.job.tiles[i].stop))
-                for i in range(self.job.n_tiles)]
 
     @property
     def uses_blas(self):

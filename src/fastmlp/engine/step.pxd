@@ -38,6 +38,7 @@ cdef enum Stage:
 ctypedef struct Job:
     const fm_kernels *kernels
     Blas blas
+    bint uses_blas
     ptrdiff_t itemsize
     int n_layers, n_tiles
     Trained *layers
@@ -69,12 +70,13 @@ ctypedef struct Job:
     Signals signals
     bint abandoned
     int team_size, members              # threads asked for, and those that came
-    double waited                       # seconds that the calling thread gave way to others
+    double waited                       # seconds that the calling thread gave way to others,
+    double finished                     # and when it had no more to do
     # per row of a chunk, per tile, per thread
     double *row_loss                    # (chunk_rows,)
     double *tile_squares
     char *scratch
-    ptrdiff_t scratch_size, scratch_targets, scratch_weights
+    ptrdiff_t scratch_size, scratch_weights
     # results
     double loss_sum
     ptrdiff_t batches

@@ -1,10 +1,10 @@
 """A training step in two phases: over blocks of rows, and over tiles of weights.
 
 Rows phase: each thread takes blocks of the batch's rows through everything that is per row (gather, forward, loss,
-deltas back). Barrier. Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer.
-Barrier. Rows do not depend on each other in the first phase, tiles not in the second, and no sum is split by thread,
-so the result is the same bit for bit for any number of threads. A batch of more than chunk_rows rows passes both phases
-chunk by chunk, gradients added in chunk order, the step after the last.
+deltas back). Weights phase: each thread takes tiles of the weights through gradient, penalty and optimizer. Rows do not
+depend on each other in the first phase, tiles not in the second, and no sum is split by thread, so the result is the
+same bit for bit for any number of threads. A batch of more than chunk_rows rows passes both phases chunk by chunk,
+gradients added in chunk order, the step after the last.
 
     rows phase                                     weights phase
     A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
@@ -65,9 +65,9 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
         for i in range(rows):
             weight[i] = weight_of(job, first + i)
     t = &job.layers[last]
-    kernels.targets[job.target](scratch + job.scratch_targets, job.targets, index, first, rows, t.layer.n_out,
+    kernels.targets[job.target](scratch, job.targets, index, first, rows, t.layer.n_out,
                                 t.layer.ld)
-    kernels.loss[job.loss_number](z, t.layer.bias, scratch + job.scratch_targets, weight,
+    kernels.loss[job.loss_number](z, t.layer.bias, scratch, weight,
                                   job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld)
     for l in range(last, 0, -1):
         t = &job.layers[l]
@@ -141,7 +141,9 @@ cdef void open_rows(Job *job) noexcept nogil:
     cdef ptrdiff_t rows
     job.end = min(job.chunk + job.chunk_rows, job.stop)
     rows = job.end - job.chunk
-    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS), min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
+    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS))
+    if not job.uses_blas:  # BLAS may add in another order for another number of rows
+        job.blocks = max(job.blocks, min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
     job.stage = ROWS
     fm_open(&job.phases, job.blocks)
 
@@ -230,6 +232,5 @@ cdef void run(Job *job, int member) noexcept nogil:
         if fm_finish(&job.phases):
             open_next(job)
     if member == 0:
-        # until the team has parted
-        job.waited -= fm_seconds()
+        job.finished = fm_seconds()
     fm_restore_subnormals(mode)

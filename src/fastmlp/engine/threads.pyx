@@ -107,8 +107,8 @@ def single_threaded_blas():
 def _after_fork():
     global _forked, _guard
     _forked = True
-    # another thread of the parent may have held the lock
-    _guard.lock = threading.Lock()
+    # other threads of the parent may have held the lock, or been inside
+    _guard = _BlasGuard()
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,7 +3,7 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import ClassVar
@@ -32,6 +32,7 @@ from .inputs import (
     check_weights,
     engine_rows,
     hidden_units,
+    plain_array,
     restored_on_error,
     unchanged_on_error,
 )
@@ -259,10 +260,15 @@ class BaseMLP(BaseEstimator, ABC):
         y, n_outputs, loss = self._encode(y, first, incremental)
         sample_weight = check_weights(sample_weight, X)
         units = (X.shape[1], *hidden, n_outputs)
-        network = self._fresh_network(units, loss, X) if first else self._resumed_network(units, loss, X, incremental)
+        # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
+        kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
+        if first:
+            network = self._fresh_network(units, loss, X)
+        else:
+            network = self._resumed_network(units, loss, X, kept.get("_network"))
         if y.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                y = np.ascontiguousarray(y, dtype=network.dtype)
+                y = plain_array(y, network.dtype)
             if not is_finite(y):
                 raise ValueError(f"y has values beyond {network.dtype}, in which X of dtype {X.dtype} is trained.")
         random_state = check_random_state(self.random_state)
@@ -277,7 +283,7 @@ class BaseMLP(BaseEstimator, ABC):
                     validation = (
                         self._split(network, X, y, sample_weight, random_state) if self.early_stopping else None
                     )
-                    self._fit_epochs(network, X.shape[0], random_state, validation, first, incremental)
+                    self._fit_epochs(network, X.shape[0], random_state, validation, first, kept)
         finally:
             if incremental:  # the network stays for the next call, the data need not
                 network.release()
@@ -292,8 +298,8 @@ class BaseMLP(BaseEstimator, ABC):
         check_layers(units, self.solver, dtype.itemsize)
         return Network(units, self.activation, loss, dtype)
 
-    def _resumed_network(self, units, loss, X, incremental):
-        """A network with the parameters as the user left them; for partial_fit the one of the call before."""
+    def _resumed_network(self, units, loss, X, network):
+        """A network with the parameters as the user left them: the given one, of the call before, if it fits."""
         floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
         dtype = computing_dtype(floats or [X.dtype])
         if self.solver == "lbfgs":
@@ -305,7 +311,6 @@ class BaseMLP(BaseEstimator, ABC):
                 f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs does not go on"
                 f" from coefs_ of shapes {shapes}: set coefs_ to match, or fit anew with warm_start=False."
             )
-        network = getattr(self, "_network", None) if incremental else None
         wanted = (units, self.activation, loss, dtype)
         if network is None or wanted != (network.layer_units, network.activation, network.loss, network.dtype):
             check_layers(units, self.solver, dtype.itemsize)
@@ -339,6 +344,8 @@ class BaseMLP(BaseEstimator, ABC):
         weights = None if sample_weight is None else sample_weight[held_out]
         if weights is not None and not weights.any():
             raise ValueError("sample_weight is zero on all rows of the validation set.")
+        if is_classifier(self) and len(self.classes_) == 1:
+            return rows, lambda: 1.0  # which predict cannot miss
         score = self._validation_score(y[held_out], weights)
         return rows, lambda: score(network.predict(X, held_out))
 
@@ -352,21 +359,22 @@ class BaseMLP(BaseEstimator, ABC):
         self._set_parameters(network)
         self.n_iter_, self.loss_, self.t_ = n_iter, loss, 0 if first else getattr(self, "t_", 0)
 
-    def _fit_epochs(self, network, n_rows, random_state, validation, first, incremental):
+    def _fit_epochs(self, network, n_rows, random_state, validation, first, kept):
+        incremental = bool(kept)
         rows, validate = validation or (np.arange(n_rows, dtype=np.intp) if self.shuffle else None, None)
         n_rows = n_rows if rows is None else len(rows)
         batch_size = min(200, n_rows) if self.batch_size == "auto" else int(self.batch_size)
         if batch_size > n_rows:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
             batch_size = n_rows
-        reused = network is getattr(self, "_network", None)
-        optimizer = self._continued_optimizer(network, reused) if incremental else None
+        reused = network is kept.get("_network")
+        optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
         if optimizer is None:
             optimizer = Optimizer(self.solver, vars(self)).on(network)
         progress = Progress() if first else self._progress(network)
         # only what is trained in place has something to lose
         in_place = network.coefs + network.intercepts + optimizer.state if reused else []
-        with restored_on_error(in_place, getattr(self, "_spare", None)) as spare, unchanged_on_error(optimizer):
+        with restored_on_error(in_place, kept.get("_spare")) as spare, unchanged_on_error(optimizer):
             stochastic.train(
                 network,
                 optimizer,
@@ -394,9 +402,8 @@ class BaseMLP(BaseEstimator, ABC):
                 for key in _TRANSIENT:
                     vars(self).pop(key, None)
 
-    def _continued_optimizer(self, network, reused):
-        """The optimizer of the call before on this network, or None if there is none that fits."""
-        optimizer = getattr(self, "_optimizer", None)
+    def _continued_optimizer(self, optimizer, network, reused):
+        """The given optimizer, of the call before, on this network, or None if it does not fit."""
         if optimizer is None or optimizer.name != self.solver or not optimizer.fits(network):
             return None
         return optimizer if reused and hasattr(optimizer, "state") else optimizer.on(network)
@@ -476,10 +483,16 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _new_predictor(self, dtype):
         coefs, intercepts = check_parameters(self.coefs_, self.intercepts_, dtype)
-        return Predictor(coefs, intercepts, self.activation, self.out_activation_)
+        held = list(self.coefs_), list(self.intercepts_)
+        shared = all(
+            isinstance(theirs, np.ndarray) and np.may_share_memory(ours, theirs)
+            for ours, theirs in zip(coefs + intercepts, held[0] + held[1], strict=True)
+        )
+        return Predictor(coefs, intercepts, self.activation, self.out_activation_, held=held if shared else None)
 
     def _keep_predictor(self):
         """Keep a predictor of the fitted parameters, so that predict need not make one and changes nothing."""
         vars(self).pop("_predictor", None)
         if hasattr(self, "coefs_") and hasattr(self, "out_activation_"):
-            self._predictor = self._current_predictor()
+            with suppress(AttributeError, TypeError, ValueError):  # of parameters somebody made: predict will tell
+                self._predictor = self._current_predictor()

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight
 
-from ..engine import OPTIMIZERS
+from ..engine import MAX_LAYERS, OPTIMIZERS
 
 __all__ = [
     "check_layers",
@@ -18,6 +18,7 @@ __all__ = [
     "check_weights",
     "engine_rows",
     "hidden_units",
+    "plain_array",
     "restored_on_error",
     "unchanged_on_error",
 ]
@@ -69,6 +70,8 @@ def check_layers(units, solver, itemsize):
     ValueError
         With the memory it would need.
     """
+    if len(units) - 1 > MAX_LAYERS:
+        raise ValueError(f"hidden_layer_sizes has {len(units) - 2} layers: at most {MAX_LAYERS - 1} are allowed.")
     n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(units))
     # parameters and optimizer state; L-BFGS-B keeps ten pairs of corrections, the iterate and the gradient
     need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), _physical_memory()
@@ -140,12 +143,16 @@ def check_weights(sample_weight, X):
     if weights.min() < 0:
         raise ValueError(f"sample_weight must be >= 0, got {weights.min()}.")
     total = weights.sum()
-    if not 0 < total < math.inf:
-        raise ValueError(f"sample_weight must have a positive, finite sum: not all zero. The sum is {total}.")
-    return weights
+    least = np.finfo(X.dtype).tiny  # below it training takes numbers for zero
+    if not least <= total < math.inf:
+        raise ValueError(
+            f"sample_weight must have a positive, finite sum: not all zero, at least {least:.3g}. The sum is {total}."
+        )
+    return plain_array(weights, np.float64)
 
 
-def _plain(array, dtype):
+def plain_array(array, dtype):
+    """The array as the engine takes it: C-contiguous, aligned, of the dtype; itself if it is so already."""
     array = np.ascontiguousarray(array, dtype=dtype)
     return array if array.flags.aligned else array.copy()
 
@@ -164,8 +171,8 @@ def check_parameters(coefs, intercepts, dtype):
         raise ValueError(
             f"coefs_ and intercepts_ must have one entry per layer, got {len(coefs)} and {len(intercepts)}."
         )
-    coefs = [_plain(coef, dtype) for coef in coefs]
-    intercepts = [_plain(intercept, dtype) for intercept in intercepts]
+    coefs = [plain_array(coef, dtype) for coef in coefs]
+    intercepts = [plain_array(intercept, dtype) for intercept in intercepts]
     n_out = None
     for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):

@@ -124,8 +124,8 @@ def train(
                 stalled = score < best + tol
                 if score > best:
                     best = score
-                    for kept, param in zip(progress.best_params, params, strict=True):
-                        kept[...] = param
+                    # replaced at once, so that an interrupt finds those of one epoch
+                    progress.best_params = [param.copy() for param in params]
             progress.best = best
             progress.no_improvement_count = progress.no_improvement_count + 1 if stalled else 0
             optimizer.iteration_ends(progress.t)

@@ -18,11 +18,13 @@
  * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
  * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it; rows of B whose
  * stride is a multiple of ALIAS_BYTES would fall on the same few sets of that cache, and such a panel is copied side by
- * side first, if enough rows of A repay it. Every element of C is one chain of multiply-adds in ascending k, whatever
- * the tile: the same bits for any split and vector width.
+ * side first, if enough rows of A repay it.
  *
  * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
+ *
+ * Every element of C is one chain of multiply-adds in ascending k, or for a dot product one for each virtual lane and
+ * their fold. Which it is depends on n and depth alone: the same bits for any split into tiles and any vector width.
  */
 #define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
 typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
@@ -233,11 +235,11 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
 {
     REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
-    if (n <= DOT_COLUMNS && a_k == 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
+    if (n <= DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
         FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
         return;
     }
-    if (n < LANES && a_row == 1 && a_k != 1 && m >= 2 * LANES && m * n <= room && !accumulate) {
+    if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate) {
         FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0);
         FN(transpose)(c_, ldc, 0, copy, n, m);
         return;
