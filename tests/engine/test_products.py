@@ -17,7 +17,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def padded(rng, rows, columns, dtype, gap=0, shift=0):
-    """A random matrix whose rows are `columns + gap` apart and begin `shift` elements behind a boundary; NaN between."""
+    """A random matrix whose rows are `columns + gap` apart, NaN between, `shift` elements behind a boundary."""
     flat = np.full(rows * (columns + gap) + shift, np.nan, dtype)
     matrix = flat[shift:].reshape(rows, columns + gap)[:, :columns]
     matrix[...] = rng.uniform(-1, 1, (rows, columns))

@@ -1,7 +1,10 @@
 """What an exception or Ctrl-C leaves behind."""
 
 import contextlib
+import copy
+import pickle
 import signal
+import threading
 import warnings
 
 import joblib
@@ -202,3 +205,56 @@ def test_a_warning_made_an_error_undoes_the_call(monkeypatch):
             with pytest.raises(UserWarning, match="now"):
                 quietly(method, X, LABELS)
             assert _state(model) == kept
+
+
+def test_partial_fit_in_several_threads_and_in_a_signal_handler():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1000, 20)), rng.integers(3, size=1000)
+    model = MLPClassifier((30,)).partial_fit(X, y, classes=[0, 1, 2])
+    sizes = rng.integers(1, 1000, (3, 20))
+
+    def work(thread):
+        for n in sizes[thread]:
+            model.partial_fit(X[:n], y[:n])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.isfinite(model.predict_proba(X)).all()
+
+    calls = []
+
+    def handler(*_):
+        calls.append(model.partial_fit(X[:77], y[:77]))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        while not calls:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            model.partial_fit(np.tile(X, (50, 1)), np.tile(y, 50))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_parameters_that_predict_refuses_can_be_copied_and_pickled():
+    rng = np.random.default_rng(0)
+    model = MLPClassifier((5,), max_iter=5).fit(rng.normal(size=(30, 4)), np.arange(30) % 3)
+    for spoil in (
+        lambda m: m.coefs_.__setitem__(0, np.zeros((2, 2))),
+        lambda m: setattr(m, "coefs_", None),
+        lambda m: m.set_params(activation="nothing"),
+    ):
+        spoilt = copy.deepcopy(model)
+        spoil(spoilt)
+        spoilt = pickle.loads(pickle.dumps(copy.deepcopy(spoilt)))
+        with pytest.raises((TypeError, ValueError)):
+            spoilt.predict(np.zeros((1, 4)))
+
+
+def test_too_many_layers_are_refused_by_name():
+    with pytest.raises(ValueError, match="hidden_layer_sizes has 70000 layers"):
+        MLPClassifier([1] * 70000).fit(np.zeros((4, 2)), [0, 1, 0, 1])

@@ -250,3 +250,22 @@ def test_blas_is_held_to_one_thread_where_it_serves(monkeypatch):
     wide = {**PARAMS, "hidden_layer_sizes": (2**11, 2**12), "max_iter": 1}
     quietly(MLPRegressor(**wide).fit, X.astype(np.float32), X[:, 0])
     assert len(entered) == 1
+
+
+def test_misaligned_arrays_are_copied():
+    def misaligned(array):
+        room = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        room[...] = array
+        return room
+
+    y, weight = X[:, 0].copy(), np.arange(1.0, N + 1)
+    plain = quietly(MLPRegressor(**PARAMS).fit, X, y, weight)
+    other = quietly(MLPRegressor(**PARAMS).fit, misaligned(X), misaligned(y), misaligned(weight))
+    assert plain.loss_curve_ == other.loss_curve_
+    np.testing.assert_array_equal(plain.predict(X), other.predict(misaligned(X)))
+
+
+def test_weights_that_training_takes_for_zero_are_refused():
+    for values, dtype in ((1e-312, np.float64), (1e-42, np.float32)):
+        with pytest.raises(ValueError, match="sample_weight must have a positive, finite sum"):
+            MLPRegressor(**PARAMS).fit(X.astype(dtype), X[:, 0], np.full(N, values))

@@ -71,7 +71,10 @@ def test_what_is_assigned_is_what_predicts_and_trains(change, after):
     scalars = [np.array(a, dtype=float) for a in model.intercepts_]
 
     fresh = quietly(MLPRegressor(**PARAMS, solver="sgd", momentum=0.0, shuffle=False).fit, X, Y)
-    fresh.coefs_, fresh.intercepts_ = assigned, [np.broadcast_to(b, c.shape[1]) for b, c in zip(scalars, assigned)]
+    fresh.coefs_, fresh.intercepts_ = (
+        assigned,
+        [np.broadcast_to(b, c.shape[1]) for b, c in zip(scalars, assigned, strict=True)],
+    )
     model.set_params(solver="sgd", momentum=0.0, shuffle=False)
     for trained in (model, fresh):
         trained.partial_fit(X, Y)

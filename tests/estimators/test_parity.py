@@ -202,3 +202,11 @@ def test_validation_rows_are_those_of_scikit_learn_where_a_class_is_rare():
             assert rare == 1 and errors[0] == errors[1]
         else:
             assert_same_model(*models, X)
+
+
+def test_one_class_with_early_stopping():
+    X, _ = data("binary")
+    ours, theirs = pair("binary", early_stopping=True, max_iter=12, random_state=0)
+    for model in (ours, theirs):
+        quietly(model.fit, X, np.zeros(N))
+    assert_same_model(ours, theirs, X)

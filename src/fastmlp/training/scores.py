@@ -28,7 +28,8 @@ class Accuracy:
 class R2:
     """Coefficient of determination, averaged over outputs; NaN where a prediction is not finite.
 
-    As `sklearn.metrics.r2_score`, without its validation: an output of zero variance scores 1 if predicted exactly, else 0.
+    As `sklearn.metrics.r2_score`, without its validation: an output of zero variance scores 1 if predicted exactly,
+    else 0.
 
     Parameters
     ----------
