@@ -1,6 +1,5 @@
 """A multilayer perceptron as data: parameters, the plan of a step, workspaces, and the calls that train it."""
 
-import contextlib
 import sys
 import threading
 
@@ -183,15 +182,10 @@ cdef class Network:
         free(self.job.layers)
         free(self.job.tiles)
 
-    @contextlib.contextmanager
-    def _alone_inside(self):
+    cdef _enter(self):
         """Two calls at once, from two threads or from a signal's handler, would share one workspace: refuse."""
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(False):
             raise RuntimeError("this network is in use by another call")
-        try:
-            yield
-        finally:
-            self._busy.release()
 
     # ---- data ----
 
@@ -213,8 +207,11 @@ cdef class Network:
         ValueError
             If a shape or dtype does not fit the network.
         """
-        with self._alone_inside():
+        self._enter()
+        try:
             self._bind(X, y, sample_weight)
+        finally:
+            self._busy.release()
 
     cdef _bind(self, X, y, sample_weight):
         cdef Source source = Source(X)
@@ -245,10 +242,13 @@ cdef class Network:
 
     def release(self):
         """Let go of the data that :meth:`bind` set; parameters and workspaces stay."""
-        with self._alone_inside():
+        self._enter()
+        try:
             self._source = self._targets = self._sample_weight = None
             self.job.targets = NULL
             self.job.sample_weight = NULL
+        finally:
+            self._busy.release()
 
     def new_state(self):
         """A zeroed array with room for one number per parameter: an optimizer's state."""
@@ -313,8 +313,11 @@ cdef class Network:
         KeyboardInterrupt, or what another signal handler raised
             Between batches: the parameters are those after a whole number of them.
         """
-        with self._alone_inside():
+        self._enter()
+        try:
             return self._epoch(rows, batch_size, optimizer, alpha)
+        finally:
+            self._busy.release()
 
     cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha) except? -1:
         self.job.optimizer = optimizer_number(optimizer.name)
@@ -383,8 +386,11 @@ cdef class Network:
         coef_grads, intercept_grads : list of ndarray
             Shaped as ``coefs`` and ``intercepts``; the network's own, overwritten by the next call.
         """
-        with self._alone_inside():
+        self._enter()
+        try:
             return self._loss_and_grad(rows, alpha)
+        finally:
+            self._busy.release()
 
     cdef tuple _loss_and_grad(self, rows, double alpha):
         if self._source is None:
