@@ -128,3 +128,15 @@ def test_other_threads_are_not_disturbed():
                 os.kill(os.getpid(), signal.SIGALRM)
     worker.join()
     assert optimizer.t == 30_000
+
+
+def test_a_call_from_a_handler_is_refused():
+    network, optimizer = make()
+    signal.signal(signal.SIGALRM, lambda signum, frame: network.loss_and_grad())
+    watcher = once_moving(network, lambda: os.kill(os.getpid(), signal.SIGALRM))
+    with pytest.raises(RuntimeError, match="in use"):
+        network.epoch(long_order(400_000, 8), 8, optimizer, 0.01)
+    watcher.join()
+    assert 0 < optimizer.t < 400_000
+    # and the network is free again
+    network.loss_and_grad()

@@ -6,6 +6,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from .kernels import LOSSES as LOSSES
 
+MAX_LAYERS: int
+
 class _Optimizer(Protocol):
     name: str
     rate: float
