@@ -469,3 +469,25 @@ def test_parameters_outlive_the_network():
     arrays = network.coefs + network.intercepts
     del network
     assert same_bits(arrays, before)
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize(
+    ("layer_units", "n_rows", "batch_size"), [((64, 100, 10), 607, 200), ((7, 90, 90, 3), 1003, 334)]
+)
+def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_size):
+    # the last batch has fewer rows than there are groups, or one
+    expected = bound(layer_units, "tanh", loss, dtype, n_rows, kind=twin.TwinNetwork, weights=True)
+    theirs = optimizer_for(expected, "adam")
+    losses = [expected.epoch(None, batch_size, theirs, 0.01) for _ in range(2)]
+    first = None
+    for n_threads in (1, 2, 3):
+        network = bound(layer_units, "tanh", loss, dtype, n_rows, n_threads=n_threads, weights=True)
+        ours = optimizer_for(network, "adam")
+        reached = [network.epoch(None, batch_size, ours, 0.01) for _ in range(2)]
+        assert network.groups > 1 and network.team_size == n_threads
+        np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
+        assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
+        first = first or parameters(network)
+        assert same_bits(parameters(network), first)

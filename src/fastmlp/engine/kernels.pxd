@@ -45,6 +45,9 @@ cdef extern from "simd/tables.h" nogil:
         void *z, const void *bias, const void *y, const double *weight, double *row_loss,
         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
     ) noexcept nogil
+    ctypedef void (*fm_sum_parts)(
+        void *out, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count
+    ) noexcept nogil
     ctypedef int (*fm_all_finite)(const void *x, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_product)(
         void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b, ptrdiff_t ldb,
@@ -78,6 +81,7 @@ cdef extern from "simd/tables.h" nogil:
         fm_backward *backward
         fm_loss *loss
         fm_step *step
+        fm_sum_parts sum_parts
         fm_all_finite all_finite
         fm_product product
         fm_transpose transpose

@@ -19,7 +19,9 @@ cdef const fm_isa *_isas[8]
 cdef int _n_isas = fm_available_isas(_isas, 8)
 
 ISAS = tuple(_isas[i].name.decode() for i in range(_n_isas))
-ACTIVATIONS = tuple(fm_activation_rows[i].name.decode() for i in range(FM_N_ACTIVATIONS) if fm_activation_rows[i].hidden)
+ACTIVATIONS = tuple(
+    fm_activation_rows[i].name.decode() for i in range(FM_N_ACTIVATIONS) if fm_activation_rows[i].hidden
+)
 LOSSES = {
     fm_loss_rows[i].name.decode(): fm_activation_rows[fm_loss_rows[i].activation].name.decode()
     for i in range(FM_N_LOSSES)

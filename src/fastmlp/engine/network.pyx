@@ -32,6 +32,8 @@ cdef enum:
     TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
     TILES = 8                   # into at most so many tiles
     TILE_ROWS = 64              # or tiles of so many rows
+    GROUPS = 8                  # at most so many groups of a batch's rows have gradients of their own,
+    GROUP_FLOPS = 800000        # of so many operations or more
     THREAD_FLOPS = 400000       # a batch wakes one thread for each so many operations
 
 cdef double PATIENCE = 30e-6    # seconds of waiting for the team that a call may cost whatever its length,
@@ -475,11 +477,20 @@ cdef class Network:
                 job.layers[l].bias_gradient = self._gradients.pointer(("intercepts", l))
         if (self._workspace is not None and self._workspace_batch == batch_size
                 and self._workspace_threads >= n_threads and (job.inputs != NULL or not gathers)
-                and (job.cuts != NULL or not job.reader.sparse)):
+                and (job.cuts != NULL) == job.reader.sparse):
             return
         # gone first: if memory runs out, the next call starts from nothing
         self._workspace = None
         job.chunk_rows = chunk
+        # what the cores fetch from each other: parameters once a group, or activations and deltas
+        exchanged = batch_size * (self.layer_units[0] + 2 * sum(self.layer_units[1:]))
+        job.groups = GROUPS
+        while job.groups > 1 and (
+            batch_size > chunk or job.reader.sparse or job.uses_blas or job.groups * self.n_params > exchanged
+            or 6 * self.n_params * batch_size < job.groups * GROUP_FLOPS
+        ):
+            job.groups //= 2
+        job.group_stride = padded(self._state_size(), itemsize)
         block = min(chunk, <ptrdiff_t> BLOCK_ROWS)
         arena = Arena()
         if gathers:
@@ -494,6 +505,8 @@ cdef class Network:
             if l < job.n_layers - 1:
                 arena.reserve(("activations", l), chunk * layer.ld * itemsize)
             arena.reserve(("deltas", l), chunk * layer.ld * itemsize)
+        if job.groups > 1:
+            arena.reserve("groups", job.groups * job.group_stride * itemsize)
         arena.reserve("row_loss", chunk * sizeof(double))
         arena.reserve("tile_squares", job.n_tiles * sizeof(double))
         # a thread's scratch: a tile's gradient or, in the other phase, targets and weights of a block
@@ -510,12 +523,19 @@ cdef class Network:
             if l < job.n_layers - 1:
                 job.layers[l].activations = arena.pointer(("activations", l))
             job.layers[l].deltas = arena.pointer(("deltas", l))
+        job.group_gradients = arena.pointer("groups") if job.groups > 1 else NULL
+        job.parameters = job.layers[0].layer.weights
         job.row_loss = <double *> arena.pointer("row_loss")
         job.tile_squares = <double *> arena.pointer("tile_squares")
         job.scratch = arena.pointer("scratch")
         self._workspace = arena
         self._workspace_batch = batch_size
         self._workspace_threads = n_threads
+
+    @property
+    def groups(self):
+        """Groups of rows whose gradients were summed apart in the last training call; a function of shapes alone."""
+        return self.job.groups
 
     @property
     def uses_blas(self):

@@ -37,8 +37,8 @@ ctypedef struct Rows:
 cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
 cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           ptrdiff_t rows, void *z) noexcept nogil
-cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta, ptrdiff_t rows,
-                         void *out, ptrdiff_t ld) noexcept nogil
+cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta,
+                         ptrdiff_t rows, void *out, ptrdiff_t ld) noexcept nogil
 cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           const void *delta, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t itemsize,
                           bint accumulate, void *gradient) noexcept nogil

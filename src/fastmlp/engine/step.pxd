@@ -65,6 +65,11 @@ ctypedef struct Job:
     ptrdiff_t start, stop               # the batch
     ptrdiff_t chunk, end                # the chunk of it
     ptrdiff_t blocks
+    # groups of rows whose gradients are summed apart, 1: none; theirs have the layout of the parameters
+    ptrdiff_t groups
+    char *group_gradients
+    ptrdiff_t group_stride              # elements
+    const char *parameters
     double weight                       # sum of the batch's weights so far
     double loss                         # sum of its losses
     Signals signals

@@ -11,6 +11,10 @@ gradients added in chunk order, the step after the last.
     A_l = f(A_(l-1) W_l + b_l)                     g = (G_l + alpha W_l) / sum of weights
     D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
     D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
+
+Where the activations of a batch are much more than the parameters, fetching them from the other cores' caches in the
+weights phase would take longer than the products. The rows then form a few groups, a function of the shapes alone: who
+takes a group through the rows phase also sums its gradient, and the weights phase adds the groups' in their order.
 """
 
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
@@ -79,6 +83,34 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
             return
 
 
+cdef void group_phase(Job *job, ptrdiff_t group, char *scratch, bint watching) noexcept nogil:
+    """Take a group of rows through the rows phase and, while they are in this core's cache, sum their gradient."""
+    cdef ptrdiff_t n = job.end - job.chunk
+    cdef ptrdiff_t first = job.chunk + n * group // job.groups, rows = job.chunk + n * (group + 1) // job.groups - first
+    cdef ptrdiff_t offset = (first - job.chunk) * job.itemsize, done = 0
+    cdef char *gradient = job.group_gradients + group * job.group_stride * job.itemsize
+    cdef const char *deltas
+    cdef Layer *layer
+    cdef Rows x
+    cdef int l
+
+    while done < rows:
+        rows_phase(job, first + done, min(<ptrdiff_t> BLOCK_ROWS, rows - done), scratch, watching)
+        if watching and job.signals.raised:
+            return
+        done += BLOCK_ROWS
+    x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, False)
+    for l in range(job.n_layers):
+        layer = &job.layers[l].layer
+        deltas = job.layers[l].deltas + offset * layer.ld
+        weight_gradient(job.kernels, &job.blas, layer, &x, deltas, rows, 0, layer.n_in, job.itemsize, False,
+                        gradient + (layer.weights - job.parameters))
+        bias_gradient(job.kernels, layer, deltas, rows, job.itemsize, False,
+                      gradient + (layer.bias - job.parameters))
+        x.dense = job.layers[l].activations + offset * layer.ld
+        x.ld = layer.ld
+
+
 # ---- weights phase ----
 
 cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scratch) noexcept nogil:
@@ -96,7 +128,11 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scrat
 
     if tile.start < 0:
         gradient = scratch if whole else t.bias_gradient
-        bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
+        if job.groups > 1:
+            job.kernels.sum_parts(gradient, job.group_gradients + (layer.bias - job.parameters), job.group_stride,
+                                  job.groups, layer.n_out)
+        else:
+            bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
         if last_chunk:
             unpenalised = job.update
             unpenalised.alpha = 0
@@ -116,8 +152,12 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scrat
     else:
         x.dense = job.layers[tile.layer - 1].activations
         x.ld = job.layers[tile.layer - 1].layer.ld
-    weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
-                    later_chunk, gradient)
+    if job.groups > 1:
+        job.kernels.sum_parts(gradient, job.group_gradients + (layer.weights - job.parameters) + offset,
+                              job.group_stride, job.groups, count)
+    else:
+        weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
+                        later_chunk, gradient)
     if last_chunk:
         for s in range(FM_MAX_STATES):
             state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
@@ -142,7 +182,9 @@ cdef void open_rows(Job *job) noexcept nogil:
     job.end = min(job.chunk + job.chunk_rows, job.stop)
     rows = job.end - job.chunk
     job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS))
-    if not job.uses_blas:  # BLAS may add in another order for another number of rows
+    if job.groups > 1:
+        job.blocks = job.groups
+    elif not job.uses_blas:  # BLAS may add in another order for another number of rows
         job.blocks = max(job.blocks, min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
     job.stage = ROWS
     fm_open(&job.phases, job.blocks)
@@ -219,7 +261,11 @@ cdef void run(Job *job, int member) noexcept nogil:
             spins += 1
             continue
         spins = 0
-        if job.stage == ROWS:
+        if job.stage == ROWS and job.groups > 1:
+            group_phase(job, i, scratch, member == 0)
+            if member == 0 and job.signals.raised:
+                job.abandoned = True
+        elif job.stage == ROWS:
             rows = job.end - job.chunk
             first = job.chunk + rows * i // job.blocks
             rows_phase(job, first, job.chunk + rows * (i + 1) // job.blocks - first, scratch, member == 0)

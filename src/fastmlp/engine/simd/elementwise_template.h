@@ -290,6 +290,15 @@ static void FN(targets_code)(void *y_, const void *source, const ptrdiff_t *inde
     for (ptrdiff_t i = 0; i < rows; i++) ((REAL *)y_)[i * ld + ((const ptrdiff_t *)source)[ROW_OF(i)]] = 1;
 }
 
+static void FN(sum_parts)(void *out_, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count)
+{
+    REAL *restrict out = out_;
+    const REAL *restrict part = first;
+    for (ptrdiff_t i = 0; i < count; i++) out[i] = part[i] + part[stride + i];
+    for (ptrdiff_t p = 2; p < parts; p++)
+        for (ptrdiff_t i = 0; i < count; i++) out[i] += part[p * stride + i];
+}
+
 /* 0 x is NaN for NaN and infinity, and 0 otherwise */
 static int FN(all_finite)(const void *x_, ptrdiff_t count)
 {

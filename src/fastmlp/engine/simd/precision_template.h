@@ -13,6 +13,7 @@ static const fm_kernels FN(kernels) = {
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .loss = {FM_LOSSES(FM_LOSS) [FM_LOSS_log_loss] = FN(loss_log_loss)},
     .step = {FM_OPTIMIZERS(FM_STEP)},
+    .sum_parts = FN(sum_parts),
     .all_finite = FN(all_finite),
     .product = FN(product),
     .transpose = FN(transpose),

@@ -103,6 +103,8 @@ typedef double (*fm_step)(void *w, const void *grad, void *const *state, ptrdiff
 /* x (rows, ld) = the given rows of source (., n); index NULL: rows first, first + 1, ... */
 typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                         ptrdiff_t n, ptrdiff_t ld);
+/* out (count,) = the sum of `parts` arrays, `stride` elements apart, in their order */
+typedef void (*fm_sum_parts)(void *out, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count);
 /* 1 if none of count elements is NaN or infinite */
 typedef int (*fm_all_finite)(const void *x, ptrdiff_t count);
 /* c (m, n) = [c +] a b, see product_template.h */
@@ -127,6 +129,7 @@ typedef struct {
     fm_backward backward[FM_N_ACTIVATIONS];
     fm_loss loss[FM_N_LOSSES];
     fm_step step[FM_N_OPTIMIZERS];
+    fm_sum_parts sum_parts;
     fm_all_finite all_finite;
     fm_product product;
     fm_transpose transpose;
