@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas, blas_for
-from .kernels cimport FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
+from .kernels cimport FM_ACTIVATION_softmax, FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
 from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
@@ -108,7 +108,7 @@ cdef class Predictor:
 
     def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None,
                   held=None):
-        cdef int l, last = len(coefs) - 1
+        cdef int l, number, last = len(coefs) - 1
         cdef Layer *layer
         if not coefs:
             raise ValueError("a network has at least one layer")
@@ -141,7 +141,9 @@ cdef class Predictor:
             layer.ld = padded(layer.n_out, self.job.itemsize)
             layer.strategy = dense_strategy(layer.n_in, layer.n_out)
             layer.weights = data_of(coefs[l], False)
-            layer.epilogue = self.job.kernels.forward[activation_number(out_activation if l == last else activation)]
+            number = activation_number(out_activation if l == last else activation)
+            layer.finish = self.job.kernels.forward[number]
+            layer.by_rows = number == FM_ACTIVATION_softmax
             self.uses_blas = self.uses_blas or layer.strategy == BLAS
             self.biases[l] = data_of(intercepts[l], False)
             self.n_weights += layer.n_in * layer.n_out

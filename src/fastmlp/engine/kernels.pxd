@@ -14,6 +14,7 @@ cdef extern from "simd/tables.h" nogil:
         FM_TARGET_CODE
         FM_TARGET_BYTE
         FM_TARGET_REAL
+        FM_ACTIVATION_softmax
         FM_OPTIMIZER_gradient
 
     ctypedef struct fm_csr:
@@ -39,8 +40,7 @@ cdef extern from "simd/tables.h" nogil:
         int n_states
         double (*rate)(const fm_update *u) noexcept nogil
 
-    ctypedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
-    ctypedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
+    ctypedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
     ctypedef void (*fm_loss)(
         void *z, const void *bias, const void *y, const double *weight, double *row_loss,
         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
@@ -51,7 +51,7 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef int (*fm_all_finite)(const void *x, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_product)(
         void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b, ptrdiff_t ldb,
-        ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish, const void *operand
     ) noexcept nogil
     ctypedef void (*fm_transpose)(
         void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n
@@ -77,8 +77,8 @@ cdef extern from "simd/tables.h" nogil:
     ) noexcept nogil
 
     ctypedef struct fm_kernels:
-        fm_forward *forward
-        fm_backward *backward
+        fm_epilogue *forward
+        fm_epilogue *backward
         fm_loss *loss
         fm_step *step
         fm_sum_parts sum_parts

@@ -119,7 +119,7 @@ def apply(str name, x, isa=None):
     if name == "softmax":
         raise ValueError("softmax works on rows, not on elements")
     cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)
-    cdef fm_forward function = kernels.forward[activation_number(name)]
+    cdef fm_epilogue function = kernels.forward[activation_number(name)]
     cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
     arena = Arena()
     arena.reserve("values", piece * itemsize)
@@ -189,7 +189,7 @@ def product(a, b, out, *, accumulate=False, isa=None):
         strided_data_of(out, True), out.strides[0] // itemsize,
         strided_data_of(a, False), a.strides[0] // itemsize if by_rows else 1,
         1 if by_rows else a.strides[1] // itemsize, strided_data_of(b, False), b.strides[0] // itemsize,
-        m, n, depth, accumulate)
+        m, n, depth, accumulate, NULL, NULL)
     return out
 
 

@@ -18,7 +18,7 @@ from .kernels cimport (
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport BLAS, FUSED, SPARSE, Layer, dense_strategy
 from .source cimport Source, index_of, reader_of
-from .step cimport BLOCK_ROWS, PREPARE, Job, Tile, Trained, run
+from .step cimport PREPARE, Job, Tile, Trained, run
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
 
 from .forward import forward
@@ -29,11 +29,16 @@ from .threads import effective_n_threads
 cdef enum:
     CHUNK_BYTES = 16 << 20      # activations and deltas of a chunk
     CHUNK_ROWS = 1024           # at most so many rows in a chunk
+    BLOCK_ROWS = 128            # a chunk's rows are cut into blocks of at most so many,
+    BLOCKS_EACH = 2             # and for each thread so many blocks
+    CACHED_BYTES = 1 << 20      # parameters larger than this are fetched anew for each block: then
+    LARGE_BLOCK_ROWS = 256      # larger blocks
+    LARGE_BLOCKS_EACH = 1       # and fewer
     TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
     TILES = 8                   # into at most so many tiles
     TILE_ROWS = 64              # or tiles of so many rows
     GROUPS = 8                  # at most so many groups of a batch's rows have gradients of their own,
-    GROUP_FLOPS = 800000        # of so many operations or more
+    GROUP_FLOPS = 4000000       # of so many operations or more
     THREAD_FLOPS = 400000       # a batch wakes one thread for each so many operations
 
 cdef double PATIENCE = 30e-6    # seconds of waiting for the team that a call may cost whatever its length,
@@ -144,7 +149,7 @@ cdef class Network:
             t.layer.ld = padded(n_out, self.job.itemsize)
             t.layer.weights = self._parameters.pointer(("coefs", l))
             t.layer.bias = self._parameters.pointer(("intercepts", l))
-            t.layer.epilogue = NULL if l == last else self.job.kernels.forward[activation]
+            t.layer.finish = NULL if l == last else self.job.kernels.forward[activation]
             t.backward = self.job.kernels.backward[activation]
         self.coefs, self.intercepts = self.views(
             self._parameters.view(("coefs", 0), (self._state_size(),), self.dtype))
@@ -491,7 +496,11 @@ cdef class Network:
         ):
             job.groups //= 2
         job.group_stride = padded(self._state_size(), itemsize)
-        block = min(chunk, <ptrdiff_t> BLOCK_ROWS)
+        if self.n_params * itemsize > CACHED_BYTES:
+            job.block_rows, job.blocks_each = LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH
+        else:
+            job.block_rows, job.blocks_each = BLOCK_ROWS, BLOCKS_EACH
+        block = min(chunk, job.block_rows)
         arena = Arena()
         if gathers:
             arena.reserve("inputs", chunk * job.inputs_ld * itemsize)

@@ -1,9 +1,9 @@
-"""The matrix products of a layer: shapes in, a strategy chosen when the plan is made, an epilogue."""
+"""The matrix products of a layer: shapes in, a strategy chosen when the plan is made, how they end."""
 
 from libc.stdint cimport int32_t
 
 from .blas cimport Blas
-from .kernels cimport fm_csr, fm_forward, fm_kernels
+from .kernels cimport fm_csr, fm_epilogue, fm_kernels
 
 cdef enum Strategy:
     FUSED        # register-tiled products of our own
@@ -19,7 +19,8 @@ ctypedef struct Layer:
     char *bias                  # (n_out,), readable up to whole lanes
     char *transposed            # (n_out, transposed_ld): the weights' transpose for the fused input gradient
     ptrdiff_t transposed_ld
-    fm_forward epilogue         # z = f(z + bias), or NULL: the sum alone
+    fm_epilogue finish          # z = f(z + bias), or NULL: the sum alone
+    bint by_rows                # f is softmax: it needs whole rows of z
 
 
 # A layer's input rows: dense memory, or rows of a CSR matrix.
@@ -38,7 +39,8 @@ cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
 cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           ptrdiff_t rows, void *z) noexcept nogil
 cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta,
-                         ptrdiff_t rows, void *out, ptrdiff_t ld) noexcept nogil
+                         ptrdiff_t rows, fm_epilogue backward, const void *activations, void *out,
+                         ptrdiff_t ld) noexcept nogil
 cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           const void *delta, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t itemsize,
                           bint accumulate, void *gradient) noexcept nogil

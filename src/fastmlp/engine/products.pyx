@@ -17,29 +17,32 @@ cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:
 
 cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           ptrdiff_t rows, void *z) noexcept nogil:
-    """Z = f(X W + b), Z (rows, ld); without an epilogue Z = X W."""
+    """Z = f(X W + b), Z (rows, ld); where the layer says nothing of f, Z = X W."""
+    cdef bint fused = layer.strategy == FUSED and not layer.by_rows
     if layer.strategy == FUSED:
         kernels.product(z, layer.ld, x.dense, x.ld, 1, layer.weights, layer.n_out, rows, layer.n_out, layer.n_in,
-                        False)
+                        False, layer.finish if fused else NULL, layer.bias)
     elif layer.strategy == BLAS:
         product(blas, False, False, rows, layer.n_out, layer.n_in, x.dense, x.ld, layer.weights, layer.n_out,
                 False, z, layer.ld)
     else:
         kernels.csr_product[x.long_indices][x.double_values](
             z, x.csr, x.index, x.first, rows, layer.weights, layer.n_out, layer.ld)
-    if layer.epilogue != NULL:
-        layer.epilogue(z, layer.bias, rows, layer.n_out, layer.ld)
+    if layer.finish != NULL and not fused:
+        layer.finish(z, layer.bias, rows, layer.n_out, layer.ld)
 
 
 cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta,
-                         ptrdiff_t rows, void *out, ptrdiff_t ld) noexcept nogil:
-    """out (rows, ld) = delta W^T, delta (rows, layer.ld)."""
+                         ptrdiff_t rows, fm_epilogue backward, const void *activations, void *out,
+                         ptrdiff_t ld) noexcept nogil:
+    """out (rows, ld) = (delta W^T) f'(z), delta (rows, layer.ld), activations (rows, ld) = f(z)."""
     if layer.strategy == FUSED:
         kernels.product(out, ld, delta, layer.ld, 1, layer.transposed, layer.transposed_ld, rows, layer.n_in,
-                        layer.n_out, False)
+                        layer.n_out, False, backward, activations)
     else:
         product(blas, False, True, rows, layer.n_in, layer.n_out, delta, layer.ld, layer.weights, layer.n_out,
                 False, out, ld)
+        backward(out, activations, rows, layer.n_in, ld)
 
 
 cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
@@ -48,7 +51,7 @@ cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Lay
     """gradient (stop - start, n_out) = [gradient +] X[:, start:stop]^T delta, delta (rows, layer.ld)."""
     if layer.strategy == FUSED:
         kernels.product(gradient, layer.n_out, x.dense + start * itemsize, 1, x.ld, delta, layer.ld, stop - start,
-                        layer.n_out, rows, accumulate)
+                        layer.n_out, rows, accumulate, NULL, NULL)
     elif layer.strategy == BLAS:
         product(blas, True, False, stop - start, layer.n_out, rows, x.dense + start * itemsize, x.ld,
                 delta, layer.ld, accumulate, gradient, layer.n_out)
@@ -66,4 +69,4 @@ cdef void bias_gradient(const fm_kernels *kernels, const Layer *layer, const voi
     cdef const void *ones = &one
     if itemsize == sizeof(float):
         ones = &single_one
-    kernels.product(gradient, layer.n_out, ones, 1, 0, delta, layer.ld, 1, layer.n_out, rows, accumulate)
+    kernels.product(gradient, layer.n_out, ones, 1, 0, delta, layer.ld, 1, layer.n_out, rows, accumulate, NULL, NULL)

@@ -3,18 +3,14 @@
 from libc.stdint cimport int32_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_backward, fm_kernels, fm_optimizer_row, fm_update
+from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_optimizer_row, fm_update
 from .products cimport Layer
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
 
-cdef enum:
-    BLOCK_ROWS = 128            # a chunk's rows are cut into blocks of at most so many
-
-
 ctypedef struct Trained:
     Layer layer
-    fm_backward backward                # of the activation that made this layer's outputs
+    fm_epilogue backward                # of the activation that made this layer's outputs
     char *activations                   # (chunk_rows, ld): outputs of this layer, NULL for the last
     char *deltas                        # (chunk_rows, ld): dL/dz of this layer
     char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
@@ -44,6 +40,8 @@ ctypedef struct Job:
     Trained *layers
     Tile *tiles
     ptrdiff_t chunk_rows
+    ptrdiff_t block_rows                # at most so many rows in a block,
+    int blocks_each                     # and for each thread so many blocks
     # data
     Reader reader
     char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X

@@ -27,8 +27,7 @@ from .threads cimport (
 )
 
 cdef enum:
-    BLOCKS = 2                  # blocks of rows for each thread,
-    LEAST_BLOCK_ROWS = 8        # of no fewer than so many rows
+    LEAST_BLOCK_ROWS = 8        # rows in a block that is cut off for the sake of more threads
 
 
 cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
@@ -77,8 +76,8 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
         t = &job.layers[l]
         below = &job.layers[l - 1]
         z = below.deltas + offset * below.layer.ld
-        input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, z, below.layer.ld)
-        below.backward(z, below.activations + offset * below.layer.ld, rows, below.layer.n_out, below.layer.ld)
+        input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, below.backward,
+                       below.activations + offset * below.layer.ld, z, below.layer.ld)
         if watching and interrupted(&job.signals):
             return
 
@@ -95,10 +94,10 @@ cdef void group_phase(Job *job, ptrdiff_t group, char *scratch, bint watching) n
     cdef int l
 
     while done < rows:
-        rows_phase(job, first + done, min(<ptrdiff_t> BLOCK_ROWS, rows - done), scratch, watching)
+        rows_phase(job, first + done, min(job.block_rows, rows - done), scratch, watching)
         if watching and job.signals.raised:
             return
-        done += BLOCK_ROWS
+        done += job.block_rows
     x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, False)
     for l in range(job.n_layers):
         layer = &job.layers[l].layer
@@ -181,11 +180,11 @@ cdef void open_rows(Job *job) noexcept nogil:
     cdef ptrdiff_t rows
     job.end = min(job.chunk + job.chunk_rows, job.stop)
     rows = job.end - job.chunk
-    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, BLOCK_ROWS))
+    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, job.block_rows))
     if job.groups > 1:
         job.blocks = job.groups
     elif not job.uses_blas:  # BLAS may add in another order for another number of rows
-        job.blocks = max(job.blocks, min(BLOCKS * job.team_size, rows // LEAST_BLOCK_ROWS))
+        job.blocks = max(job.blocks, min(<ptrdiff_t> job.blocks_each * job.team_size, rows // LEAST_BLOCK_ROWS))
     job.stage = ROWS
     fm_open(&job.phases, job.blocks)
 

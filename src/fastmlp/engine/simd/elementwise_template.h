@@ -5,6 +5,9 @@
  */
 #define LANES ((ptrdiff_t)(FM_ROW_BYTES / sizeof(REAL)))
 #define ALIGNED(p) __builtin_assume_aligned(p, FM_ROW_BYTES)
+#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
+#define AT_VECTOR(p) __builtin_assume_aligned(p, FM_VECTOR_BYTES)
+#define FOR_VECTOR for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
 #define FOR_LANES for (ptrdiff_t l = 0; l < LANES; l++)
 #define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)
 
@@ -35,20 +38,20 @@ INLINE REAL FN(fold_max)(REAL *lanes)
 #define ACTIVATION_KERNELS(name, hidden, value, slope)                                                         \
     static void FN(forward_##name)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)     \
     {                                                                                                          \
-        const REAL *restrict bias = ALIGNED(bias_);                                                            \
-        const ptrdiff_t width = WHOLE_GROUPS(n);                                                               \
+        const REAL *restrict bias = AT_VECTOR(bias_);                                                          \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
-            REAL *restrict row = ALIGNED((REAL *)z_ + i * ld);                                                 \
-            for (ptrdiff_t j = 0; j < width; j++) { REAL z = row[j] + bias[j]; row[j] = value; }               \
+            REAL *restrict row = AT_VECTOR((REAL *)z_ + i * ld);                                               \
+            for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES)                                                    \
+                FOR_VECTOR { REAL z = row[j + l] + bias[j + l]; row[j + l] = value; }                          \
         }                                                                                                      \
     }                                                                                                          \
     static void FN(backward_##name)(void *d_, const void *a_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)       \
     {                                                                                                          \
-        const ptrdiff_t width = WHOLE_GROUPS(n);                                                               \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
-            REAL *restrict delta = ALIGNED((REAL *)d_ + i * ld);                                               \
-            const REAL *restrict output = ALIGNED((const REAL *)a_ + i * ld);                                  \
-            for (ptrdiff_t j = 0; j < width; j++) { REAL d = delta[j], a = output[j]; (void)a; delta[j] = slope; } \
+            REAL *restrict delta = AT_VECTOR((REAL *)d_ + i * ld);                                             \
+            const REAL *restrict output = AT_VECTOR((const REAL *)a_ + i * ld);                                \
+            for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES)                                                    \
+                FOR_VECTOR { REAL d = delta[j + l], a = output[j + l]; (void)a; delta[j + l] = slope; }        \
         }                                                                                                      \
     }
 FM_ACTIVATIONS(ACTIVATION_KERNELS)

@@ -56,6 +56,8 @@ static const fm_kernels FN(kernels) = {
 #undef LANES
 #undef ALIGNED
 #undef FOR_LANES
+#undef AT_VECTOR
+#undef FOR_VECTOR
 #undef ACTIVATION_KERNELS
 #undef NARROW
 #undef LOSS_ELEMENT
@@ -81,3 +83,4 @@ static const fm_kernels FN(kernels) = {
 #undef TILE_CASES_8
 #undef TILE_DISPATCH
 #undef TILE_SHAPES
+#undef LOAD_VECTOR

@@ -1,4 +1,4 @@
-/* C (m, n) = [C +] A B, one kernel for the three products of a layer, for REAL.
+/* C (m, n) = finish([C +] A B), one kernel for the three products of a layer, for REAL.
  *
  *                       n: panels of VECTORS vectors
  *                      +---------+---------+----+         A(i, k) is a[i * a_row + k * a_k]: with a_k = 1 the rows
@@ -11,14 +11,16 @@
  *        |    a   |    |    c c c|         |    |
  *        +--------+    +---------+---------+----+         The last panel's last vector may be part of one.
  *
- *   forward          Z = X W           A = X (rows, n_in),     B = W
- *   weight gradient  G = X^T D         A = X with a_row = 1,   B = D
- *   input gradient   E = D W^T         A = D (rows, n_out),    B = W^T, kept transposed
+ *   forward          Z = f(X W + b)      A = X (rows, n_in),     B = W
+ *   weight gradient  G = X^T D           A = X with a_row = 1,   B = D
+ *   input gradient   E = (D W^T) f'(a)   A = D (rows, n_out),    B = W^T, kept transposed
  *
  * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
- * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it; rows of B whose
- * stride is a multiple of ALIAS_BYTES would fall on the same few sets of that cache, and such a panel is copied side by
- * side first, if enough rows of A repay it.
+ * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it, and meanwhile the
+ * next panel is fetched into the second level, a line each step. Rows of B whose stride is a multiple of ALIAS_BYTES
+ * would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if enough rows
+ * of A repay it. A panel of C that is complete is finished (bias and activation, or the activation's derivative) while
+ * it is hot.
  *
  * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
@@ -26,7 +28,6 @@
  * Every element of C is one chain of multiply-adds in ascending k, or for a dot product one for each virtual lane and
  * their fold. Which it is depends on n and depth alone: the same bits for any split into tiles and any vector width.
  */
-#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
 typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
 /* Registers: ROWS * VECTORS accumulators, VECTORS of B, one of A. */
@@ -100,71 +101,86 @@ INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
 }
 #endif
 
-/* One register tile; rows, vectors and columns (a_row == 1) are constants where it is inlined. part is the number of
- * lanes of the last vector. */
-INLINE void FN(register_tile)(const int rows, const int vectors, const int columns, REAL *c, ptrdiff_t ldc,
-                              const REAL *a, ptrdiff_t a_stride, const REAL *b, ptrdiff_t ldb, ptrdiff_t depth,
-                              ptrdiff_t part, int accumulate)
+/* What the register tiles over one panel of B share. */
+typedef struct {
+    const REAL *b; /* (depth, vectors), row stride ldb */
+    ptrdiff_t ldb, depth;
+    ptrdiff_t part; /* lanes of the last vector */
+    const REAL *next; /* the panel to fetch meanwhile, row stride next_row, or b itself, 0 */
+    ptrdiff_t next_row, next_line;
+    ptrdiff_t a_row, a_k, ldc;
+    int accumulate;
+} FN(panel);
+
+#define LOAD_VECTOR(p, v)                                                                                      \
+    ((v) < last || whole ? *(const FN(vector) *)((p) + (v) * VECTOR_LANES) : FN(load_part)((p) + (v) * VECTOR_LANES, part))
+
+/* count register tiles, one below the other. rows, vectors and whole (the last vector is a whole one) are constants
+ * where it is inlined. */
+INLINE void FN(register_tiles)(const int rows, const int vectors, const int whole, const FN(panel) *panel,
+                               ptrdiff_t count, REAL *c, const REAL *a)
 {
-    FN(vector) sum[8][MOST_VECTORS];
+    const ptrdiff_t a_row = panel->a_row, a_k = panel->a_k, ldb = panel->ldb, ldc = panel->ldc;
+    const ptrdiff_t depth = panel->depth, part = panel->part, next_row = panel->next_row;
     const int last = vectors - 1;
-    if (accumulate) {
+    for (ptrdiff_t t = 0; t < count; t++, c += rows * ldc, a += rows * a_row) {
+        FN(vector) sum[8][MOST_VECTORS];
+        const REAL *ak = a, *bk = panel->b, *next = panel->next + t * panel->next_line;
+        if (panel->accumulate) {
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) sum[r][v] = LOAD_VECTOR(c + r * ldc, v);
+        } else {
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) sum[r][v] = (FN(vector)){0};
+        }
+        for (ptrdiff_t k = 0; k < depth; k++) {
+            FN(vector) row[MOST_VECTORS];
+            if (vectors == MOST_VECTORS) __builtin_prefetch(next, 0, 2);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) row[v] = LOAD_VECTOR(bk, v);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                FN(vector) x = FN(splat)(ak[r * a_row]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) sum[r][v] = FN(vfma)(x, row[v], sum[r][v]);
+            }
+            ak += a_k;
+            bk += ldb;
+            if (vectors == MOST_VECTORS) next += next_row;
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 4
-            for (int v = 0; v < last; v++) sum[r][v] = *(const FN(vector) *)(c + r * ldc + v * VECTOR_LANES);
-            sum[r][last] = FN(load_part)(c + r * ldc + last * VECTOR_LANES, part);
+            for (int v = 0; v < last; v++) *(FN(vector) *)(c + r * ldc + v * VECTOR_LANES) = sum[r][v];
+            if (whole)
+                *(FN(vector) *)(c + r * ldc + last * VECTOR_LANES) = sum[r][last];
+            else
+                FN(store_part)(c + r * ldc + last * VECTOR_LANES, sum[r][last], part);
         }
-    } else {
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) sum[r][v] = (FN(vector)){0};
-    }
-    for (ptrdiff_t k = 0; k < depth; k++) {
-        FN(vector) row[MOST_VECTORS];
-#pragma GCC unroll 4
-        for (int v = 0; v < last; v++) row[v] = *(const FN(vector) *)(b + v * VECTOR_LANES);
-        row[last] = FN(load_part)(b + last * VECTOR_LANES, part);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            FN(vector) x = FN(splat)(columns ? a[r] : a[r * a_stride]);
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) sum[r][v] = FN(vfma)(x, row[v], sum[r][v]);
-        }
-        a += columns ? a_stride : 1;
-        b += ldb;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (int v = 0; v < last; v++) *(FN(vector) *)(c + r * ldc + v * VECTOR_LANES) = sum[r][v];
-        FN(store_part)(c + r * ldc + last * VECTOR_LANES, sum[r][last], part);
     }
 }
-
 #define TILE_CASE(rows, vectors)                                                                               \
-    case (vectors) * 16 + (rows):                                                                              \
-        FN(register_tile)(rows, vectors, columns, c, ldc, a, a_stride, b, ldb, depth, part, accumulate);       \
-        break;
+    case (vectors) * 16 + (rows): FN(register_tiles)(rows, vectors, whole, panel, count, c, a); break;
 #define TILE_CASES_4(vectors) TILE_CASE(1, vectors) TILE_CASE(2, vectors) TILE_CASE(3, vectors) TILE_CASE(4, vectors)
 #define TILE_CASES_6(vectors) TILE_CASES_4(vectors) TILE_CASE(5, vectors) TILE_CASE(6, vectors)
 #define TILE_CASES_8(vectors) TILE_CASES_6(vectors) TILE_CASE(7, vectors) TILE_CASE(8, vectors)
-
-#define TILE_DISPATCH(name, columns_)                                                                          \
-    static void FN(name)(int rows, int vectors, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_stride,     \
-                         const REAL *b, ptrdiff_t ldb, ptrdiff_t depth, ptrdiff_t part, int accumulate)        \
-    {                                                                                                          \
-        enum { columns = columns_ };                                                                           \
-        switch (vectors * 16 + rows) { TILE_SHAPES }                                                           \
-    }
 #if FM_VECTOR_BYTES == 64
 #define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_8(2) TILE_CASES_8(3) TILE_CASES_6(4)
 #else
 #define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_6(2) TILE_CASES_4(3)
 #endif
-TILE_DISPATCH(tile_of_rows, 0)
-TILE_DISPATCH(tile_of_columns, 1)
+#define TILE_DISPATCH(name, whole_)                                                                            \
+    static void FN(name)(int rows, int vectors, const FN(panel) *panel, ptrdiff_t count, REAL *c, const REAL *a) \
+    {                                                                                                          \
+        enum { whole = whole_ };                                                                               \
+        switch (vectors * 16 + rows) { TILE_SHAPES }                                                           \
+    }
+TILE_DISPATCH(whole_tiles, 1)
+TILE_DISPATCH(part_tiles, 0)
 
 /* The panel's rows side by side, whole vectors each. */
 INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
@@ -231,16 +247,19 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n);
 
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
-                        ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate)
+                        ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
+                        const void *operand)
 {
     REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
+    if (m == 0) return;
     if (n <= DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
         FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
+        if (finish) finish(c_, operand, m, n, ldc);
         return;
     }
-    if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate) {
-        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0);
+    if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate && !finish) {
+        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0, NULL, NULL);
         FN(transpose)(c_, ldc, 0, copy, n, m);
         return;
     }
@@ -252,25 +271,36 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         const ptrdiff_t part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES;
         const ptrdiff_t tiles = (m + MOST_ROWS(width) - 1) / MOST_ROWS(width);
         const ptrdiff_t block = PANEL_BYTES / (width * FM_VECTOR_BYTES);
+        REAL *c = (REAL *)c_ + v * VECTOR_LANES;
         for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
             const ptrdiff_t deep = (depth - k < block) ? depth - k : block;
             const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
-            ptrdiff_t b_row = ldb;
+            FN(panel) panel = {b, ldb, deep, part, b, 0, 0, a_row, a_k, ldc, accumulate || k};
             if (aliased) {
                 FN(copy_panel)(copy, width, b, ldb, deep, part);
-                b = copy;
-                b_row = width * VECTOR_LANES;
+                panel.b = copy;
+                panel.ldb = width * VECTOR_LANES;
             }
-            for (ptrdiff_t t = 0; t < tiles; t++) {
-                const ptrdiff_t i = m * t / tiles, rows = m * (t + 1) / tiles - i;
-                REAL *c = (REAL *)c_ + i * ldc + v * VECTOR_LANES;
-                const REAL *a = (const REAL *)a_ + i * a_row + k * a_k;
-                if (a_row == 1)
-                    FN(tile_of_columns)((int)rows, (int)width, c, ldc, a, a_k, b, b_row, deep, part, accumulate || k);
-                else
-                    FN(tile_of_rows)((int)rows, (int)width, c, ldc, a, a_row, b, b_row, deep, part, accumulate || k);
+            /* the next panel's lines, a column of them for each of the first tiles; its rows may begin within a line */
+            const REAL *next = (k + block < depth) ? b + block * ldb : b - k * ldb + width * VECTOR_LANES;
+            const ptrdiff_t lines = (k + block < depth || p + 1 < panels) ? (width * VECTOR_LANES + LANES - 1) / LANES + 1 : 0;
+            const ptrdiff_t taller = m % tiles; /* tiles of one row more than the others */
+            for (ptrdiff_t t = 0, end; t < tiles; t = end) {
+                const ptrdiff_t rows = m / tiles + (t < taller), i = m / tiles * t + (t < taller ? t : taller);
+                end = (t < taller) ? taller : tiles;
+                panel.next = b;
+                panel.next_row = panel.next_line = 0;
+                if (t < lines) {
+                    end = (end < lines) ? end : lines;
+                    panel.next = next + t * LANES;
+                    panel.next_row = ldb;
+                    panel.next_line = LANES;
+                }
+                (part == VECTOR_LANES ? FN(whole_tiles) : FN(part_tiles))(
+                    (int)rows, (int)width, &panel, end - t, c + i * ldc, (const REAL *)a_ + i * a_row + k * a_k);
             }
         }
+        if (finish) finish(c, (const REAL *)operand + v * VECTOR_LANES, m, (width - 1) * VECTOR_LANES + part, ldc);
     }
 }
 

@@ -91,10 +91,10 @@ typedef struct { const void *indptr, *indices, *data; } fm_csr;
  * Such matrices and biases are aligned to FM_ROW_BYTES and biases are readable up to a whole group. */
 #define FM_ROW_BYTES 64
 
-/* z is (rows, ld): z = f(z + bias) */
-typedef void (*fm_forward)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
-/* d, a are (rows, ld): d = d * f'(z), written with a = f(z) */
-typedef void (*fm_backward)(void *d, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+/* What a product ends in. forward: z (rows, ld) = f(z + operand), operand the bias. backward: d (rows, ld) =
+ * d * f'(z), written with operand (rows, ld) = f(z). All but softmax work on elements: z may begin at any whole vector of
+ * its rows. */
+typedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* z (rows, ld) becomes the delta w * (link(z + bias) - y), row_loss (rows,) = w * loss. weight may be NULL */
 typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, double *row_loss,
                         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
@@ -107,9 +107,10 @@ typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptr
 typedef void (*fm_sum_parts)(void *out, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count);
 /* 1 if none of count elements is NaN or infinite */
 typedef int (*fm_all_finite)(const void *x, ptrdiff_t count);
-/* c (m, n) = [c +] a b, see product_template.h */
+/* c (m, n) = finish([c +] a b, operand), see product_template.h; finish may be NULL and works on elements */
 typedef void (*fm_product)(void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b,
-                           ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate);
+                           ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate,
+                           fm_epilogue finish, const void *operand);
 /* columns first, first + 1, ... of out (n, ld) = w (rows, n) transposed */
 typedef void (*fm_transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n);
 /* z (rows, ld) = X w for the given rows of X */
@@ -125,8 +126,8 @@ typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *in
                                 ptrdiff_t n, ptrdiff_t ld, int accumulate);
 
 typedef struct {
-    fm_forward forward[FM_N_ACTIVATIONS];
-    fm_backward backward[FM_N_ACTIVATIONS];
+    fm_epilogue forward[FM_N_ACTIVATIONS];
+    fm_epilogue backward[FM_N_ACTIVATIONS];
     fm_loss loss[FM_N_LOSSES];
     fm_step step[FM_N_OPTIMIZERS];
     fm_sum_parts sum_parts;
