@@ -5,9 +5,7 @@
  */
 #define LANES ((ptrdiff_t)(FM_ROW_BYTES / sizeof(REAL)))
 #define ALIGNED(p) __builtin_assume_aligned(p, FM_ROW_BYTES)
-#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
 #define AT_VECTOR(p) __builtin_assume_aligned(p, FM_VECTOR_BYTES)
-#define FOR_VECTOR for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
 #define FOR_LANES for (ptrdiff_t l = 0; l < LANES; l++)
 #define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)
 
@@ -62,14 +60,30 @@ FM_ACTIVATIONS(ACTIVATION_KERNELS)
 
 INLINE void FN(turn_in)(REAL (*restrict t)[LANES], const REAL *restrict z, ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
 {
-    for (ptrdiff_t l = 0; l < LANES; l++)
-        for (ptrdiff_t j = 0; j < n; j++) t[j][l] = (l < count) ? z[l * ld + j] : (REAL)0;
+    for (ptrdiff_t first = 0; first < LANES; first += VECTOR_LANES)
+        for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
+            FN(vector) r[VECTOR_LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+                r[l] = (first + l < count) ? *(const FN(vector) *)(z + (first + l) * ld + j) : (FN(vector)){0};
+            FN(transpose_square)(r);
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) *(FN(vector) *)(t[j + l] + first) = r[l];
+        }
 }
 
 INLINE void FN(turn_out)(REAL *restrict z, REAL (*restrict t)[LANES], ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
 {
-    for (ptrdiff_t l = 0; l < count; l++)
-        for (ptrdiff_t j = 0; j < n; j++) z[l * ld + j] = t[j][l];
+    for (ptrdiff_t first = 0; first < count; first += VECTOR_LANES)
+        for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
+            FN(vector) r[VECTOR_LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) r[l] = *(const FN(vector) *)(t[j + l] + first);
+            FN(transpose_square)(r);
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+                if (first + l < count) *(FN(vector) *)(z + (first + l) * ld + j) = r[l];
+        }
 }
 
 /* t = exp(t + bias - max), sum = its sums, for LANES turned rows */

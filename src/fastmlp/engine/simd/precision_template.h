@@ -1,5 +1,6 @@
 /* One precision of one instruction set: REAL, FN and FM_DOUBLE are set by instances.h. */
 #include "math_template.h"
+#include "vector_template.h"
 #include "elementwise_template.h"
 #include "product_template.h"
 #include "sparse_template.h"
@@ -58,6 +59,16 @@ static const fm_kernels FN(kernels) = {
 #undef FOR_LANES
 #undef AT_VECTOR
 #undef FOR_VECTOR
+#undef LANE_INDEX
+#undef LANES_2
+#undef LANES_4
+#undef LANES_8
+#undef LANES_16
+#undef ALL_LANES
+#undef UPPER
+#undef LOWER
+#undef SHUFFLE
+#undef SWAP_BIT
 #undef ACTIVATION_KERNELS
 #undef NARROW
 #undef LOSS_ELEMENT

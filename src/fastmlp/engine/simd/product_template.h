@@ -28,8 +28,6 @@
  * Every element of C is one chain of multiply-adds in ascending k, or for a dot product one for each virtual lane and
  * their fold. Which it is depends on n and depth alone: the same bits for any split into tiles and any vector width.
  */
-typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-
 /* Registers: ROWS * VECTORS accumulators, VECTORS of B, one of A. */
 #if FM_VECTOR_BYTES == 64
 #define MOST_VECTORS 4
@@ -43,63 +41,6 @@ typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(siz
 #define ALIAS_ROWS 32
 #define DOT_COLUMNS 4
 #define DOT_ROWS 4
-
-#if FM_VECTOR_BYTES == 64
-#if FM_DOUBLE
-INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_pd(x); }
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_pd(a, b, c); }
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), v); }
-#else
-INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_ps(x); }
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
-#endif
-#elif FM_VECTOR_BYTES == 32
-#if FM_DOUBLE
-INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
-INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_pd(x); }
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_pd(a, b, c); }
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_pd(p, FN(lane_mask)(n)); }
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_pd(p, FN(lane_mask)(n), v); }
-#else
-INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
-INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_ps(x); }
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_ps(p, FN(lane_mask)(n)); }
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_ps(p, FN(lane_mask)(n), v); }
-#endif
-#else
-INLINE FN(vector) FN(splat)(REAL x)
-{
-#if FM_DOUBLE
-    return (FN(vector)){x, x};
-#else
-    return (FN(vector)){x, x, x, x};
-#endif
-}
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c)
-{
-#if defined(__ARM_FEATURE_FMA)
-    for (int l = 0; l < VECTOR_LANES; l++) c[l] = FN(fma)(a[l], b[l], c[l]);
-    return c;
-#else
-    return a * b + c;
-#endif
-}
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n)
-{
-    FN(vector) v = {0};
-    if (n == VECTOR_LANES) return *(const FN(vector) *)p;
-    for (ptrdiff_t l = 0; l < n; l++) v[l] = p[l];
-    return v;
-}
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
-{
-    for (ptrdiff_t l = 0; l < n; l++) p[l] = v[l];
-}
-#endif
 
 /* What the register tiles over one panel of B share. */
 typedef struct {
@@ -244,8 +185,6 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 #undef DOT_CASE
 }
 
-static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n);
-
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                         const void *operand)
@@ -302,18 +241,4 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         }
         if (finish) finish(c, (const REAL *)operand + v * VECTOR_LANES, m, (width - 1) * VECTOR_LANES + part, ldc);
     }
-}
-
-/* out (n, ld), columns first..first + rows - 1 = w (rows, n) transposed, in blocks that fit registers and lines */
-static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n)
-{
-    enum { BLOCK = FM_ROW_BYTES / sizeof(REAL) };
-    REAL *restrict out = out_;
-    const REAL *restrict w = w_;
-    for (ptrdiff_t j = 0; j < n; j += BLOCK)
-        for (ptrdiff_t i = 0; i < rows; i += BLOCK) {
-            ptrdiff_t j_end = (n - j < BLOCK) ? n : j + BLOCK, i_end = (rows - i < BLOCK) ? rows : i + BLOCK;
-            for (ptrdiff_t jj = j; jj < j_end; jj++)
-                for (ptrdiff_t ii = i; ii < i_end; ii++) out[jj * ld + first + ii] = w[ii * n + jj];
-        }
 }

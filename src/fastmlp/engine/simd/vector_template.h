@@ -1,0 +1,138 @@
+/* One vector register of REAL: the few operations that C does not spell, and a square of them transposed. */
+#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
+#define FOR_VECTOR for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+/* load_part, store_part: the first n lanes, 0 <= n <= VECTOR_LANES, and no byte behind them */
+#if FM_VECTOR_BYTES == 64
+#if FM_DOUBLE
+INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_pd(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), v); }
+#else
+INLINE FN(vector) FN(splat)(REAL x) { return _mm512_set1_ps(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+#endif
+#elif FM_VECTOR_BYTES == 32
+#if FM_DOUBLE
+INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
+INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_pd(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_pd(p, FN(lane_mask)(n)); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_pd(p, FN(lane_mask)(n), v); }
+#else
+INLINE __m256i FN(lane_mask)(ptrdiff_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+INLINE FN(vector) FN(splat)(REAL x) { return _mm256_set1_ps(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_maskload_ps(p, FN(lane_mask)(n)); }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_ps(p, FN(lane_mask)(n), v); }
+#endif
+#else
+INLINE FN(vector) FN(splat)(REAL x)
+{
+#if FM_DOUBLE
+    return (FN(vector)){x, x};
+#else
+    return (FN(vector)){x, x, x, x};
+#endif
+}
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c)
+{
+#if defined(__ARM_FEATURE_FMA)
+    for (int l = 0; l < VECTOR_LANES; l++) c[l] = FN(fma)(a[l], b[l], c[l]);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n)
+{
+    FN(vector) v = {0};
+    if (n == VECTOR_LANES) return *(const FN(vector) *)p;
+    for (ptrdiff_t l = 0; l < n; l++) v[l] = p[l];
+    return v;
+}
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
+{
+    for (ptrdiff_t l = 0; l < n; l++) p[l] = v[l];
+}
+#endif
+
+/* ---- transposition ----
+ *
+ * r[i] is row i of a square of VECTOR_LANES. Swapping bit s of row and lane number, for every s, turns all of it:
+ *
+ *     a = r[i]      a0 a1 a2 a3        a0 b0 a2 b2                r[i]
+ *     b = r[i + s]  b0 b1 b2 b3        a1 b1 a3 b3    s = 1       r[i + s]
+ */
+#if FM_DOUBLE
+#define LANE_INDEX long long
+#else
+#define LANE_INDEX int
+#endif
+typedef LANE_INDEX FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
+
+#define LANES_2(f, s) f(0, s), f(1, s)
+#define LANES_4(f, s) LANES_2(f, s), f(2, s), f(3, s)
+#define LANES_8(f, s) LANES_4(f, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#define LANES_16(f, s) LANES_8(f, s), f(8, s), f(9, s), f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s)
+#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 16
+#define ALL_LANES LANES_16
+#elif FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 8
+#define ALL_LANES LANES_8
+#elif FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 4
+#define ALL_LANES LANES_4
+#else
+#define ALL_LANES LANES_2
+#endif
+#define UPPER(l, s) (((l) & (s)) ? VECTOR_LANES + (l) - (s) : (l))
+#define LOWER(l, s) (((l) & (s)) ? VECTOR_LANES + (l) : (l) + (s))
+#ifdef __clang__
+#define SHUFFLE(a, b, which, s) __builtin_shufflevector(a, b, ALL_LANES(which, s))
+#else
+#define SHUFFLE(a, b, which, s) __builtin_shuffle(a, b, (FN(lanes)){ALL_LANES(which, s)})
+#endif
+#define SWAP_BIT(s)                                                                                            \
+    _Pragma("GCC unroll 16") for (ptrdiff_t i = 0; i < VECTOR_LANES; i++)                                      \
+        if (!(i & (s)) && (s) < VECTOR_LANES) {                                                                \
+            FN(vector) a = r[i], b = r[i + (s)];                                                               \
+            r[i] = SHUFFLE(a, b, UPPER, s);                                                                    \
+            r[i + (s)] = SHUFFLE(a, b, LOWER, s);                                                              \
+        }
+INLINE void FN(transpose_square)(FN(vector) *r)
+{
+    SWAP_BIT(1)
+#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 2
+    SWAP_BIT(2)
+#endif
+#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 4
+    SWAP_BIT(4)
+#endif
+#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 8
+    SWAP_BIT(8)
+#endif
+}
+
+/* out (n, ld), columns first..first + rows - 1 = w (rows, n) transposed */
+static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void *w_, ptrdiff_t rows, ptrdiff_t n)
+{
+    const REAL *w = w_;
+    REAL *out = (REAL *)out_ + first;
+    for (ptrdiff_t i = 0; i < rows; i += VECTOR_LANES) {
+        const ptrdiff_t height = (rows - i < VECTOR_LANES) ? rows - i : VECTOR_LANES;
+        for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
+            const ptrdiff_t width = (n - j < VECTOR_LANES) ? n - j : VECTOR_LANES;
+            FN(vector) r[VECTOR_LANES];
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+                r[l] = FN(load_part)(w + (l < height ? (i + l) * n + j : 0), l < height ? width : 0);
+            FN(transpose_square)(r);
+#pragma GCC unroll 16
+            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+                if (l < width) FN(store_part)(out + (j + l) * ld + i, r[l], height);
+        }
+    }
+}
