@@ -51,7 +51,8 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef int (*fm_all_finite)(const void *x, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_product)(
         void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b, ptrdiff_t ldb,
-        ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish, const void *operand
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish, const void *operand,
+        ptrdiff_t operand_ld
     ) noexcept nogil
     ctypedef void (*fm_transpose)(
         void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n

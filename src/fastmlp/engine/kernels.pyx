@@ -189,7 +189,7 @@ def product(a, b, out, *, accumulate=False, isa=None):
         strided_data_of(out, True), out.strides[0] // itemsize,
         strided_data_of(a, False), a.strides[0] // itemsize if by_rows else 1,
         1 if by_rows else a.strides[1] // itemsize, strided_data_of(b, False), b.strides[0] // itemsize,
-        m, n, depth, accumulate, NULL, NULL)
+        m, n, depth, accumulate, NULL, NULL, 0)
     return out
 
 

@@ -21,7 +21,7 @@ cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Lay
     cdef bint fused = layer.strategy == FUSED and not layer.by_rows
     if layer.strategy == FUSED:
         kernels.product(z, layer.ld, x.dense, x.ld, 1, layer.weights, layer.n_out, rows, layer.n_out, layer.n_in,
-                        False, layer.finish if fused else NULL, layer.bias)
+                        False, layer.finish if fused else NULL, layer.bias, 0)
     elif layer.strategy == BLAS:
         product(blas, False, False, rows, layer.n_out, layer.n_in, x.dense, x.ld, layer.weights, layer.n_out,
                 False, z, layer.ld)
@@ -38,7 +38,7 @@ cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Laye
     """out (rows, ld) = (delta W^T) f'(z), delta (rows, layer.ld), activations (rows, ld) = f(z)."""
     if layer.strategy == FUSED:
         kernels.product(out, ld, delta, layer.ld, 1, layer.transposed, layer.transposed_ld, rows, layer.n_in,
-                        layer.n_out, False, backward, activations)
+                        layer.n_out, False, backward, activations, ld)
     else:
         product(blas, False, True, rows, layer.n_in, layer.n_out, delta, layer.ld, layer.weights, layer.n_out,
                 False, out, ld)
@@ -51,7 +51,7 @@ cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Lay
     """gradient (stop - start, n_out) = [gradient +] X[:, start:stop]^T delta, delta (rows, layer.ld)."""
     if layer.strategy == FUSED:
         kernels.product(gradient, layer.n_out, x.dense + start * itemsize, 1, x.ld, delta, layer.ld, stop - start,
-                        layer.n_out, rows, accumulate, NULL, NULL)
+                        layer.n_out, rows, accumulate, NULL, NULL, 0)
     elif layer.strategy == BLAS:
         product(blas, True, False, stop - start, layer.n_out, rows, x.dense + start * itemsize, x.ld,
                 delta, layer.ld, accumulate, gradient, layer.n_out)
@@ -69,4 +69,4 @@ cdef void bias_gradient(const fm_kernels *kernels, const Layer *layer, const voi
     cdef const void *ones = &one
     if itemsize == sizeof(float):
         ones = &single_one
-    kernels.product(gradient, layer.n_out, ones, 1, 0, delta, layer.ld, 1, layer.n_out, rows, accumulate, NULL, NULL)
+    kernels.product(gradient, layer.n_out, ones, 1, 0, delta, layer.ld, 1, layer.n_out, rows, accumulate, NULL, NULL, 0)

@@ -86,6 +86,7 @@ static const fm_kernels FN(kernels) = {
 #undef PANEL_BYTES
 #undef ALIAS_BYTES
 #undef ALIAS_ROWS
+#undef FINISHED_TILES
 #undef DOT_COLUMNS
 #undef DOT_ROWS
 #undef TILE_CASE

@@ -19,8 +19,8 @@
  * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it, and meanwhile the
  * next panel is fetched into the second level, a line each step. Rows of B whose stride is a multiple of ALIAS_BYTES
  * would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if enough rows
- * of A repay it. A panel of C that is complete is finished (bias and activation, or the activation's derivative) while
- * it is hot.
+ * of A repay it. A few tiles of C that are complete are finished (bias and activation, or the activation's derivative)
+ * while they are hot.
  *
  * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
@@ -39,6 +39,7 @@
 #define PANEL_BYTES 32768
 #define ALIAS_BYTES 512
 #define ALIAS_ROWS 32
+#define FINISHED_TILES 4
 #define DOT_COLUMNS 4
 #define DOT_ROWS 4
 
@@ -187,7 +188,7 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
-                        const void *operand)
+                        const void *operand, ptrdiff_t operand_ld)
 {
     REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
@@ -198,7 +199,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         return;
     }
     if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate && !finish) {
-        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0, NULL, NULL);
+        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0, NULL, NULL, 0);
         FN(transpose)(c_, ldc, 0, copy, n, m);
         return;
     }
@@ -215,6 +216,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
             const ptrdiff_t deep = (depth - k < block) ? depth - k : block;
             const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
             FN(panel) panel = {b, ldb, deep, part, b, 0, 0, a_row, a_k, ldc, accumulate || k};
+            const int finished = finish && k + block >= depth;
             if (aliased) {
                 FN(copy_panel)(copy, width, b, ldb, deep, part);
                 panel.b = copy;
@@ -235,10 +237,13 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
                     panel.next_row = ldb;
                     panel.next_line = LANES;
                 }
+                if (finished) end = (end < t + FINISHED_TILES) ? end : t + FINISHED_TILES;
                 (part == VECTOR_LANES ? FN(whole_tiles) : FN(part_tiles))(
                     (int)rows, (int)width, &panel, end - t, c + i * ldc, (const REAL *)a_ + i * a_row + k * a_k);
+                if (finished)
+                    finish(c + i * ldc, (const REAL *)operand + i * operand_ld + v * VECTOR_LANES, rows * (end - t),
+                           (width - 1) * VECTOR_LANES + part, ldc);
             }
         }
-        if (finish) finish(c, (const REAL *)operand + v * VECTOR_LANES, m, (width - 1) * VECTOR_LANES + part, ldc);
     }
 }

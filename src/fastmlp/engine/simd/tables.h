@@ -107,10 +107,11 @@ typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptr
 typedef void (*fm_sum_parts)(void *out, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count);
 /* 1 if none of count elements is NaN or infinite */
 typedef int (*fm_all_finite)(const void *x, ptrdiff_t count);
-/* c (m, n) = finish([c +] a b, operand), see product_template.h; finish may be NULL and works on elements */
+/* c (m, n) = finish([c +] a b, operand), see product_template.h; finish may be NULL and works on elements; operand_ld is
+ * the row stride of its operand, ldc, or 0: one row for all */
 typedef void (*fm_product)(void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b,
                            ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate,
-                           fm_epilogue finish, const void *operand);
+                           fm_epilogue finish, const void *operand, ptrdiff_t operand_ld);
 /* columns first, first + 1, ... of out (n, ld) = w (rows, n) transposed */
 typedef void (*fm_transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n);
 /* z (rows, ld) = X w for the given rows of X */
