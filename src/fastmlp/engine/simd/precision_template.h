@@ -84,6 +84,9 @@ static const fm_kernels FN(kernels) = {
 #undef MOST_VECTORS
 #undef MOST_ROWS
 #undef PANEL_BYTES
+#undef PACKED_BYTES
+#undef FAR_BYTES
+#undef FETCH_BYTES
 #undef ALIAS_BYTES
 #undef ALIAS_ROWS
 #undef FINISHED_TILES
@@ -94,5 +97,6 @@ static const fm_kernels FN(kernels) = {
 #undef TILE_CASES_6
 #undef TILE_CASES_8
 #undef TILE_DISPATCH
-#undef TILE_SHAPES
+#undef TILES
+#undef WIDE_TILES
 #undef LOAD_VECTOR

@@ -37,37 +37,45 @@
 #define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #endif
 #define PANEL_BYTES 32768
+#define PACKED_BYTES 40960
+#define FAR_BYTES 2048
+#define FETCH_BYTES (256 << 10)
 #define ALIAS_BYTES 512
 #define ALIAS_ROWS 32
 #define FINISHED_TILES 4
 #define DOT_COLUMNS 4
 #define DOT_ROWS 4
 
-/* What the register tiles over one panel of B share. */
+/* A panel of B, k-block included, and what the register tiles over it share. */
 typedef struct {
     const REAL *b; /* (depth, vectors), row stride ldb */
     ptrdiff_t ldb, depth;
+    int vectors;
     ptrdiff_t part; /* lanes of the last vector */
-    const REAL *next; /* the panel to fetch meanwhile, row stride next_row, or b itself, 0 */
-    ptrdiff_t next_row, next_line;
     ptrdiff_t a_row, a_k, ldc;
     int accumulate;
+    const REAL *next; /* the panel to fetch meanwhile, row stride next_row; NULL: none */
+    ptrdiff_t next_row;
+    fm_epilogue finish; /* of the panel of C, or NULL */
+    const REAL *operand;
+    ptrdiff_t operand_ld;
 } FN(panel);
 
 #define LOAD_VECTOR(p, v)                                                                                      \
     ((v) < last || whole ? *(const FN(vector) *)((p) + (v) * VECTOR_LANES) : FN(load_part)((p) + (v) * VECTOR_LANES, part))
 
-/* count register tiles, one below the other. rows, vectors and whole (the last vector is a whole one) are constants
- * where it is inlined. */
-INLINE void FN(register_tiles)(const int rows, const int vectors, const int whole, const FN(panel) *panel,
-                               ptrdiff_t count, REAL *c, const REAL *a)
+/* count register tiles, one below the other. rows, vectors, whole (the last vector is a whole one) and fetch are
+ * constants where it is inlined; a tile that fetches takes one line of each row of the next panel. Nothing is done to
+ * the sums but to store them: with a call or a branch on them GCC keeps them in memory, at 0.6 times the speed. */
+INLINE void FN(register_tiles)(const int rows, const int vectors, const int whole, const int fetch,
+                               const FN(panel) *panel, ptrdiff_t count, REAL *c, const REAL *a, const REAL *next)
 {
     const ptrdiff_t a_row = panel->a_row, a_k = panel->a_k, ldb = panel->ldb, ldc = panel->ldc;
     const ptrdiff_t depth = panel->depth, part = panel->part, next_row = panel->next_row;
     const int last = vectors - 1;
-    for (ptrdiff_t t = 0; t < count; t++, c += rows * ldc, a += rows * a_row) {
+    for (; count > 0; count--, c += rows * ldc, a += rows * a_row, next += LANES) {
         FN(vector) sum[8][MOST_VECTORS];
-        const REAL *ak = a, *bk = panel->b, *next = panel->next + t * panel->next_line;
+        const REAL *ak = a, *bk = panel->b, *line = next;
         if (panel->accumulate) {
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++)
@@ -81,7 +89,10 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
         }
         for (ptrdiff_t k = 0; k < depth; k++) {
             FN(vector) row[MOST_VECTORS];
-            if (vectors == MOST_VECTORS) __builtin_prefetch(next, 0, 2);
+            if (fetch) {
+                __builtin_prefetch(line, 0, 2);
+                line += next_row;
+            }
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) row[v] = LOAD_VECTOR(bk, v);
 #pragma GCC unroll 8
@@ -92,7 +103,6 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
             }
             ak += a_k;
             bk += ldb;
-            if (vectors == MOST_VECTORS) next += next_row;
         }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
@@ -105,24 +115,55 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
         }
     }
 }
+
 #define TILE_CASE(rows, vectors)                                                                               \
-    case (vectors) * 16 + (rows): FN(register_tiles)(rows, vectors, whole, panel, count, c, a); break;
+    case (vectors) * 16 + (rows):                                                                              \
+        FN(register_tiles)(rows, vectors, whole, fetch, panel, count, c, a, next);                             \
+        break;
 #define TILE_CASES_4(vectors) TILE_CASE(1, vectors) TILE_CASE(2, vectors) TILE_CASE(3, vectors) TILE_CASE(4, vectors)
 #define TILE_CASES_6(vectors) TILE_CASES_4(vectors) TILE_CASE(5, vectors) TILE_CASE(6, vectors)
 #define TILE_CASES_8(vectors) TILE_CASES_6(vectors) TILE_CASE(7, vectors) TILE_CASE(8, vectors)
 #if FM_VECTOR_BYTES == 64
-#define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_8(2) TILE_CASES_8(3) TILE_CASES_6(4)
+#define WIDE_TILES TILE_CASES_6(4)
+#define TILES TILE_CASES_8(1) TILE_CASES_8(2) TILE_CASES_8(3) WIDE_TILES
 #else
-#define TILE_SHAPES TILE_CASES_8(1) TILE_CASES_6(2) TILE_CASES_4(3)
+#define WIDE_TILES TILE_CASES_4(3)
+#define TILES TILE_CASES_8(1) TILE_CASES_6(2) WIDE_TILES
 #endif
-#define TILE_DISPATCH(name, whole_)                                                                            \
-    static void FN(name)(int rows, int vectors, const FN(panel) *panel, ptrdiff_t count, REAL *c, const REAL *a) \
+#define TILE_DISPATCH(name, whole_, fetch_, cases)                                                             \
+    static void FN(name)(const FN(panel) *panel, int rows, ptrdiff_t count, REAL *c, const REAL *a,            \
+                         const REAL *next)                                                                     \
     {                                                                                                          \
-        enum { whole = whole_ };                                                                               \
-        switch (vectors * 16 + rows) { TILE_SHAPES }                                                           \
+        enum { whole = whole_, fetch = fetch_ };                                                               \
+        switch (panel->vectors * 16 + rows) { cases }                                                          \
     }
-TILE_DISPATCH(whole_tiles, 1)
-TILE_DISPATCH(part_tiles, 0)
+TILE_DISPATCH(whole_tiles, 1, 0, TILES)
+TILE_DISPATCH(part_tiles, 0, 0, TILES)
+TILE_DISPATCH(fetching_tiles, 0, 1, WIDE_TILES)
+
+/* All tiles over one panel: c (m, .) from a (m, depth) */
+static void FN(panel_product)(const FN(panel) *panel, REAL *c, const REAL *a, ptrdiff_t m)
+{
+    const int most = MOST_ROWS(panel->vectors);
+    const ptrdiff_t tiles = (m + most - 1) / most, taller = m % tiles; /* the first ones are a row taller */
+    /* lines of a row of the next panel, which may begin within one */
+    const ptrdiff_t lines = panel->next ? (panel->vectors * VECTOR_LANES + LANES - 1) / LANES + 1 : 0;
+    const ptrdiff_t ldc = panel->ldc, n = (panel->vectors - 1) * VECTOR_LANES + panel->part;
+    for (ptrdiff_t t = 0, end; t < tiles; t = end) {
+        const ptrdiff_t rows = m / tiles + (t < taller), i = m / tiles * t + (t < taller ? t : taller);
+        end = (t < taller) ? taller : tiles;
+        if (t < lines && lines < end) end = lines;
+        if (panel->finish && t + FINISHED_TILES < end) end = t + FINISHED_TILES;
+        if (t < lines)
+            FN(fetching_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, panel->next + t * LANES);
+        else if (panel->part == VECTOR_LANES)
+            FN(whole_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, NULL);
+        else
+            FN(part_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, NULL);
+        if (panel->finish)
+            panel->finish(c + i * ldc, panel->operand + i * panel->operand_ld, rows * (end - t), n, ldc);
+    }
+}
 
 /* The panel's rows side by side, whole vectors each. */
 INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
@@ -186,6 +227,10 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 #undef DOT_CASE
 }
 
+static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb,
+                               ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
+                               const REAL *operand, ptrdiff_t operand_ld);
+
 static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                         const void *operand, ptrdiff_t operand_ld)
@@ -203,47 +248,54 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         FN(transpose)(c_, ldc, 0, copy, n, m);
         return;
     }
-    const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % ALIAS_BYTES == 0 && m >= ALIAS_ROWS && depth > 1;
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FAR_BYTES && panels > 2) {
+        FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
+        return;
+    }
+    const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % ALIAS_BYTES == 0 && m >= ALIAS_ROWS && depth > 1;
+    const int far = a_row != 1 && depth * n * (ptrdiff_t)sizeof(REAL) >= FETCH_BYTES;
     for (ptrdiff_t p = 0; p < panels; p++) {
         const ptrdiff_t v = vectors * p / panels, width = vectors * (p + 1) / panels - v;
-        const ptrdiff_t part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES;
-        const ptrdiff_t tiles = (m + MOST_ROWS(width) - 1) / MOST_ROWS(width);
         const ptrdiff_t block = PANEL_BYTES / (width * FM_VECTOR_BYTES);
-        REAL *c = (REAL *)c_ + v * VECTOR_LANES;
         for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
-            const ptrdiff_t deep = (depth - k < block) ? depth - k : block;
+            const int last = k + block >= depth;
             const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
-            FN(panel) panel = {b, ldb, deep, part, b, 0, 0, a_row, a_k, ldc, accumulate || k};
-            const int finished = finish && k + block >= depth;
+            FN(panel) panel = {
+                .b = b, .ldb = ldb, .depth = last ? depth - k : block, .vectors = (int)width,
+                .part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES,
+                .a_row = a_row, .a_k = a_k, .ldc = ldc, .accumulate = accumulate || k,
+                .next = last ? b - k * ldb + width * VECTOR_LANES : b + block * ldb, .next_row = ldb,
+                .finish = last ? finish : NULL, .operand = (const REAL *)operand + v * VECTOR_LANES,
+                .operand_ld = operand_ld};
+            if (!far || width < MOST_VECTORS || (last && p + 1 == panels)) panel.next = NULL;
             if (aliased) {
-                FN(copy_panel)(copy, width, b, ldb, deep, part);
+                FN(copy_panel)(copy, width, b, ldb, panel.depth, panel.part);
                 panel.b = copy;
                 panel.ldb = width * VECTOR_LANES;
             }
-            /* the next panel's lines, a column of them for each of the first tiles; its rows may begin within a line */
-            const REAL *next = (k + block < depth) ? b + block * ldb : b - k * ldb + width * VECTOR_LANES;
-            const ptrdiff_t lines = (k + block < depth || p + 1 < panels) ? (width * VECTOR_LANES + LANES - 1) / LANES + 1 : 0;
-            const ptrdiff_t taller = m % tiles; /* tiles of one row more than the others */
-            for (ptrdiff_t t = 0, end; t < tiles; t = end) {
-                const ptrdiff_t rows = m / tiles + (t < taller), i = m / tiles * t + (t < taller ? t : taller);
-                end = (t < taller) ? taller : tiles;
-                panel.next = b;
-                panel.next_row = panel.next_line = 0;
-                if (t < lines) {
-                    end = (end < lines) ? end : lines;
-                    panel.next = next + t * LANES;
-                    panel.next_row = ldb;
-                    panel.next_line = LANES;
-                }
-                if (finished) end = (end < t + FINISHED_TILES) ? end : t + FINISHED_TILES;
-                (part == VECTOR_LANES ? FN(whole_tiles) : FN(part_tiles))(
-                    (int)rows, (int)width, &panel, end - t, c + i * ldc, (const REAL *)a_ + i * a_row + k * a_k);
-                if (finished)
-                    finish(c + i * ldc, (const REAL *)operand + i * operand_ld + v * VECTOR_LANES, rows * (end - t),
-                           (width - 1) * VECTOR_LANES + part, ldc);
-            }
+            FN(panel_product)(&panel, (REAL *)c_ + v * VECTOR_LANES, (const REAL *)a_ + k * a_k, m);
+        }
+    }
+}
+
+/* The product with columns of A that lie far apart: a block of them is copied side by side, to serve several panels. */
+static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb,
+                               ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
+                               const REAL *operand, ptrdiff_t operand_ld)
+{
+    enum { DEEP = PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), WIDE = PACKED_BYTES / (DEEP * FM_VECTOR_BYTES) };
+    REAL packed[DEEP * WIDE * VECTOR_LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    const ptrdiff_t slabs = (m + WIDE * VECTOR_LANES - 1) / (WIDE * VECTOR_LANES);
+    for (ptrdiff_t s = 0; s < slabs; s++) {
+        const ptrdiff_t i = m * s / slabs, rows = m * (s + 1) / slabs - i;
+        const ptrdiff_t vectors = (rows + VECTOR_LANES - 1) / VECTOR_LANES;
+        for (ptrdiff_t k = 0; k < depth; k += DEEP) {
+            const ptrdiff_t deep = (depth - k < DEEP) ? depth - k : DEEP;
+            FN(copy_panel)(packed, vectors, a + k * a_k + i, a_k, deep, rows - (vectors - 1) * VECTOR_LANES);
+            FN(product)(c + i * ldc, ldc, packed, 1, vectors * VECTOR_LANES, b + k * ldb, ldb, rows, n, deep,
+                        accumulate || k, (k + DEEP < depth) ? NULL : finish, operand + i * operand_ld, operand_ld);
         }
     }
 }
