@@ -491,3 +491,21 @@ def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_siz
         assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
         first = first or parameters(network)
         assert same_bits(parameters(network), first)
+
+
+@every_dtype
+def test_parameters_larger_than_the_cache(dtype):
+    # larger blocks of rows, panels fetched ahead, columns copied side by side
+    layer_units, n_rows, batch_size = (601, 523, 10), 700, 331
+    expected = bound(layer_units, "relu", "log_loss", dtype, n_rows, kind=twin.TwinNetwork)
+    theirs = optimizer_for(expected, "sgd")
+    losses = [expected.epoch(None, batch_size, theirs, 0.01)]
+    first = None
+    for n_threads in (1, 2, 3):
+        network = bound(layer_units, "relu", "log_loss", dtype, n_rows, n_threads=n_threads)
+        ours = optimizer_for(network, "sgd")
+        reached = [network.epoch(None, batch_size, ours, 0.01)]
+        np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
+        assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
+        first = first or parameters(network)
+        assert same_bits(parameters(network), first)

@@ -78,6 +78,26 @@ def test_strides_that_fall_on_the_same_cache_sets(isa, dtype, width):
             check(padded(rng, 150, m, dtype).T, b, isa, accumulate=True)
 
 
+@every_isa
+@every_dtype
+def test_columns_that_lie_far_apart(isa, dtype):
+    rng = np.random.default_rng(0)
+    for m, n, depth in [(1, 130, 5), (19, 97, 341), (40, 193, 127), (80, 131, 129), (81, 200, 343), (161, 300, 40)]:
+        a = padded(rng, depth, m, dtype, gap=600).T
+        b = padded(rng, depth, n, dtype)
+        for accumulate in (False, True):
+            check(a, b, isa, accumulate, gap=1)
+
+
+@every_isa
+@every_dtype
+def test_panels_that_are_fetched_ahead(isa, dtype):
+    rng = np.random.default_rng(0)
+    for m, n, depth in [(1, 200, 700), (5, 512, 300), (37, 511, 257), (64, 384, 350), (3, 24, 6000)]:
+        assert n * depth * np.dtype(dtype).itemsize > 1 << 18
+        check(padded(rng, m, depth, dtype), padded(rng, depth, n, dtype), isa)
+
+
 @every_dtype
 @pytest.mark.skipif(len(ISAS) < 3, reason="needs a processor with two instruction sets that fuse")
 def test_the_same_bits_on_every_instruction_set_that_fuses(dtype):
@@ -88,6 +108,10 @@ def test_the_same_bits_on_every_instruction_set_that_fuses(dtype):
             b = padded(rng, depth, n, dtype)
             outs = [product(a, b, np.empty((m, n), dtype), isa=isa) for isa in ("avx512", "avx2")]
             assert outs[0].tobytes() == outs[1].tobytes(), (m, n, depth)
+    far = padded(rng, 400, 90, dtype, gap=600).T
+    b = padded(rng, 400, 300, dtype)
+    outs = [product(far, b, np.empty((90, 300), dtype), isa=isa) for isa in ("avx512", "avx2")]
+    assert outs[0].tobytes() == outs[1].tobytes()
 
 
 @every_isa

@@ -16,16 +16,11 @@ from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
+from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS
 
 from .threads import effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
-
-cdef enum:
-    BLOCK_ROWS = 256            # rows a thread takes through the layers at a time,
-    BLOCK_BYTES = 4 << 20       # fewer where its workspace would be larger
-    THREAD_FLOPS = 1000000      # a call wakes one thread for each so many operations
-
 
 # One call: what its threads share.
 ctypedef struct PredictJob:
@@ -235,16 +230,16 @@ cdef class Predictor:
         if job.n_rows == 0:
             return out
         if n_threads is not None or job.n_rows > 1:
-            if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * THREAD_FLOPS:
+            if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * PREDICT_THREAD_FLOPS:
                 threads = effective_n_threads(n_threads)
             if n_threads is None:
-                threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // THREAD_FLOPS))
+                threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // PREDICT_THREAD_FLOPS))
         job.out = data_of(out, True)
         job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(self.n_features, job.itemsize)
         # for BLAS no function of the number of threads: it may add in another order for another number of rows
         job.block_rows = min(
-            max(<ptrdiff_t> 1, BLOCK_BYTES // ((job.input_ld + 2 * job.widest_ld) * job.itemsize)),
-            <ptrdiff_t> BLOCK_ROWS, job.n_rows if self.uses_blas else ceil_div(job.n_rows, threads))
+            max(<ptrdiff_t> 1, PREDICT_BYTES // ((job.input_ld + 2 * job.widest_ld) * job.itemsize)),
+            <ptrdiff_t> PREDICT_ROWS, job.n_rows if self.uses_blas else ceil_div(job.n_rows, threads))
         job.block_rows = max(job.block_rows, ceil_div(job.n_rows, FM_MOST_ITEMS))
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * job.itemsize

@@ -20,31 +20,15 @@ from .products cimport BLAS, FUSED, SPARSE, Layer, dense_strategy
 from .source cimport Source, index_of, reader_of
 from .step cimport PREPARE, Job, Tile, Trained, run
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
+from .tuning cimport (
+    BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS, LARGE_BLOCK_ROWS,
+    LARGE_BLOCKS_EACH, MOST_SOLITUDE, PAIR_FLOPS, PATIENCE, PATIENCE_SHARE, SOLITUDE, THREAD_FLOPS, TILE_ELEMENTS,
+    TILE_ROWS, TILES,
+)
 
 from .forward import forward
 from .kernels import LOSSES
 from .threads import effective_n_threads
-
-# How work is cut.
-cdef enum:
-    CHUNK_BYTES = 16 << 20      # activations and deltas of a chunk
-    CHUNK_ROWS = 1024           # at most so many rows in a chunk
-    BLOCK_ROWS = 128            # a chunk's rows are cut into blocks of at most so many,
-    BLOCKS_EACH = 2             # and for each thread so many blocks
-    CACHED_BYTES = 1 << 20      # parameters larger than this are fetched anew for each block: then
-    LARGE_BLOCK_ROWS = 256      # larger blocks
-    LARGE_BLOCKS_EACH = 1       # and fewer
-    TILE_ELEMENTS = 4096        # a layer's weights are cut into tiles of about so many elements,
-    TILES = 8                   # into at most so many tiles
-    TILE_ROWS = 64              # or tiles of so many rows
-    GROUPS = 8                  # at most so many groups of a batch's rows have gradients of their own,
-    GROUP_FLOPS = 4000000       # of so many operations or more
-    THREAD_FLOPS = 400000       # a batch wakes one thread for each so many operations
-
-cdef double PATIENCE = 30e-6    # seconds of waiting for the team that a call may cost whatever its length,
-cdef double PATIENCE_SHARE = 0.2  # and the share of its length;
-cdef double SOLITUDE = 20       # after more, work alone for so many times as long,
-cdef double MOST_SOLITUDE = 2.0  # but no longer than so many seconds
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
@@ -431,7 +415,9 @@ cdef class Network:
         job.reader = reader_of(self._source, job.kernels, job.itemsize, index)
         n_threads = effective_n_threads(self.n_threads)
         if self.n_threads is None:
-            n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // THREAD_FLOPS))
+            groups = self._count_groups(job.batch_size)
+            worth = PAIR_FLOPS // 2 if groups > 1 else THREAD_FLOPS
+            n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // worth))
             if fm_seconds() < self._alone_until:
                 n_threads = 1
         self._reserve(job.batch_size, n_threads)
@@ -462,6 +448,25 @@ cdef class Network:
         if waited > PATIENCE + PATIENCE_SHARE * elapsed:
             self._alone_until = fm_seconds() + min(SOLITUDE * waited, MOST_SOLITUDE)
 
+    cdef ptrdiff_t _chunk_rows(self, ptrdiff_t batch_size):
+        """Rows of a batch that pass the two phases at once."""
+        widths = sum(padded(n, self.job.itemsize) for n in self.layer_units)
+        return min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * self.job.itemsize * widths)))
+
+    cdef ptrdiff_t _count_groups(self, ptrdiff_t batch_size):
+        """Groups of a batch's rows that sum their own gradients."""
+        cdef ptrdiff_t groups = GROUPS
+        flops = 6 * self.n_params * batch_size
+        # what the cores fetch from each other: parameters once a group, or activations and deltas
+        exchanged = batch_size * (self.layer_units[0] + 2 * sum(self.layer_units[1:]))
+        if self.job.reader.sparse or self.job.uses_blas or batch_size > self._chunk_rows(batch_size):
+            return 1
+        while groups > 1 and (
+            groups * self.n_params > exchanged or flops < (groups * GROUP_FLOPS if groups > 2 else PAIR_FLOPS)
+        ):
+            groups //= 2
+        return groups
+
     cdef _reserve(self, ptrdiff_t batch_size, int n_threads):
         """Workspaces for batches of this size; kept from call to call while they fit."""
         cdef Job *job = &self.job
@@ -473,8 +478,7 @@ cdef class Network:
         cdef int l
 
         job.inputs_ld = padded(self.layer_units[0], itemsize)
-        widths = sum(padded(n, itemsize) for n in self.layer_units)
-        chunk = min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * itemsize * widths)))
+        chunk = self._chunk_rows(batch_size)
         if batch_size > chunk and self._gradients is None:
             self._gradients = self._new_parameters()
             for l in range(job.n_layers):
@@ -487,14 +491,7 @@ cdef class Network:
         # gone first: if memory runs out, the next call starts from nothing
         self._workspace = None
         job.chunk_rows = chunk
-        # what the cores fetch from each other: parameters once a group, or activations and deltas
-        exchanged = batch_size * (self.layer_units[0] + 2 * sum(self.layer_units[1:]))
-        job.groups = GROUPS
-        while job.groups > 1 and (
-            batch_size > chunk or job.reader.sparse or job.uses_blas or job.groups * self.n_params > exchanged
-            or 6 * self.n_params * batch_size < job.groups * GROUP_FLOPS
-        ):
-            job.groups //= 2
+        job.groups = self._count_groups(batch_size)
         job.group_stride = padded(self._state_size(), itemsize)
         if self.n_params * itemsize > CACHED_BYTES:
             job.block_rows, job.blocks_each = LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH

@@ -4,10 +4,7 @@ A strategy depends on the layer's shape and kind of input alone, never on thread
 """
 
 from .blas cimport product
-
-
-cdef enum:
-    BLAS_WEIGHTS = 1 << 23      # layers of at least so many weights, 32 MiB in float32, go to BLAS
+from .tuning cimport BLAS_WEIGHTS
 
 
 cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:

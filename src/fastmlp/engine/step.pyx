@@ -22,13 +22,10 @@ from .memory cimport ceil_div
 from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
 from .source cimport read_rows
 from .threads cimport (
-    FM_CLOSED, FM_END, FM_SPINS, FM_WAIT, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
+    FM_CLOSED, FM_END, FM_WAIT, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
     fm_seconds, fm_take, interrupted,
 )
-
-cdef enum:
-    LEAST_BLOCK_ROWS = 8        # rows in a block that is cut off for the sake of more threads
-
+from .tuning cimport LEAST_BLOCK_ROWS, SPINS
 
 cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
     """Sample weight of the i-th row in training order."""
@@ -251,7 +248,7 @@ cdef void run(Job *job, int member) noexcept nogil:
             # heeded at the end of a rows phase, so that every batch is trained whole or not at all
             job.abandoned = True
         if i == FM_WAIT:
-            if member == 0 and spins >= FM_SPINS:
+            if member == 0 and spins >= SPINS:
                 job.waited -= fm_seconds()
                 fm_pause(spins)
                 job.waited += fm_seconds()

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "simd/tuning.h"
+
 #if defined(_OPENMP) && defined(__GNUC__)
 #define FM_THREADS 1
 #include <omp.h>
@@ -59,7 +61,6 @@ typedef struct {
 #define FM_ITEM_BITS 20
 #define FM_MOST_ITEMS (((uint64_t)1 << FM_ITEM_BITS) - 2)
 #define FM_CLOSED (((uint64_t)1 << FM_ITEM_BITS) - 1)
-#define FM_SPINS 400 /* pauses of about 45 ns: 20 us, the imbalance of a usual phase */
 
 enum { FM_WAIT = -1, FM_END = -2 };
 

@@ -11,7 +11,6 @@ cdef extern from "team.h" nogil:
         FM_END
         FM_CLOSED
         FM_MOST_ITEMS
-        FM_SPINS
     int fm_max_threads()
     int fm_team_size()
     void fm_open(fm_phases *phases, unsigned long long count)

@@ -55,8 +55,7 @@ INLINE REAL FN(fold_max)(REAL *lanes)
 FM_ACTIVATIONS(ACTIVATION_KERNELS)
 
 /* Few outputs would leave most lanes of a row empty, and a sum over each row would cost more than the row. Up to
- * NARROW of them are turned: LANES rows at a time, one row to a lane, t[j][l] = column j of row i + l. */
-#define NARROW 32
+ * FM_NARROW of them are turned: LANES rows at a time, one row to a lane, t[j][l] = column j of row i + l. */
 
 INLINE void FN(turn_in)(REAL (*restrict t)[LANES], const REAL *restrict z, ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
 {
@@ -132,10 +131,10 @@ INLINE REAL FN(softmax_row)(REAL *restrict row, const REAL *restrict bias, ptrdi
 static void FN(forward_softmax)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     const REAL *bias = ALIGNED(bias_);
-    if (n <= NARROW) {
+    if (n <= FM_NARROW) {
         for (ptrdiff_t i = 0; i < rows; i += LANES) {
             const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;
-            REAL t[NARROW][LANES], sum[LANES];
+            REAL t[FM_NARROW][LANES], sum[LANES];
             FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);
             FN(softmax_turned)(t, bias, n, sum);
             for (ptrdiff_t j = 0; j < n; j++) FOR_LANES t[j][l] /= sum[l];
@@ -164,10 +163,10 @@ static void FN(forward_softmax)(void *z_, const void *bias_, ptrdiff_t rows, ptr
     {                                                                                                          \
         const REAL *restrict bias = ALIGNED(bias_);                                                            \
         const double scale = mean ? 1.0 / (double)n : 1.0;                                                     \
-        if (n <= NARROW) {                                                                                     \
+        if (n <= FM_NARROW) {                                                                                     \
             for (ptrdiff_t i = 0; i < rows; i += LANES) {                                                      \
                 const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;                                 \
-                REAL t[NARROW][LANES], targets[NARROW][LANES], w[LANES], sum[LANES];                           \
+                REAL t[FM_NARROW][LANES], targets[FM_NARROW][LANES], w[LANES], sum[LANES];                           \
                 FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);                                             \
                 FN(turn_in)(targets, (const REAL *)y_ + i * ld, count, n, ld);                                 \
                 FOR_LANES w[l] = (weight && l < count) ? (REAL)weight[i + l] : (REAL)1;                        \
@@ -209,10 +208,10 @@ static void FN(loss_log_loss)(void *z_, const void *bias_, const void *y_, const
                               ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     const REAL *bias = ALIGNED(bias_);
-    if (n <= NARROW) {
+    if (n <= FM_NARROW) {
         for (ptrdiff_t i = 0; i < rows; i += LANES) {
             const ptrdiff_t count = (rows - i < LANES) ? rows - i : LANES;
-            REAL t[NARROW][LANES], targets[NARROW][LANES], w[LANES], inverse[LANES], log_sum[LANES], sum[LANES];
+            REAL t[FM_NARROW][LANES], targets[FM_NARROW][LANES], w[LANES], inverse[LANES], log_sum[LANES], sum[LANES];
             FN(turn_in)(t, (REAL *)z_ + i * ld, count, n, ld);
             FN(turn_in)(targets, (const REAL *)y_ + i * ld, count, n, ld);
             FN(softmax_turned)(t, bias, n, sum);

@@ -70,7 +70,6 @@ static const fm_kernels FN(kernels) = {
 #undef SHUFFLE
 #undef SWAP_BIT
 #undef ACTIVATION_KERNELS
-#undef NARROW
 #undef LOSS_ELEMENT
 #undef LOSS_KERNEL
 #undef LOG_LOSS_ELEMENT
@@ -83,14 +82,6 @@ static const fm_kernels FN(kernels) = {
 #undef VECTOR_LANES
 #undef MOST_VECTORS
 #undef MOST_ROWS
-#undef PANEL_BYTES
-#undef PACKED_BYTES
-#undef FAR_BYTES
-#undef FETCH_BYTES
-#undef ALIAS_BYTES
-#undef ALIAS_ROWS
-#undef FINISHED_TILES
-#undef DOT_COLUMNS
 #undef DOT_ROWS
 #undef TILE_CASE
 #undef TILE_CASES_4

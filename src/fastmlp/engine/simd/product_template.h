@@ -16,13 +16,13 @@
  *   input gradient   E = (D W^T) f'(a)   A = D (rows, n_out),    B = W^T, kept transposed
  *
  * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
- * so that the panel of B, PANEL_BYTES, stays in the first-level cache while the rows pass over it, and meanwhile the
- * next panel is fetched into the second level, a line each step. Rows of B whose stride is a multiple of ALIAS_BYTES
+ * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it, and meanwhile the
+ * next panel is fetched into the second level, a line each step. Rows of B whose stride is a multiple of FM_ALIAS_BYTES
  * would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if enough rows
  * of A repay it. A few tiles of C that are complete are finished (bias and activation, or the activation's derivative)
  * while they are hot.
  *
- * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to DOT_COLUMNS of them are dot
+ * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to FM_DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
  *
  * Every element of C is one chain of multiply-adds in ascending k, or for a dot product one for each virtual lane and
@@ -36,15 +36,7 @@
 #define MOST_VECTORS 3
 #define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #endif
-#define PANEL_BYTES 32768
-#define PACKED_BYTES 40960
-#define FAR_BYTES 2048
-#define FETCH_BYTES (256 << 10)
-#define ALIAS_BYTES 512
-#define ALIAS_ROWS 32
-#define FINISHED_TILES 4
-#define DOT_COLUMNS 4
-#define DOT_ROWS 4
+#define DOT_ROWS 4 /* rows of a tile of dot products, FM_DOT_COLUMNS wide at most */
 
 /* A panel of B, k-block included, and what the register tiles over it share. */
 typedef struct {
@@ -153,7 +145,7 @@ static void FN(panel_product)(const FN(panel) *panel, REAL *c, const REAL *a, pt
         const ptrdiff_t rows = m / tiles + (t < taller), i = m / tiles * t + (t < taller ? t : taller);
         end = (t < taller) ? taller : tiles;
         if (t < lines && lines < end) end = lines;
-        if (panel->finish && t + FINISHED_TILES < end) end = t + FINISHED_TILES;
+        if (panel->finish && t + FM_FINISHED_TILES < end) end = t + FM_FINISHED_TILES;
         if (t < lines)
             FN(fetching_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, panel->next + t * LANES);
         else if (panel->part == VECTOR_LANES)
@@ -180,7 +172,7 @@ INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, co
                          const REAL *bt, ptrdiff_t wide, ptrdiff_t depth)
 {
     enum { PARTS = FM_ROW_BYTES / FM_VECTOR_BYTES };
-    FN(vector) sum[DOT_ROWS][DOT_COLUMNS][PARTS];
+    FN(vector) sum[DOT_ROWS][FM_DOT_COLUMNS][PARTS];
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
@@ -212,7 +204,7 @@ INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, co
 static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, const REAL *b, ptrdiff_t ldb,
                      ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth)
 {
-    REAL bt[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    REAL bt[FM_PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t wide = WHOLE_GROUPS(depth);
     for (ptrdiff_t j = 0; j < n; j++)
         for (ptrdiff_t k = 0; k < wide; k++) bt[j * wide + k] = (k < depth) ? b[k * ldb + j] : (REAL)0;
@@ -235,10 +227,10 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                         const void *operand, ptrdiff_t operand_ld)
 {
-    REAL copy[PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    REAL copy[FM_PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
     if (m == 0) return;
-    if (n <= DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
+    if (n <= FM_DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
         FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
         if (finish) finish(c_, operand, m, n, ldc);
         return;
@@ -250,15 +242,15 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
     }
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FAR_BYTES && panels > 2) {
+    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && panels > 2) {
         FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
         return;
     }
-    const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % ALIAS_BYTES == 0 && m >= ALIAS_ROWS && depth > 1;
-    const int far = a_row != 1 && depth * n * (ptrdiff_t)sizeof(REAL) >= FETCH_BYTES;
+    const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % FM_ALIAS_BYTES == 0 && m >= FM_ALIAS_ROWS && depth > 1;
+    const int far = a_row != 1 && depth * n * (ptrdiff_t)sizeof(REAL) >= FM_FETCH_BYTES;
     for (ptrdiff_t p = 0; p < panels; p++) {
         const ptrdiff_t v = vectors * p / panels, width = vectors * (p + 1) / panels - v;
-        const ptrdiff_t block = PANEL_BYTES / (width * FM_VECTOR_BYTES);
+        const ptrdiff_t block = FM_PANEL_BYTES / (width * FM_VECTOR_BYTES);
         for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
             const int last = k + block >= depth;
             const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
@@ -285,7 +277,7 @@ static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
                                ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                                const REAL *operand, ptrdiff_t operand_ld)
 {
-    enum { DEEP = PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), WIDE = PACKED_BYTES / (DEEP * FM_VECTOR_BYTES) };
+    enum { DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), WIDE = FM_PACKED_BYTES / (DEEP * FM_VECTOR_BYTES) };
     REAL packed[DEEP * WIDE * VECTOR_LANES] __attribute__((aligned(FM_ROW_BYTES)));
     const ptrdiff_t slabs = (m + WIDE * VECTOR_LANES - 1) / (WIDE * VECTOR_LANES);
     for (ptrdiff_t s = 0; s < slabs; s++) {

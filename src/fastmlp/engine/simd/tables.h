@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tuning.h"
+
 /* GCC alone takes the target from a pragma before the functions; elsewhere the baseline serves. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FM_HAVE_X86_TARGETS 1
