@@ -2,7 +2,8 @@
 
     python bench/gate.py
 
-Ratios of medians over interleaved rounds, with wide margins: about half of what bench/results shows.
+Ratios of medians over interleaved rounds, with wide margins: about half of what bench/results shows, so that a busy
+machine passes and a kernel that no longer vectorises does not.
 """
 
 import sys
@@ -11,7 +12,7 @@ from nets import NETS
 from peers import PEERS
 from timing import Lane, interleave, ratio
 
-LEAST = {"4-100-3": 7.0, "64-100-10": 5.0, "30-128-128-2": 4.0, "784-100-10": 2.2, "784-512-512-10": 1.7}
+LEAST = {"4-100-3": 6.0, "64-100-10": 4.0, "30-128-128-2": 3.5, "784-100-10": 2.0, "784-512-512-10": 1.5}
 ROUNDS = 5
 PART = 0.2  # of the epochs that the comparison takes
 

@@ -1,6 +1,7 @@
 """The results of compare.py as a Markdown page and a picture.
 
-`python bench/report.py [FOLDER]` writes both again from FOLDER/compare.json.
+`python bench/report.py [FOLDER]` writes both again from FOLDER/compare.json; without a folder, from bench/results, and
+copies the tables of what fastmlp gains into the README, between its two marks.
 """
 
 import json
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+RESULTS = Path(__file__).with_name("results")
+README = Path(__file__).parents[1] / "README.md"
+MARKS = "<!-- benchmark tables -->", "<!-- end -->"
 COLOURS = {"fastmlp": "#d1495b", "PyTorch": "#edae49", "JAX": "#00798c"}
 
 
@@ -32,21 +36,31 @@ def _what(entry):
 
 
 def _times_faster(entries):
-    """fastmlp's best time, and how many times faster it is than each peer: round by round, and best over best."""
+    """fastmlp's best time, and how many times faster it is than each peer: round by round, and best over best.
+
+    The last peer is the best of those that are not scikit-learn, net by net.
+    """
     peers = [peer for peer in _columns(entries, lambda lane: lane["peer"]) if peer != "fastmlp"]
+    others = [peer for peer in peers if peer != "scikit-learn"]
     shares = any("gflops" in lane for entry in entries for lane in entry["lanes"])
-    rows = []
+    rows, factors = [], {}
     for entry in entries:
         lanes = _headlines(entry)
         if "fastmlp" not in lanes:
             continue
         ours = lanes["fastmlp"]
-        row = [_what(entry), f"{ours['best_us']:.1f}"]
-        row += ["{:.1f} ({:.1f})".format(*lanes[peer]["fastmlp_faster"]) if peer in lanes else "" for peer in peers]
-        if shares:
-            row += [f"{ours['gflops']:.0f}", f"{ours['share_of_peak']:.0%}"]
-        rows.append(row)
-    header = ["net", "fastmlp, us", *(f"x {peer}" for peer in peers)]
+        faster = {peer: lanes[peer]["fastmlp_faster"] for peer in peers if peer in lanes}
+        if len(others) > 1:
+            faster["the best of these"] = min(faster[peer] for peer in others if peer in faster)
+        for peer, factor in faster.items():
+            factors.setdefault((entry["dtype"], peer), []).append(factor)
+        row = [_what(entry), f"{ours['best_us']:.1f}", *("{:.1f} ({:.1f})".format(*pair) for pair in faster.values())]
+        rows.append(row + ([f"{ours['gflops']:.0f}", f"{ours['share_of_peak']:.0%}"] if shares else []))
+    for dtype in dict.fromkeys(dtype for dtype, _ in factors):
+        means = [np.exp(np.mean(np.log(pairs), axis=0)) for (of, _), pairs in factors.items() if of == dtype]
+        row = [f"geometric mean, {dtype}", "", *("{:.1f} ({:.1f})".format(*mean) for mean in means)]
+        rows.append(row + ["", ""] * shares)
+    header = ["net", "fastmlp, us", *(f"x {peer}" for peer in dict.fromkeys(peer for _, peer in factors))]
     return _table(header + ["GFLOP/s", "of FMA peak"] * shares, rows)
 
 
@@ -129,11 +143,30 @@ def chart(results, path):
     figure.savefig(path, dpi=110)
 
 
+def summary(results):
+    """What the README says of a comparison."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "Python")
+    return f"""
+{results["date"]}, {machine["cpu"]}, {machine["cores"]} cores; {versions}, each at its faster number of threads;
+`python bench/compare.py --rounds {results["rounds"]}`. Microseconds per batch of whole `fit` calls, and how many times
+faster fastmlp is: median of the rounds' ratios (best over best).
+
+{_times_faster(results["training"])}
+`predict_proba`:
+
+{_times_faster(results["prediction"])}"""
+
+
 def write(results, folder):
     (folder / "compare.md").write_text(markdown(results))
     chart(results, folder / "compare.png")
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("results")
-    write(json.loads((folder / "compare.json").read_text()), folder)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
+    compared = json.loads((folder / "compare.json").read_text())
+    write(compared, folder)
+    if folder == RESULTS:
+        before, rest = README.read_text().split(MARKS[0])
+        README.write_text(before + MARKS[0] + summary(compared) + MARKS[1] + rest.split(MARKS[1], 1)[1])
