@@ -8,7 +8,7 @@ import numpy as np
 from peers import limit_threads
 from threadpoolctl import ThreadpoolController
 
-PAUSE = 0.03  # seconds in which the thread pools of the contender before stop spinning
+PAUSE = 0.15  # seconds in which the thread pools of the contender before stop spinning (OpenBLAS: 0.11)
 
 
 @dataclass

@@ -73,8 +73,8 @@ ctypedef struct Job:
     Signals signals
     bint abandoned
     int team_size, members              # threads asked for, and those that came
-    double waited                       # seconds that the calling thread gave way to others,
-    double finished                     # and when it had no more to do
+    unsigned long long waited           # nanoseconds in all that members gave way to others
+    double finished                     # when the calling thread had no more to do
     # per row of a chunk, per tile, per thread
     double *row_loss                    # (chunk_rows,)
     double *tile_squares

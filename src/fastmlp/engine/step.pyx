@@ -22,7 +22,7 @@ from .memory cimport ceil_div
 from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
 from .source cimport read_rows
 from .threads cimport (
-    FM_CLOSED, FM_END, FM_WAIT, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
+    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
     fm_seconds, fm_take, interrupted,
 )
 from .tuning cimport LEAST_BLOCK_ROWS, SPINS
@@ -240,6 +240,7 @@ cdef void run(Job *job, int member) noexcept nogil:
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef ptrdiff_t i, first, rows
     cdef int spins = 0
+    cdef double waited = 0
     while True:
         i = fm_take(&job.phases, member)
         if i == FM_END:
@@ -248,10 +249,10 @@ cdef void run(Job *job, int member) noexcept nogil:
             # heeded at the end of a rows phase, so that every batch is trained whole or not at all
             job.abandoned = True
         if i == FM_WAIT:
-            if member == 0 and spins >= SPINS:
-                job.waited -= fm_seconds()
+            if spins >= SPINS:
+                waited -= fm_seconds()
                 fm_pause(spins)
-                job.waited += fm_seconds()
+                waited += fm_seconds()
             else:
                 fm_pause(spins)
             spins += 1
@@ -273,6 +274,7 @@ cdef void run(Job *job, int member) noexcept nogil:
             keep_transposed(job, &job.tiles[i])
         if fm_finish(&job.phases):
             open_next(job)
+    fm_add_nanoseconds(&job.waited, waited)
     if member == 0:
         job.finished = fm_seconds()
     fm_restore_subnormals(mode)

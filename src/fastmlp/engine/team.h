@@ -122,6 +122,11 @@ static inline void fm_pause(int spins)
 #endif
 }
 
+static inline void fm_add_nanoseconds(unsigned long long *sum, double seconds)
+{
+    (void)FM_ADD(sum, (unsigned long long)(1e9 * seconds));
+}
+
 /* ---- flush-to-zero: idle moments become subnormal, and arithmetic on those is a hundred times slower ---- */
 
 static inline unsigned long long fm_flush_subnormals(void)
