@@ -7,9 +7,11 @@ machine passes and a kernel that no longer vectorises does not.
 """
 
 import sys
+import warnings
 
 from nets import NETS
 from peers import PEERS
+from sklearn.exceptions import ConvergenceWarning
 from timing import Lane, interleave, ratio
 
 LEAST = {"4-100-3": 6.0, "64-100-10": 4.0, "30-128-128-2": 3.5, "784-100-10": 2.0, "784-512-512-10": 1.5}
@@ -26,6 +28,7 @@ def lanes_of(net):
 
 
 def main():
+    warnings.simplefilter("ignore", ConvergenceWarning)
     failed = False
     for name, least in LEAST.items():
         lanes = list(lanes_of(NETS[name]))

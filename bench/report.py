@@ -148,9 +148,9 @@ def summary(results):
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "Python")
     return f"""
-{results["date"]}, {machine["cpu"]}, {machine["cores"]} cores; {versions}, each at its faster number of threads;
-`python bench/compare.py --rounds {results["rounds"]}`. Microseconds per batch of whole `fit` calls, and how many times
-faster fastmlp is: median of the rounds' ratios (best over best).
+{results["date"]}, {machine["cpu"]}, {machine["cores"]} cores; {versions};
+each at its faster number of threads; `python bench/compare.py --rounds {results["rounds"]}`. Microseconds per batch of
+whole `fit` calls, and how many times faster fastmlp is: median of the rounds' ratios (best over best).
 
 {_times_faster(results["training"])}
 `predict_proba`:
