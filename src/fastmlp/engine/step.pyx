@@ -22,10 +22,11 @@ from .memory cimport ceil_div
 from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
 from .source cimport read_rows
 from .threads cimport (
-    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_finish, fm_flush_subnormals, fm_open, fm_pause, fm_restore_subnormals,
-    fm_seconds, fm_take, interrupted,
+    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_finish, fm_flush_subnormals, fm_open, fm_pause,
+    fm_restore_subnormals, fm_seconds, fm_take, interrupted,
 )
 from .tuning cimport LEAST_BLOCK_ROWS, SPINS
+
 
 cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
     """Sample weight of the i-th row in training order."""
