@@ -149,9 +149,9 @@ static void FN(panel_product)(const FN(panel) *panel, REAL *c, const REAL *a, pt
         if (t < lines)
             FN(fetching_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, panel->next + t * LANES);
         else if (panel->part == VECTOR_LANES)
-            FN(whole_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, NULL);
+            FN(whole_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, panel->b);
         else
-            FN(part_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, NULL);
+            FN(part_tiles)(panel, (int)rows, end - t, c + i * ldc, a + i * panel->a_row, panel->b);
         if (panel->finish)
             panel->finish(c + i * ldc, panel->operand + i * panel->operand_ld, rows * (end - t), n, ldc);
     }
