@@ -474,7 +474,8 @@ def test_parameters_outlive_the_network():
 @every_dtype
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
 @pytest.mark.parametrize(
-    ("layer_units", "n_rows", "batch_size"), [((64, 100, 10), 607, 200), ((7, 90, 90, 3), 1003, 334)]
+    ("layer_units", "n_rows", "batch_size"),
+    [((64, 100, 10), 607, 200), ((7, 90, 90, 3), 1003, 334), ((601, 140, 3), 401, 200), ((9, 520, 140, 3), 1201, 600)],
 )
 def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_size):
     # the last batch has fewer rows than there are groups, or one

@@ -91,6 +91,16 @@ def test_columns_that_lie_far_apart(isa, dtype):
 
 @every_isa
 @every_dtype
+@pytest.mark.parametrize("n", [1, 10, 40, 300])
+def test_a_sum_of_nothing(isa, dtype, n):
+    for a in (np.zeros((90, 0), dtype), np.zeros((600, 700), dtype)[:0, :90].T):
+        for accumulate in (False, True):
+            out = product(a, np.zeros((0, n), dtype), np.full((90, n), 7, dtype), accumulate=accumulate, isa=isa)
+            assert np.all(out == 7 * accumulate)
+
+
+@every_isa
+@every_dtype
 def test_panels_that_are_fetched_ahead(isa, dtype):
     rng = np.random.default_rng(0)
     for m, n, depth in [(1, 200, 700), (5, 512, 300), (37, 511, 257), (64, 384, 350), (3, 24, 6000)]:

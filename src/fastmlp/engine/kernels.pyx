@@ -180,7 +180,7 @@ def product(a, b, out, *, accumulate=False, isa=None):
     for array, name in ((a, "a"), (b, "b"), (out, "out")):
         if any(stride % itemsize or stride < 0 for stride in array.strides):
             raise ValueError(f"{name}: strides {array.strides} are not whole elements")
-        if array.strides[1] != itemsize and array.shape[1] > 1 and not (
+        if array.strides[1] != itemsize and array.shape[1] > 1 and array.size and not (
             name == "a" and (array.strides[0] == itemsize or m == 1)
         ):
             raise ValueError(f"{name}: rows are not contiguous")

@@ -439,14 +439,15 @@ cdef class Network:
                     job.members = fm_team_size()
                 run(job, threadid())
         self.team_size = job.members
-        if n_threads > 1:
+        if n_threads > 1 and self.n_threads is None:
             # one that is late is waited for by all others
             waited = 1e-9 * job.waited / max(1, job.members - 1)
-            self._heed_company(waited + fm_seconds() - job.finished, fm_seconds() - began)
+            ended = fm_seconds()
+            self._heed_company(waited + ended - job.finished, ended - began)
         raise_pending(&job.signals)
 
     cdef _heed_company(self, double waited, double elapsed):
-        """Work alone for a while when others need the cores, so that waiting costs a small share of the time."""
+        """Work alone for a while after a call that had to wait: others may need the cores."""
         if waited > PATIENCE + PATIENCE_SHARE * elapsed:
             self._alone_until = fm_seconds() + min(SOLITUDE * waited, MOST_SOLITUDE)
 

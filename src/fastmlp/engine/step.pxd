@@ -73,7 +73,7 @@ ctypedef struct Job:
     Signals signals
     bint abandoned
     int team_size, members              # threads asked for, and those that came
-    unsigned long long waited           # nanoseconds in all that members gave way to others
+    unsigned long long waited           # nanoseconds in all that members gave way, after SPINS pauses
     double finished                     # when the calling thread had no more to do
     # per row of a chunk, per tile, per thread
     double *row_loss                    # (chunk_rows,)

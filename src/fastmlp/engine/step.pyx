@@ -22,7 +22,7 @@ from .memory cimport ceil_div
 from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
 from .source cimport read_rows
 from .threads cimport (
-    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_finish, fm_flush_subnormals, fm_open, fm_pause,
+    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_even, fm_finish, fm_flush_subnormals, fm_open, fm_pause,
     fm_restore_subnormals, fm_seconds, fm_take, interrupted,
 )
 from .tuning cimport LEAST_BLOCK_ROWS, SPINS
@@ -250,7 +250,7 @@ cdef void run(Job *job, int member) noexcept nogil:
             # heeded at the end of a rows phase, so that every batch is trained whole or not at all
             job.abandoned = True
         if i == FM_WAIT:
-            if spins >= SPINS:
+            if spins >= SPINS and fm_even(&job.phases, job.team_size):
                 waited -= fm_seconds()
                 fm_pause(spins)
                 waited += fm_seconds()

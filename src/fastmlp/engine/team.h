@@ -81,7 +81,7 @@ static inline void fm_open(fm_phases *p, uint64_t count)
 {
     uint64_t phase = (FM_LOAD(&p->ticket) >> (2 * FM_ITEM_BITS)) + 1;
     p->done = 0;
-    p->count = count;
+    FM_STORE(&p->count, count);
     FM_STORE(&p->ticket, (phase << (2 * FM_ITEM_BITS)) | count);
 }
 
@@ -104,6 +104,13 @@ static inline int fm_finish(fm_phases *p)
 {
     uint64_t count = p->count;
     return FM_ADD(&p->done, 1) == count;
+}
+
+/* Whether this phase keeps so many members about equally busy, so that a long wait in it has a cause from outside. */
+static inline int fm_even(const fm_phases *p, int members)
+{
+    uint64_t count = FM_LOAD(&p->count);
+    return count % (uint64_t)members == 0 || count >= 4 * (uint64_t)members;
 }
 
 /* Give the others time; spins counts the calls of one wait. */

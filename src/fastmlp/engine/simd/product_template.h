@@ -16,8 +16,8 @@
  *   input gradient   E = (D W^T) f'(a)   A = D (rows, n_out),    B = W^T, kept transposed
  *
  * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
- * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it, and meanwhile the
- * next panel is fetched into the second level, a line each step. Rows of B whose stride is a multiple of FM_ALIAS_BYTES
+ * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it. Where B is larger
+ * than the second level likes, the next panel is fetched into that meanwhile, a line each step. Rows of B whose stride is a multiple of FM_ALIAS_BYTES
  * would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if enough rows
  * of A repay it. A few tiles of C that are complete are finished (bias and activation, or the activation's derivative)
  * while they are hot.
@@ -26,7 +26,8 @@
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
  *
  * Every element of C is one chain of multiply-adds in ascending k, or for a dot product one for each virtual lane and
- * their fold. Which it is depends on n and depth alone: the same bits for any split into tiles and any vector width.
+ * their fold. Which it is depends on the kind of the product (whose columns of A, whether it adds), n and depth: the same
+ * bits for any split into tiles and any vector width.
  */
 /* Registers: ROWS * VECTORS accumulators, VECTORS of B, one of A. */
 #if FM_VECTOR_BYTES == 64
@@ -127,7 +128,7 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
                          const REAL *next)                                                                     \
     {                                                                                                          \
         enum { whole = whole_, fetch = fetch_ };                                                               \
-        switch (panel->vectors * 16 + rows) { cases }                                                          \
+        switch (panel->vectors * 16 + rows) { cases default: __builtin_unreachable(); }                        \
     }
 TILE_DISPATCH(whole_tiles, 1, 0, TILES)
 TILE_DISPATCH(part_tiles, 0, 0, TILES)
@@ -242,7 +243,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
     }
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && panels > 2) {
+    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && panels > 2 && depth > 0) {
         FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
         return;
     }
@@ -259,7 +260,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
                 .part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES,
                 .a_row = a_row, .a_k = a_k, .ldc = ldc, .accumulate = accumulate || k,
                 .next = last ? b - k * ldb + width * VECTOR_LANES : b + block * ldb, .next_row = ldb,
-                .finish = last ? finish : NULL, .operand = (const REAL *)operand + v * VECTOR_LANES,
+                .finish = last ? finish : NULL, .operand = operand ? (const REAL *)operand + v * VECTOR_LANES : NULL,
                 .operand_ld = operand_ld};
             if (!far || width < MOST_VECTORS || (last && p + 1 == panels)) panel.next = NULL;
             if (aliased) {
@@ -287,7 +288,7 @@ static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
             const ptrdiff_t deep = (depth - k < DEEP) ? depth - k : DEEP;
             FN(copy_panel)(packed, vectors, a + k * a_k + i, a_k, deep, rows - (vectors - 1) * VECTOR_LANES);
             FN(product)(c + i * ldc, ldc, packed, 1, vectors * VECTOR_LANES, b + k * ldb, ldb, rows, n, deep,
-                        accumulate || k, (k + DEEP < depth) ? NULL : finish, operand + i * operand_ld, operand_ld);
+                        accumulate || k, (k + DEEP < depth) ? NULL : finish, operand ? operand + i * operand_ld : NULL, operand_ld);
         }
     }
 }
