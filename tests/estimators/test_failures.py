@@ -231,8 +231,9 @@ def test_partial_fit_in_several_threads_and_in_a_signal_handler():
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
+        # armed once: calls shorter than the timer would put it off for ever
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
         while not calls:
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
             model.partial_fit(np.tile(X, (50, 1)), np.tile(y, 50))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
