@@ -16,11 +16,11 @@
  *   input gradient   E = (D W^T) f'(a)   A = D (rows, n_out),    B = W^T, kept transposed
  *
  * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
- * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it. Where B is larger
- * than the second level likes, the next panel is fetched into that meanwhile, a line each step. Rows of B whose stride is a multiple of FM_ALIAS_BYTES
- * would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if enough rows
- * of A repay it. A few tiles of C that are complete are finished (bias and activation, or the activation's derivative)
- * while they are hot.
+ * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it. Where B is large,
+ * the next panel is fetched into the second level meanwhile, a line each step. Rows of B whose stride is a multiple of
+ * FM_ALIAS_BYTES would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if
+ * enough rows of A repay it; so are columns of A that lie far apart, if they serve several panels. A few tiles of C that
+ * are complete are finished (bias and activation, or the activation's derivative) while they are hot.
  *
  * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to FM_DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
