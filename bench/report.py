@@ -43,6 +43,7 @@ def _times_faster(entries):
     peers = [peer for peer in _columns(entries, lambda lane: lane["peer"]) if peer != "fastmlp"]
     others = [peer for peer in peers if peer != "scikit-learn"]
     shares = any("gflops" in lane for entry in entries for lane in entry["lanes"])
+    columns = peers + ["the best of these"] * (len(others) > 1)
     rows, factors = [], {}
     for entry in entries:
         lanes = _headlines(entry)
@@ -54,14 +55,18 @@ def _times_faster(entries):
             faster["the best of these"] = min(faster[peer] for peer in others if peer in faster)
         for peer, factor in faster.items():
             factors.setdefault((entry["dtype"], peer), []).append(factor)
-        row = [_what(entry), f"{ours['best_us']:.1f}", *("{:.1f} ({:.1f})".format(*pair) for pair in faster.values())]
+        row = [_what(entry), f"{ours['best_us']:.1f}", *_cells(faster, columns)]
         rows.append(row + ([f"{ours['gflops']:.0f}", f"{ours['share_of_peak']:.0%}"] if shares else []))
     for dtype in dict.fromkeys(dtype for dtype, _ in factors):
-        means = [np.exp(np.mean(np.log(pairs), axis=0)) for (of, _), pairs in factors.items() if of == dtype]
-        row = [f"geometric mean, {dtype}", "", *("{:.1f} ({:.1f})".format(*mean) for mean in means)]
-        rows.append(row + ["", ""] * shares)
-    header = ["net", "fastmlp, us", *(f"x {peer}" for peer in dict.fromkeys(peer for _, peer in factors))]
+        means = {peer: np.exp(np.mean(np.log(pairs), axis=0)) for (of, peer), pairs in factors.items() if of == dtype}
+        rows.append([f"geometric mean, {dtype}", "", *_cells(means, columns)] + ["", ""] * shares)
+    header = ["net", "fastmlp, us", *(f"x {column}" for column in columns)]
     return _table(header + ["GFLOP/s", "of FMA peak"] * shares, rows)
+
+
+def _cells(factors, columns):
+    """How many times faster, round by round and best over best; empty for a peer that was not there."""
+    return ["{:.1f} ({:.1f})".format(*factors[column]) if column in factors else "" for column in columns]
 
 
 def _all_times(entries):

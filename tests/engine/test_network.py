@@ -471,6 +471,23 @@ def test_parameters_outlive_the_network():
     assert same_bits(arrays, before)
 
 
+def check_teams(layer_units, activation, loss, dtype, n_rows, batch_size, optimizer):
+    """Two epochs agree with the twin's, on one, two and three threads in every bit; returns the last network."""
+    expected = bound(layer_units, activation, loss, dtype, n_rows, kind=twin.TwinNetwork, weights=True)
+    theirs = optimizer_for(expected, optimizer)
+    losses = [expected.epoch(None, batch_size, theirs, 0.01) for _ in range(2)]
+    first = None
+    for n_threads in (1, 2, 3):
+        network = bound(layer_units, activation, loss, dtype, n_rows, n_threads=n_threads, weights=True)
+        ours = optimizer_for(network, optimizer)
+        reached = [network.epoch(None, batch_size, ours, 0.01) for _ in range(2)]
+        np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
+        assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
+        first = first or parameters(network)
+        assert same_bits(parameters(network), first)
+    return network
+
+
 @every_dtype
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
 @pytest.mark.parametrize(
@@ -479,34 +496,10 @@ def test_parameters_outlive_the_network():
 )
 def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_size):
     # the last batch has fewer rows than there are groups, or one
-    expected = bound(layer_units, "tanh", loss, dtype, n_rows, kind=twin.TwinNetwork, weights=True)
-    theirs = optimizer_for(expected, "adam")
-    losses = [expected.epoch(None, batch_size, theirs, 0.01) for _ in range(2)]
-    first = None
-    for n_threads in (1, 2, 3):
-        network = bound(layer_units, "tanh", loss, dtype, n_rows, n_threads=n_threads, weights=True)
-        ours = optimizer_for(network, "adam")
-        reached = [network.epoch(None, batch_size, ours, 0.01) for _ in range(2)]
-        assert network.groups > 1
-        np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
-        assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
-        first = first or parameters(network)
-        assert same_bits(parameters(network), first)
+    assert check_teams(layer_units, "tanh", loss, dtype, n_rows, batch_size, "adam").groups > 1
 
 
 @every_dtype
 def test_parameters_larger_than_the_cache(dtype):
     # larger blocks of rows, panels fetched ahead, columns copied side by side
-    layer_units, n_rows, batch_size = (601, 523, 10), 700, 331
-    expected = bound(layer_units, "relu", "log_loss", dtype, n_rows, kind=twin.TwinNetwork)
-    theirs = optimizer_for(expected, "sgd")
-    losses = [expected.epoch(None, batch_size, theirs, 0.01)]
-    first = None
-    for n_threads in (1, 2, 3):
-        network = bound(layer_units, "relu", "log_loss", dtype, n_rows, n_threads=n_threads)
-        ours = optimizer_for(network, "sgd")
-        reached = [network.epoch(None, batch_size, ours, 0.01)]
-        np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
-        assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
-        first = first or parameters(network)
-        assert same_bits(parameters(network), first)
+    check_teams((601, 523, 10), "relu", "log_loss", dtype, 700, 331, "sgd")

@@ -224,6 +224,18 @@ def test_little_work_wakes_no_second_thread():
     assert network.team_size == 1
 
 
+@pytest.mark.parametrize("layer_units, batch_size, worth", [
+    ((4, 100, 3), 150, 1),       # 0.7 million operations
+    ((20, 100, 5), 100, 2),      # 1.6 million, in groups
+    ((128, 128, 10), 32, 1),     # 3.4 million, more parameters than activations
+    ((256, 128, 10), 32, 2),     # 6.6 million
+])  # fmt: skip
+def test_a_second_thread_comes_for_work_that_is_worth_it(layer_units, batch_size, worth):
+    network = bound(layer_units, "relu", "log_loss", np.float32, batch_size)
+    train(network, optimizer_for(network, "adam"), batch_size, epochs=1)
+    assert network.team_size == team_of(min(worth, effective_n_threads()))
+
+
 # ---- forks ----
 
 

@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas, blas_for
-from .kernels cimport FM_ACTIVATION_softmax, FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
+from .kernels cimport FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
 from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
@@ -21,6 +21,7 @@ from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS
 from .threads import effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
+
 
 # One call: what its threads share.
 ctypedef struct PredictJob:
@@ -103,7 +104,7 @@ cdef class Predictor:
 
     def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None,
                   held=None):
-        cdef int l, number, last = len(coefs) - 1
+        cdef int l, last = len(coefs) - 1
         cdef Layer *layer
         if not coefs:
             raise ValueError("a network has at least one layer")
@@ -136,9 +137,7 @@ cdef class Predictor:
             layer.ld = padded(layer.n_out, self.job.itemsize)
             layer.strategy = dense_strategy(layer.n_in, layer.n_out)
             layer.weights = data_of(coefs[l], False)
-            number = activation_number(out_activation if l == last else activation)
-            layer.finish = self.job.kernels.forward[number]
-            layer.by_rows = number == FM_ACTIVATION_softmax
+            layer.finish = self.job.kernels.forward[activation_number(out_activation if l == last else activation)]
             self.uses_blas = self.uses_blas or layer.strategy == BLAS
             self.biases[l] = data_of(intercepts[l], False)
             self.n_weights += layer.n_in * layer.n_out

@@ -85,7 +85,7 @@ cdef class Network:
     cdef object _gradient_state
     cdef Source _source
     cdef object _targets, _sample_weight
-    cdef ptrdiff_t _workspace_batch
+    cdef ptrdiff_t _planned_batch, _workspace_batch
     cdef int _workspace_threads
     cdef double _alone_until            # fm_seconds() of the next try with the team
     cdef ptrdiff_t _largest_tile        # elements
@@ -230,6 +230,7 @@ cdef class Network:
         self.job.layers[0].layer.strategy = SPARSE if source.sparse else dense_strategy(
             self.job.layers[0].layer.n_in, self.job.layers[0].layer.n_out)
         self.job.uses_blas = self.uses_blas
+        self._planned_batch = 0
 
     def release(self):
         """Let go of the data that :meth:`bind` set; parameters and workspaces stay."""
@@ -413,10 +414,10 @@ cdef class Network:
             raise ValueError("no rows")
         job.batch_size = min(batch_size, job.n_rows)
         job.reader = reader_of(self._source, job.kernels, job.itemsize, index)
+        self._plan_batch(job.batch_size)
         n_threads = effective_n_threads(self.n_threads)
         if self.n_threads is None:
-            groups = self._count_groups(job.batch_size)
-            worth = PAIR_FLOPS // 2 if groups > 1 else THREAD_FLOPS
+            worth = PAIR_FLOPS // 2 if job.groups > 1 else THREAD_FLOPS
             n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // worth))
             if fm_seconds() < self._alone_until:
                 n_threads = 1
@@ -451,24 +452,27 @@ cdef class Network:
         if waited > PATIENCE + PATIENCE_SHARE * elapsed:
             self._alone_until = fm_seconds() + min(SOLITUDE * waited, MOST_SOLITUDE)
 
-    cdef ptrdiff_t _chunk_rows(self, ptrdiff_t batch_size):
-        """Rows of a batch that pass the two phases at once."""
-        widths = sum(padded(n, self.job.itemsize) for n in self.layer_units)
-        return min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * self.job.itemsize * widths)))
-
-    cdef ptrdiff_t _count_groups(self, ptrdiff_t batch_size):
-        """Groups of a batch's rows that sum their own gradients."""
-        cdef ptrdiff_t groups = GROUPS
+    cdef _plan_batch(self, ptrdiff_t batch_size):
+        """How batches of this size are cut into chunks, groups and blocks of rows."""
+        cdef Job *job = &self.job
+        if batch_size == self._planned_batch:
+            return
+        widths = sum(padded(n, job.itemsize) for n in self.layer_units)
+        job.chunk_rows = min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * job.itemsize * widths)))
         flops = 6 * self.n_params * batch_size
         # what the cores fetch from each other: parameters once a group, or activations and deltas
         exchanged = batch_size * (self.layer_units[0] + 2 * sum(self.layer_units[1:]))
-        if self.job.reader.sparse or self.job.uses_blas or batch_size > self._chunk_rows(batch_size):
-            return 1
-        while groups > 1 and (
-            groups * self.n_params > exchanged or flops < (groups * GROUP_FLOPS if groups > 2 else PAIR_FLOPS)
+        job.groups = 1 if job.reader.sparse or job.uses_blas or batch_size > job.chunk_rows else GROUPS
+        while job.groups > 1 and (
+            job.groups * self.n_params > exchanged
+            or flops < (job.groups * GROUP_FLOPS if job.groups > 2 else PAIR_FLOPS)
         ):
-            groups //= 2
-        return groups
+            job.groups //= 2
+        if self.n_params * job.itemsize > CACHED_BYTES:
+            job.block_rows, job.blocks_each = LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH
+        else:
+            job.block_rows, job.blocks_each = BLOCK_ROWS, BLOCKS_EACH
+        self._planned_batch = batch_size
 
     cdef _reserve(self, ptrdiff_t batch_size, int n_threads):
         """Workspaces for batches of this size; kept from call to call while they fit."""
@@ -481,7 +485,7 @@ cdef class Network:
         cdef int l
 
         job.inputs_ld = padded(self.layer_units[0], itemsize)
-        chunk = self._chunk_rows(batch_size)
+        chunk = job.chunk_rows
         if batch_size > chunk and self._gradients is None:
             self._gradients = self._new_parameters()
             for l in range(job.n_layers):
@@ -493,13 +497,7 @@ cdef class Network:
             return
         # gone first: if memory runs out, the next call starts from nothing
         self._workspace = None
-        job.chunk_rows = chunk
-        job.groups = self._count_groups(batch_size)
         job.group_stride = padded(self._state_size(), itemsize)
-        if self.n_params * itemsize > CACHED_BYTES:
-            job.block_rows, job.blocks_each = LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH
-        else:
-            job.block_rows, job.blocks_each = BLOCK_ROWS, BLOCKS_EACH
         block = min(chunk, job.block_rows)
         arena = Arena()
         if gathers:

@@ -20,7 +20,6 @@ ctypedef struct Layer:
     char *transposed            # (n_out, transposed_ld): the weights' transpose for the fused input gradient
     ptrdiff_t transposed_ld
     fm_epilogue finish          # z = f(z + bias), or NULL: the sum alone
-    bint by_rows                # f is softmax: it needs whole rows of z
 
 
 # A layer's input rows: dense memory, or rows of a CSR matrix.

@@ -4,6 +4,7 @@ A strategy depends on the layer's shape and kind of input alone, never on thread
 """
 
 from .blas cimport product
+from .kernels cimport FM_ACTIVATION_softmax
 from .tuning cimport BLAS_WEIGHTS
 
 
@@ -15,7 +16,8 @@ cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:
 cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,
                           ptrdiff_t rows, void *z) noexcept nogil:
     """Z = f(X W + b), Z (rows, ld); where the layer says nothing of f, Z = X W."""
-    cdef bint fused = layer.strategy == FUSED and not layer.by_rows
+    # softmax needs whole rows of Z, whose panels come one by one
+    cdef bint fused = layer.strategy == FUSED and layer.finish != kernels.forward[FM_ACTIVATION_softmax]
     if layer.strategy == FUSED:
         kernels.product(z, layer.ld, x.dense, x.ld, 1, layer.weights, layer.n_out, rows, layer.n_out, layer.n_in,
                         False, layer.finish if fused else NULL, layer.bias, 0)

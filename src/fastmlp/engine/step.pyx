@@ -80,10 +80,9 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
             return
 
 
-cdef void group_phase(Job *job, ptrdiff_t group, char *scratch, bint watching) noexcept nogil:
+cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows, char *scratch,
+                      bint watching) noexcept nogil:
     """Take a group of rows through the rows phase and, while they are in this core's cache, sum their gradient."""
-    cdef ptrdiff_t n = job.end - job.chunk
-    cdef ptrdiff_t first = job.chunk + n * group // job.groups, rows = job.chunk + n * (group + 1) // job.groups - first
     cdef ptrdiff_t offset = (first - job.chunk) * job.itemsize, done = 0
     cdef char *gradient = job.group_gradients + group * job.group_stride * job.itemsize
     cdef const char *deltas
@@ -178,11 +177,12 @@ cdef void open_rows(Job *job) noexcept nogil:
     cdef ptrdiff_t rows
     job.end = min(job.chunk + job.chunk_rows, job.stop)
     rows = job.end - job.chunk
-    job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, job.block_rows))
     if job.groups > 1:
         job.blocks = job.groups
-    elif not job.uses_blas:  # BLAS may add in another order for another number of rows
-        job.blocks = max(job.blocks, min(<ptrdiff_t> job.blocks_each * job.team_size, rows // LEAST_BLOCK_ROWS))
+    else:
+        job.blocks = max(<ptrdiff_t> 1, ceil_div(rows, job.block_rows))
+        if not job.uses_blas:  # BLAS may add in another order for another number of rows
+            job.blocks = max(job.blocks, min(<ptrdiff_t> job.blocks_each * job.team_size, rows // LEAST_BLOCK_ROWS))
     job.stage = ROWS
     fm_open(&job.phases, job.blocks)
 
@@ -259,14 +259,14 @@ cdef void run(Job *job, int member) noexcept nogil:
             spins += 1
             continue
         spins = 0
-        if job.stage == ROWS and job.groups > 1:
-            group_phase(job, i, scratch, member == 0)
-            if member == 0 and job.signals.raised:
-                job.abandoned = True
-        elif job.stage == ROWS:
+        if job.stage == ROWS:
             rows = job.end - job.chunk
             first = job.chunk + rows * i // job.blocks
-            rows_phase(job, first, job.chunk + rows * (i + 1) // job.blocks - first, scratch, member == 0)
+            rows = job.chunk + rows * (i + 1) // job.blocks - first
+            if job.groups > 1:
+                group_phase(job, i, first, rows, scratch, member == 0)
+            else:
+                rows_phase(job, first, rows, scratch, member == 0)
             if member == 0 and job.signals.raised:
                 job.abandoned = True
         elif job.stage == WEIGHTS:

@@ -56,7 +56,6 @@ FM_ACTIVATIONS(ACTIVATION_KERNELS)
 
 /* Few outputs would leave most lanes of a row empty, and a sum over each row would cost more than the row. Up to
  * FM_NARROW of them are turned: LANES rows at a time, one row to a lane, t[j][l] = column j of row i + l. */
-
 INLINE void FN(turn_in)(REAL (*restrict t)[LANES], const REAL *restrict z, ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t first = 0; first < LANES; first += VECTOR_LANES)

@@ -9,51 +9,35 @@
  */
 #define INLINE static inline __attribute__((always_inline))
 
+/* Of two that differ, the double's and the float's. Every other macro of the templates has the same text in both
+ * precisions, and the same text may be defined twice. */
 #if FM_DOUBLE
-typedef uint64_t FN(bits);
-#define R(x) x
-#define EPSILON 0x1p-52
-#define MANTISSA 52
-#define EXPONENT_BIAS 1023
-#define SHIFT 0x1.8p52              /* adding it rounds to an integer, left in the low bits */
-#define LN2_HI 0x1.62e42feep-1
-#define LN2_LO 0x1.a39ef35793c76p-33
-#define EXP_HI 710.0
-#define EXP_LO (-746.0)
-#define EXP_SMALL (-1000.0)         /* below it 2^k is built in two factors: the result may be subnormal */
-#define EXP_LIFT 200
-#define EXP_DROP 0x1p-200
-#define TANH_HI 40.0
-#define SQRT_HALF_BITS 0x3fe6a09e00000000u
-#define ONE_BITS 0x3ff0000000000000u
-#define MIN_NORMAL 0x1p-1022
-#define LOG_LIFT 0x1p54
-#define LOG_LIFT_BITS 54.0
-#define INTEGER_BITS 0x4330000000000000u /* 2^52 | k is the double 2^52 + k */
-#define INTEGER_ONE 0x1p52
+#define PICK(of_double, of_float) of_double
 #else
-typedef uint32_t FN(bits);
-#define R(x) x##f
-#define EPSILON 0x1p-23f
-#define MANTISSA 23
-#define EXPONENT_BIAS 127
-#define SHIFT 0x1.8p23f
-#define LN2_HI 0x1.62e4p-1f
-#define LN2_LO 0x1.7f7d1cp-20f
-#define EXP_HI 89.0f
-#define EXP_LO (-104.0f)
-#define EXP_SMALL (-100.0f)
-#define EXP_LIFT 60
-#define EXP_DROP 0x1p-60f
-#define TANH_HI 20.0f
-#define SQRT_HALF_BITS 0x3f3504f3u
-#define ONE_BITS 0x3f800000u
-#define MIN_NORMAL 0x1p-126f
-#define LOG_LIFT 0x1p25f
-#define LOG_LIFT_BITS 25.0f
-#define INTEGER_BITS 0x4b000000u
-#define INTEGER_ONE 0x1p23f
+#define PICK(of_double, of_float) of_float
 #endif
+#define R(x) PICK(x, x##f)
+
+typedef PICK(uint64_t, uint32_t) FN(bits);
+#define EPSILON PICK(0x1p-52, 0x1p-23f)
+#define MANTISSA PICK(52, 23)
+#define EXPONENT_BIAS PICK(1023, 127)
+#define SHIFT PICK(0x1.8p52, 0x1.8p23f) /* adding it rounds to an integer, left in the low bits */
+#define LN2_HI PICK(0x1.62e42feep-1, 0x1.62e4p-1f)
+#define LN2_LO PICK(0x1.a39ef35793c76p-33, 0x1.7f7d1cp-20f)
+#define EXP_HI PICK(710.0, 89.0f)
+#define EXP_LO PICK((-746.0), (-104.0f))
+#define EXP_SMALL PICK((-1000.0), (-100.0f)) /* below it 2^k is built in two factors: the result may be subnormal */
+#define EXP_LIFT PICK(200, 60)
+#define EXP_DROP PICK(0x1p-200, 0x1p-60f)
+#define TANH_HI PICK(40.0, 20.0f)
+#define SQRT_HALF_BITS PICK(0x3fe6a09e00000000u, 0x3f3504f3u)
+#define ONE_BITS PICK(0x3ff0000000000000u, 0x3f800000u)
+#define MIN_NORMAL PICK(0x1p-1022, 0x1p-126f)
+#define LOG_LIFT PICK(0x1p54, 0x1p25f)
+#define LOG_LIFT_BITS PICK(54.0, 25.0f)
+#define INTEGER_BITS PICK(0x4330000000000000u, 0x4b000000u) /* 2^52 | k is the double 2^52 + k */
+#define INTEGER_ONE PICK(0x1p52, 0x1p23f)
 
 INLINE FN(bits) FN(to_bits)(REAL x) { FN(bits) b; memcpy(&b, &x, sizeof b); return b; }
 INLINE REAL FN(from_bits)(FN(bits) b) { REAL x; memcpy(&x, &b, sizeof x); return x; }

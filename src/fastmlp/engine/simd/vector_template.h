@@ -1,5 +1,6 @@
 /* One vector register of REAL: the few operations that C does not spell, and a square of them transposed. */
-#define VECTOR_LANES ((ptrdiff_t)(FM_VECTOR_BYTES / sizeof(REAL)))
+#define LANE_COUNT (FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE)) /* as the preprocessor can count */
+#define VECTOR_LANES ((ptrdiff_t)LANE_COUNT)
 #define FOR_VECTOR for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
 typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
@@ -68,22 +69,17 @@ INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
  *     a = r[i]      a0 a1 a2 a3        a0 b0 a2 b2                r[i]
  *     b = r[i + s]  b0 b1 b2 b3        a1 b1 a3 b3    s = 1       r[i + s]
  */
-#if FM_DOUBLE
-#define LANE_INDEX long long
-#else
-#define LANE_INDEX int
-#endif
-typedef LANE_INDEX FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
+typedef PICK(int64_t, int32_t) FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
 
 #define LANES_2(f, s) f(0, s), f(1, s)
 #define LANES_4(f, s) LANES_2(f, s), f(2, s), f(3, s)
 #define LANES_8(f, s) LANES_4(f, s), f(4, s), f(5, s), f(6, s), f(7, s)
 #define LANES_16(f, s) LANES_8(f, s), f(8, s), f(9, s), f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s)
-#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 16
+#if LANE_COUNT == 16
 #define ALL_LANES LANES_16
-#elif FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 8
+#elif LANE_COUNT == 8
 #define ALL_LANES LANES_8
-#elif FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) == 4
+#elif LANE_COUNT == 4
 #define ALL_LANES LANES_4
 #else
 #define ALL_LANES LANES_2
@@ -97,7 +93,7 @@ typedef LANE_INDEX FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
 #endif
 #define SWAP_BIT(s)                                                                                            \
     _Pragma("GCC unroll 16") for (ptrdiff_t i = 0; i < VECTOR_LANES; i++)                                      \
-        if (!(i & (s)) && (s) < VECTOR_LANES) {                                                                \
+        if (!(i & (s))) {                                                                                      \
             FN(vector) a = r[i], b = r[i + (s)];                                                               \
             r[i] = SHUFFLE(a, b, UPPER, s);                                                                    \
             r[i + (s)] = SHUFFLE(a, b, LOWER, s);                                                              \
@@ -105,13 +101,13 @@ typedef LANE_INDEX FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
 INLINE void FN(transpose_square)(FN(vector) *r)
 {
     SWAP_BIT(1)
-#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 2
+#if LANE_COUNT > 2
     SWAP_BIT(2)
 #endif
-#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 4
+#if LANE_COUNT > 4
     SWAP_BIT(4)
 #endif
-#if FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE) > 8
+#if LANE_COUNT > 8
     SWAP_BIT(8)
 #endif
 }
