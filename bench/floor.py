@@ -62,9 +62,9 @@ def main():
     with single_threaded_blas():
         for name in options.nets:
             net = NETS[name]
-            times = (net.products / peak, whole_vectors(net) / peak if net.density == 1 else np.nan)
-            cells = (f"{seconds * 1e6:.1f}" for seconds in (*times, step(net, options.seconds)))
-            print(f"| {name}, {net.batch} | {' | '.join(cells)} |")
+            floor, whole = net.products / peak, whole_vectors(net) / peak
+            whole = f"{whole * 1e6:.1f}" if net.density == 1 else ""
+            print(f"| {name}, {net.batch} | {floor * 1e6:.1f} | {whole} | {step(net, options.seconds) * 1e6:.1f} |")
 
 
 if __name__ == "__main__":

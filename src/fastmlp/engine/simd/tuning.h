@@ -1,11 +1,10 @@
 /* Every number that was chosen by measurement, with the measurement.
  *
  * Measured on two cores of an Intel Xeon with AVX-512 (48 KiB of first-level cache, 2 MiB of second, a register peak of
- * 222 GFLOP/s a core in float32), both choices interleaved; ratios are of times in float32. One core reads there what the other has written at
- * 12 to 25 GB/s. On another machine measure again with
- * bench/roofline.py (products), bench/threads.py (teams) and bench/compare.py (all of it). They are the same for every
- * instruction set and number of threads; some decide in which order sums are added, so models trained with other numbers
- * differ in rounding.
+ * 222 GFLOP/s a core in float32; one core reads what the other has written at 12 to 25 GB/s), both choices interleaved;
+ * ratios are of times in float32. On another machine measure again with bench/roofline.py (products), bench/threads.py
+ * (teams) and bench/compare.py (all of it). The numbers are the same for every instruction set and number of threads;
+ * some decide in which order sums are added, so models trained with other numbers differ in rounding.
  */
 #ifndef FASTMLP_TUNING_H
 #define FASTMLP_TUNING_H
