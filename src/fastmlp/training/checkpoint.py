@@ -238,6 +238,8 @@ def _differences(stored, current):
 def _description(value):
     if isinstance(value, np.generic):
         value = value.item()  # a NumPy number is the same parameter as Python's
+    if isinstance(value, str | int | float):  # first: there may be a million labels
+        return repr(value)
     if isinstance(value, np.ndarray) or issparse(value):
         return _data_description(value)
     if isinstance(value, list | tuple):
