@@ -5,8 +5,10 @@ Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
 
     Z_l = A_{l-1} W_l + b_l                 A_l = f(Z_l), for the last layer the loss's own output activation
     D_L = w * (A_L - y)                     the same for every canonical pair of loss and output activation
-    D_{l-1} = (D_l W_l^T) * f'(Z_{l-1})     f' written in terms of A
+    D_{l-1} = (D_l W_l^T) * f'(Z_{l-1})     f' written in terms of Z and A, before dropout
     dW_l = (A_{l-1}^T D_l + alpha W_l) / sum(w)      db_l = sum_rows(D_l) / sum(w)
+
+With dropout A_l, the input's too, and D_l are multiplied by the same mask of 0 and 1 / (1 - rate).
 """
 
 import contextlib
@@ -14,15 +16,88 @@ from itertools import chain, pairwise
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import expit, xlogy
+from scipy.special import expit, ndtr, xlogy
 
-# name -> (f, f' as a function of the activation a = f(z))
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
+_GELU_TANH = 2 * np.sqrt(2 / np.pi)
+
+
+def _elu(z):
+    return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+
+
+def _tanh_softplus(z):
+    return np.tanh(np.logaddexp(z, 0))
+
+
+def _gelu_factor(z):
+    """(1 + tanh(u)) / 2, u = sqrt(2 / pi) (z + 0.044715 z^3)."""
+    return expit(_GELU_TANH * (z + 0.044715 * z**3))
+
+
+# name -> (f, f' as a function of z and of the activation a = f(z))
 _HIDDEN = {
-    "identity": (lambda z: z, lambda a: np.ones_like(a)),
-    "logistic": (expit, lambda a: a * (1 - a)),
-    "tanh": (np.tanh, lambda a: 1 - a**2),
-    "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(float)),
+    "identity": (lambda z: z, lambda z, a: np.ones_like(a)),
+    "logistic": (expit, lambda z, a: a * (1 - a)),
+    "tanh": (np.tanh, lambda z, a: 1 - a**2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (a > 0).astype(float)),
+    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01)),
+    "relu6": (lambda z: np.clip(z, 0, 6), lambda z, a: ((z > 0) & (z < 6)).astype(float)),
+    "elu": (_elu, lambda z, a: np.where(z > 0, 1, np.exp(np.minimum(z, 0)))),
+    "selu": (
+        lambda z: _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * _elu(z)),
+        lambda z, a: _SELU_SCALE * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0))),
+    ),
+    "softplus": (lambda z: np.logaddexp(z, 0), lambda z, a: expit(z)),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z, a: 1 / (1 + abs(z)) ** 2),
+    "hard_sigmoid": (lambda z: np.clip(z + 3, 0, 6) / 6, lambda z, a: (abs(z) < 3) / 6),
+    "hard_swish": (
+        lambda z: z * np.clip(z + 3, 0, 6) / 6,
+        lambda z, a: np.where(z < 3, np.where(z > -3, z / 3 + 0.5, 0), 1),
+    ),
+    "silu": (lambda z: z * expit(z), lambda z, a: expit(z) * (1 + z * expit(-z))),
+    "gelu": (
+        lambda z: z * ndtr(z),
+        lambda z, a: ndtr(z) + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi),
+    ),
+    "gelu_tanh": (
+        lambda z: z * _gelu_factor(z),
+        lambda z, a: _gelu_factor(z) * (1 + z * _gelu_factor(-z) * _GELU_TANH * (1 + 3 * 0.044715 * z**2)),
+    ),
+    "mish": (
+        lambda z: z * _tanh_softplus(z),
+        lambda z, a: _tanh_softplus(z) + z * (1 - _tanh_softplus(z) ** 2) * expit(z),
+    ),
 }
+
+
+def _mixed(x):
+    """SplitMix64: Steele, Lea and Flood (2014)."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return x ^ (x >> 31)
+
+
+def _scrambled(x):
+    """Wellons' lowbias32, of an array of uint32."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def dropout_mask(rate, seed, t, layer, first, shape):
+    """What a batch's outputs of a layer (0: the input) are multiplied by in the update after the t-th.
+
+    `first` is the place in the epoch of the batch's first row.
+    """
+    key = _mixed(_mixed(_mixed(seed) ^ t) ^ layer)
+    place = (first + np.arange(shape[0], dtype=np.uint64)[:, None]) * np.uint64(shape[1])
+    counter = ((place % 2**32 + np.arange(shape[1], dtype=np.uint64) + np.uint64(key % 2**32)) % 2**32).astype(
+        np.uint32
+    )
+    word = _scrambled(_scrambled(counter) ^ ((place >> np.uint64(32)) ^ np.uint64(key >> 32)).astype(np.uint32))
+    return (word >= min(round(rate * 2**32), 2**32 - 1)) / (1 - rate)
 
 
 def _softmax(z):
@@ -89,18 +164,32 @@ def _gather(X, rows):
     return X.astype(np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
 
 
-def _layers(coefs, intercepts, activation, output, A):
-    """Activations of every layer, the input first."""
-    layers = [A]
+def _hidden(activation, n_hidden):
+    """The rows of the table for the hidden layers of a network."""
+    return [_HIDDEN[name] for name in ([activation] * n_hidden if isinstance(activation, str) else activation)]
+
+
+def _layers(coefs, intercepts, activation, output, A, masks=None):
+    """Outputs of every layer, the input first, and the derivatives f'(Z) of the hidden ones."""
+    masks = masks or [None] * len(coefs)
+    layers, slopes = [A if masks[0] is None else A * masks[0]], []
+    hidden = _hidden(activation, len(coefs) - 1)
     for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
         Z = np.asarray(layers[-1] @ W.astype(np.float64)) + b.astype(np.float64)
-        layers.append((_OUTPUT[output] if i == len(coefs) - 1 else _HIDDEN[activation][0])(Z))
-    return layers
+        if i == len(hidden):
+            layers.append(_OUTPUT[output](Z))
+        else:
+            function, derivative = hidden[i]
+            A = function(Z)
+            mask = 1.0 if masks[i + 1] is None else masks[i + 1]
+            layers.append(A * mask)
+            slopes.append(derivative(Z, A) * mask)
+    return layers, slopes
 
 
 def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, n_threads=None, isa=None):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
-    A = _layers(coefs, intercepts, activation, out_activation, _gather(X, rows))[-1]
+    A = _layers(coefs, intercepts, activation, out_activation, _gather(X, rows))[0][-1]
     return A.astype(coefs[0].dtype)
 
 
@@ -121,9 +210,10 @@ class TwinNetwork:
 
     uses_blas = False
 
-    def __init__(self, layer_units, activation, loss, dtype, *, n_threads=None, isa=None):
+    def __init__(self, layer_units, activation, loss, dtype, *, dropout=None, n_threads=None, isa=None):
         self.layer_units = tuple(layer_units)
         self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
+        self.dropout = dropout
         self.n_params = sum(a * b + b for a, b in pairwise(self.layer_units))
         self.team_size = 1
         self._shapes, self._starts, size = [], [], 0
@@ -159,12 +249,11 @@ class TwinNetwork:
         y = self._y if rows is None else self._y[rows]
         return np.eye(self.layer_units[-1])[y] if self.loss == "log_loss" else y.astype(np.float64)
 
-    def loss_and_grad(self, rows=None, alpha=0.0):
+    def loss_and_grad(self, rows=None, alpha=0.0, masks=None):
         """Loss of the given rows, penalty included, and its gradient as two lists."""
         output, row_losses = _LOSS[self.loss]
-        derivative = _HIDDEN[self.activation][1]
         weights = [W.astype(np.float64) for W in self.coefs]
-        A = _layers(self.coefs, self.intercepts, self.activation, output, _gather(self._X, rows))
+        A, slopes = _layers(self.coefs, self.intercepts, self.activation, output, _gather(self._X, rows), masks)
         y = self._targets(rows)
         w = np.ones(len(y)) if self._w is None else self._w if rows is None else self._w[rows]
         total = w.sum()
@@ -178,7 +267,7 @@ class TwinNetwork:
             coef_grads.insert(0, (np.asarray(A[i].T @ D) + alpha * weights[i]) / total)
             intercept_grads.insert(0, D.sum(axis=0) / total)
             if i:
-                D = (D @ weights[i].T) * derivative(A[i])
+                D = (D @ weights[i].T) * slopes[i - 1]
         return float(loss), coef_grads, intercept_grads
 
     def epoch(self, rows, batch_size, optimizer, alpha):
@@ -188,7 +277,14 @@ class TwinNetwork:
         accumulated = 0.0
         for start in range(0, len(rows), batch_size):
             batch = rows[start : start + batch_size]
-            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha)
+            masks = None
+            if self.dropout is not None:
+                seed, t = optimizer.dropout_seed, optimizer.t
+                masks = [
+                    dropout_mask(rate, seed, t, layer, start, (len(batch), units)) if rate else None
+                    for layer, (rate, units) in enumerate(zip(self.dropout, self.layer_units[:-1], strict=True))
+                ]
+            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha, masks)
             accumulated += loss * len(batch)
             optimizer.t += 1
             for k, (param, grad) in enumerate(

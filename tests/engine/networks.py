@@ -22,7 +22,7 @@ OPTIMIZER_CASES = [(name, hyper) for name in OPTIMIZERS for hyper in HYPER[name]
 def optimizer_for(network, name, hyper=None):
     """A fresh optimizer, as Network.epoch reads it."""
     state = [network.new_state() for _ in range(OPTIMIZERS[name])]
-    return SimpleNamespace(name=name, rate=RATE[name], t=0, hyper=hyper or HYPER[name][0], state=state)
+    return SimpleNamespace(name=name, rate=RATE[name], t=0, hyper=hyper or HYPER[name][0], state=state, dropout_seed=7)
 
 
 def targets_for(loss, n_rows, n_outputs, dtype, rng):
@@ -65,9 +65,13 @@ def network_for(layer_units, activation, loss, dtype, *, kind=Network, seed=1, *
     return network
 
 
-def bound(layer_units, activation, loss, dtype, n_rows, *, kind=Network, n_threads=None, isa=None, **data):
+def bound(
+    layer_units, activation, loss, dtype, n_rows, *, kind=Network, dropout=None, n_threads=None, isa=None, **data
+):
     """A network as network_for() makes it, with data as data_for() makes them."""
-    network = network_for(layer_units, activation, loss, dtype, kind=kind, n_threads=n_threads, isa=isa)
+    network = network_for(
+        layer_units, activation, loss, dtype, kind=kind, dropout=dropout, n_threads=n_threads, isa=isa
+    )
     network.bind(*data_for(layer_units, loss, n_rows, dtype, **data))
     return network
 

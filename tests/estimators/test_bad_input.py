@@ -54,7 +54,7 @@ CASES = {
         {},
         "hidden_layer_sizes.*GiB",
     ),
-    "activation": (MLPClassifier, {"activation": "gelu"}, X, LABELS, {}, "activation.*'relu'.*Got 'gelu'"),
+    "activation": (MLPClassifier, {"activation": "sine"}, X, LABELS, {}, "activation.*'relu'.*Got 'sine'"),
     "solver": (MLPClassifier, {"solver": "adamw"}, X, LABELS, {}, "solver.*'adam'.*Got 'adamw'"),
     "loss": (MLPRegressor, {"loss": "log_loss"}, X, NUMBERS, {}, "loss.*'squared_error'.*Got 'log_loss'"),
     "alpha": (MLPRegressor, {"alpha": -1}, X, NUMBERS, {}, "alpha.*Got -1"),

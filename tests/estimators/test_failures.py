@@ -72,7 +72,7 @@ def test_a_failing_call_leaves_every_attribute_as_it_was(kind, name, after, warm
 
 
 @pytest.mark.parametrize("error", [MemoryError, Stop, KeyboardInterrupt])
-@pytest.mark.parametrize("where", ["_initialize", "check_weights", "Network", "check_finite"])
+@pytest.mark.parametrize("where", ["initialize", "check_weights", "Network", "check_finite"])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_whatever_is_raised_wherever(monkeypatch, error, where, method):
     model = quietly(MLPClassifier(**PARAMS).fit, X, LABELS)
@@ -83,7 +83,7 @@ def test_whatever_is_raised_wherever(monkeypatch, error, where, method):
         raise error
 
     monkeypatch.setattr(base, where, fail)
-    if method == "partial_fit" and where in ("_initialize", "Network"):
+    if method == "partial_fit" and where in ("initialize", "Network"):
         model.partial_fit(X, LABELS)  # goes on with what is there
         return
     with pytest.raises(error):

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ class Predictor:
     @property
     def intercepts(self) -> list[NDArray[Any]]: ...
     @property
-    def activation(self) -> str: ...
+    def activation(self) -> str | tuple[str, ...]: ...
     @property
     def out_activation(self) -> str: ...
     @property
@@ -18,7 +19,7 @@ class Predictor:
         cls,
         coefs: list[NDArray[Any]],
         intercepts: list[NDArray[Any]],
-        activation: str,
+        activation: str | Sequence[str],
         out_activation: str,
         *,
         isa: str | None = None,
@@ -27,14 +28,18 @@ class Predictor:
         self, X: Any, rows: NDArray[np.intp] | None = None, *, n_threads: int | None = None
     ) -> NDArray[Any]: ...
     def serves(
-        self, coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]], activation: str, out_activation: str
+        self,
+        coefs: list[NDArray[Any]],
+        intercepts: list[NDArray[Any]],
+        activation: str | Sequence[str],
+        out_activation: str,
     ) -> bool: ...
     def quick(self, X: object) -> NDArray[Any] | None: ...
 
 def forward(
     coefs: list[NDArray[Any]],
     intercepts: list[NDArray[Any]],
-    activation: str,
+    activation: str | Sequence[str],
     out_activation: str,
     X: Any,
     rows: NDArray[np.intp] | None = None,

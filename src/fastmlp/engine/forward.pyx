@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas, blas_for
-from .kernels cimport FM_ROW_BYTES, activation_number, fm_kernels, kernels_for
+from .kernels cimport FM_ROW_BYTES, activation_names, activation_number, fm_kernels, kernels_for
 from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
@@ -80,8 +80,10 @@ cdef class Predictor:
         Weights, all of one dtype, float32 or float64, which is that of the result.
     intercepts : list of ndarray of shape (n_out,)
         Biases of the same dtype.
-    activation, out_activation : str
-        Activation of the hidden layers and of the output.
+    activation : str or sequence of str
+        Activation of the hidden layers: one for all, or one for each.
+    out_activation : str
+        Activation of the output.
     isa : str, default=None
         Instruction set; None: the default.
     held : tuple of two lists, default=None
@@ -90,19 +92,20 @@ cdef class Predictor:
     Raises
     ------
     ValueError
-        If shapes or dtypes do not fit each other.
+        If shapes or dtypes do not fit each other, or the number of activations that of the hidden layers.
     """
 
     cdef readonly list coefs, intercepts
     cdef list held_coefs, held_intercepts
     cdef readonly object dtype
-    cdef readonly str activation, out_activation
+    cdef readonly object activation
+    cdef readonly str out_activation
     cdef PredictJob job                # without the fields of a call
     cdef char **biases
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
     cdef bint uses_blas
 
-    def __cinit__(self, list coefs, list intercepts, str activation, str out_activation, *, isa=None,
+    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, isa=None,
                   held=None):
         cdef int l, last = len(coefs) - 1
         cdef Layer *layer
@@ -120,7 +123,7 @@ cdef class Predictor:
         self.intercepts = list(intercepts)
         self.held_coefs, self.held_intercepts = (self.coefs, self.intercepts) if held is None else map(list, held)
         self.dtype = np.dtype(dtype.type)
-        self.activation, self.out_activation = activation, out_activation
+        self.activation, self.out_activation = activation_names(activation, last), out_activation
         self.n_features, self.n_outputs = coefs[0].shape[0], n_in
         memset(&self.job, 0, sizeof(PredictJob))
         self.job.kernels = kernels_for(dtype, isa)
@@ -131,13 +134,15 @@ cdef class Predictor:
         self.biases = <char **> calloc(last + 1, sizeof(char *))
         if self.job.layers == NULL or self.biases == NULL:
             raise MemoryError
+        names = (self.activation,) * last if isinstance(self.activation, str) else self.activation
+        numbers = [activation_number(name) for name in (*names, out_activation)]
         for l in range(last + 1):
             layer = &self.job.layers[l]
             layer.n_in, layer.n_out = coefs[l].shape
             layer.ld = padded(layer.n_out, self.job.itemsize)
             layer.strategy = dense_strategy(layer.n_in, layer.n_out)
             layer.weights = data_of(coefs[l], False)
-            layer.finish = self.job.kernels.forward[activation_number(out_activation if l == last else activation)]
+            layer.finish = self.job.kernels.forward[<int> numbers[l]]
             self.uses_blas = self.uses_blas or layer.strategy == BLAS
             self.biases[l] = data_of(intercepts[l], False)
             self.n_weights += layer.n_in * layer.n_out
@@ -156,6 +161,8 @@ cdef class Predictor:
         for l in range(n):
             if coefs[l] is not self.held_coefs[l] or intercepts[l] is not self.held_intercepts[l]:
                 return False
+        if not isinstance(activation, str):
+            activation = tuple(activation)
         return activation == self.activation and out_activation == self.out_activation
 
     def __call__(self, X, rows=None, *, n_threads=None):
@@ -272,7 +279,7 @@ cdef class Predictor:
         return None if job.refused else out
 
 
-def forward(list coefs, list intercepts, str activation, str out_activation, X, rows=None, *, n_threads=None,
+def forward(list coefs, list intercepts, activation, str out_activation, X, rows=None, *, n_threads=None,
             isa=None):
     """Outputs for X of a network given by plain arrays: a :class:`Predictor` used once."""
     return Predictor(coefs, intercepts, activation, out_activation, isa=isa)(X, rows, n_threads=n_threads)

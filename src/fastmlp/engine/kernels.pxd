@@ -1,6 +1,6 @@
 """The C tables of kernels, as Cython sees them (simd/tables.h)."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 
 cdef extern from "simd/tables.h" nogil:
@@ -10,10 +10,12 @@ cdef extern from "simd/tables.h" nogil:
         FM_N_OPTIMIZERS
         FM_MAX_STATES
         FM_ROW_BYTES
+        FM_SLOPE_IN_z
         FM_PEAK_FLOPS
         FM_TARGET_CODE
         FM_TARGET_BYTE
         FM_TARGET_REAL
+        FM_ACTIVATION_identity
         FM_ACTIVATION_softmax
         FM_OPTIMIZER_gradient
 
@@ -29,6 +31,7 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef struct fm_activation_row:
         const char *name
         int hidden
+        int slope_in
 
     ctypedef struct fm_loss_row:
         const char *name
@@ -41,6 +44,11 @@ cdef extern from "simd/tables.h" nogil:
         double (*rate)(const fm_update *u) noexcept nogil
 
     ctypedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
+    ctypedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
+    ctypedef void (*fm_dropout)(
+        void *out, const void *in_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key, ptrdiff_t first,
+        uint32_t threshold, double scale
+    ) noexcept nogil
     ctypedef void (*fm_loss)(
         void *z, const void *bias, const void *y, const double *weight, double *row_loss,
         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
@@ -80,6 +88,8 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef struct fm_kernels:
         fm_epilogue *forward
         fm_epilogue *backward
+        fm_map *map
+        fm_dropout dropout
         fm_loss *loss
         fm_step *step
         fm_sum_parts sum_parts
@@ -102,6 +112,7 @@ cdef extern from "simd/tables.h" nogil:
 
 cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL
 cdef int activation_number(str name) except -1
+cdef object activation_names(object activation, Py_ssize_t n_hidden)
 cdef int loss_number(str name) except -1
 cdef int optimizer_number(str name) except -1
 cdef const fm_loss_row *loss_row(int number)

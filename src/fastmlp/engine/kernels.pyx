@@ -49,6 +49,16 @@ cdef int activation_number(str name) except -1:
     return _number("activation", name)
 
 
+cdef object activation_names(object activation, Py_ssize_t n_hidden):
+    """What a network keeps of the activation it is given: a name, or a tuple of names, one for each hidden layer."""
+    if isinstance(activation, str):
+        return activation
+    names = tuple(activation)
+    if len(names) != n_hidden:
+        raise ValueError(f"activation={names!r}: {len(names)} names for {n_hidden} hidden layers")
+    return names
+
+
 cdef int loss_number(str name) except -1:
     return _number("loss", name)
 
@@ -116,26 +126,64 @@ def apply(str name, x, isa=None):
     x : ndarray
         The same array.
     """
+    return _apply(name, x, isa, False)
+
+
+def derivative(str name, x, isa=None):
+    """Replace each element z by f'(z), as training computes it.
+
+    Parameters
+    ----------
+    name : str
+        One of ``ACTIVATIONS``, or ``"exp"`` or ``"log"``.
+    x : ndarray of float32 or float64, C-contiguous and writable
+        Any shape; overwritten.
+    isa : str, default=None
+        Instruction set; None takes the default.
+
+    Returns
+    -------
+    x : ndarray
+        The same array.
+    """
+    return _apply(name, x, isa, True)
+
+
+cdef object _apply(str name, x, isa, bint slope):
     if name == "softmax":
         raise ValueError("softmax works on rows, not on elements")
     cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)
-    cdef fm_epilogue function = kernels.forward[activation_number(name)]
+    cdef int number = activation_number(name)
+    cdef bint in_z = fm_activation_rows[number].slope_in == FM_SLOPE_IN_z
+    cdef fm_epilogue function = kernels.forward[FM_ACTIVATION_identity if slope and in_z else number]
     cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
     arena = Arena()
     arena.reserve("values", piece * itemsize)
     arena.reserve("bias", piece * itemsize)
+    if slope:
+        arena.reserve("ones", piece * itemsize)
+        arena.reserve("slopes", piece * itemsize)
     arena.allocate()
     # x + -0.0 is x for every x, -0.0 included
     arena.view("bias", (piece,), x.dtype).fill(-0.0)
     cdef char *values = arena.pointer("values")
     cdef char *bias = arena.pointer("bias")
+    cdef char *ones = NULL
+    cdef char *result = values
+    if slope:
+        arena.view("ones", (piece,), x.dtype).fill(1)
+        ones = arena.pointer("ones")
+        result = arena.pointer("slopes")
     cdef char *data = data_of(x, True)
     with nogil:
         while done < count:
             n = min(piece, count - done)
             memcpy(values, data + done * itemsize, n * itemsize)
             function(values, bias, 1, piece, piece)
-            memcpy(data + done * itemsize, values, n * itemsize)
+            if slope:
+                memcpy(result, ones, piece * itemsize)
+                kernels.backward[number](result, values, 1, piece, piece)
+            memcpy(data + done * itemsize, result, n * itemsize)
             done += n
     return x
 

@@ -21,7 +21,9 @@ class Network:
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
-    def activation(self) -> str: ...
+    def activation(self) -> str | tuple[str, ...]: ...
+    @property
+    def dropout(self) -> tuple[float, ...] | None: ...
     @property
     def loss(self) -> str: ...
     @property
@@ -43,10 +45,11 @@ class Network:
     def __new__(
         cls,
         layer_units: Sequence[int],
-        activation: str,
+        activation: str | Sequence[str],
         loss: str,
         dtype: DTypeLike,
         *,
+        dropout: Sequence[float] | None = None,
         n_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...

@@ -6,19 +6,19 @@ import threading
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from .blas cimport blas_for
 from .kernels cimport (
-    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE, activation_number, fm_update,
-    kernels_for, loss_number, loss_row, optimizer_number, optimizer_row,
+    FM_ACTIVATION_identity, FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE,
+    activation_names, activation_number, fm_update, kernels_for, loss_number, loss_row, optimizer_number, optimizer_row,
 )
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport BLAS, FUSED, SPARSE, Layer, dense_strategy
 from .source cimport Source, index_of, reader_of
-from .step cimport PREPARE, Job, Tile, Trained, run
+from .step cimport PREPARE, Dropout, Job, Tile, Trained, run
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
 from .tuning cimport (
     BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS, LARGE_BLOCK_ROWS,
@@ -43,12 +43,16 @@ cdef class Network:
     ----------
     layer_units : sequence of int
         Units of every layer, input and output included: (n_features, ..., n_outputs).
-    activation : str
-        Activation of the hidden layers, one of ``ACTIVATIONS``.
+    activation : str or sequence of str
+        Activation of the hidden layers, of ``ACTIVATIONS``: one for all, or one for each.
     loss : str
         One of ``LOSSES``; it brings the output activation along.
     dtype : float32 or float64
         Precision of parameters and arithmetic.
+    dropout : sequence of float, default=None
+        Rates in [0, 1) of the input and of each hidden layer: the shares of their outputs that :meth:`epoch` sets to 0,
+        anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
+        "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
     n_threads : int, default=None
         Threads to use, whatever the work; None: as many as the environment allows and the work is worth.
     isa : str, default=None
@@ -65,17 +69,24 @@ cdef class Network:
     team_size : int
         Threads that really ran in the last training call.
 
+    activation : str or tuple of str
+        As given.
+    dropout : tuple of float, or None
+        As given.
+
     Raises
     ------
     ValueError
-        For an unknown name, or layers too wide for BLAS's integers.
+        For an unknown name, layers too wide for BLAS's integers, or another number of activations or rates than there
+        are layers for them.
     MemoryError
         If the parameters do not fit.
     """
 
     cdef readonly tuple layer_units
     cdef readonly object dtype
-    cdef readonly str activation, loss
+    cdef readonly object activation, dropout
+    cdef readonly str loss
     cdef readonly object n_threads, isa
     cdef readonly list coefs, intercepts
     cdef readonly object n_params
@@ -91,10 +102,9 @@ cdef class Network:
     cdef ptrdiff_t _largest_tile        # elements
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layer_units, str activation, str loss, dtype, *, n_threads=None, isa=None):
+    def __cinit__(self, layer_units, activation, str loss, dtype, *, dropout=None, n_threads=None, isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
         self.dtype = np.dtype(dtype)
-        self.activation = activation
         self.loss = loss
         self.n_threads = n_threads
         self.isa = isa
@@ -113,13 +123,17 @@ cdef class Network:
         self.job.n_layers = len(self.layer_units) - 1
         self.job.loss_number = loss_number(loss)
         self.job.target = loss_row(self.job.loss_number).target
-        self._plan_layers(activation_number(activation))
+        self.activation = activation_names(activation, self.job.n_layers - 1)
+        self._plan_layers()
+        self._plan_dropout(dropout)
         self._plan_tiles()
 
-    cdef _plan_layers(self, int activation):
+    cdef _plan_layers(self):
         cdef ptrdiff_t n_in, n_out
-        cdef int l, last = self.job.n_layers - 1
+        cdef int l, number, last = self.job.n_layers - 1
         cdef Trained *t
+        shared = isinstance(self.activation, str)
+        numbers = [activation_number(name) for name in ((self.activation,) if shared else self.activation)]
         self._parameters = self._new_parameters()
         self.job.layers = <Trained *> calloc(self.job.n_layers, sizeof(Trained))
         if self.job.layers == NULL:
@@ -133,10 +147,29 @@ cdef class Network:
             t.layer.ld = padded(n_out, self.job.itemsize)
             t.layer.weights = self._parameters.pointer(("coefs", l))
             t.layer.bias = self._parameters.pointer(("intercepts", l))
-            t.layer.finish = NULL if l == last else self.job.kernels.forward[activation]
-            t.backward = self.job.kernels.backward[activation]
+            if l < last:
+                number = numbers[0 if shared else l]
+                t.map = self.job.kernels.map[number]
+                t.layer.finish = self.job.kernels.forward[number if t.map == NULL else <int> FM_ACTIVATION_identity]
+                t.backward = self.job.kernels.backward[number]
         self.coefs, self.intercepts = self.views(
             self._parameters.view(("coefs", 0), (self._state_size(),), self.dtype))
+
+    cdef _plan_dropout(self, dropout):
+        cdef int l
+        self.dropout = None if dropout is None else tuple(float(rate) for rate in dropout)
+        if self.dropout is None:
+            return
+        if len(self.dropout) != self.job.n_layers or not all(0 <= rate < 1 for rate in self.dropout):
+            raise ValueError(
+                f"dropout={self.dropout}: {self.job.n_layers} rates in [0, 1), of the input and of each hidden layer")
+        for l, rate in enumerate(self.dropout):
+            self._dropout_of(l).threshold = min(round(rate * 2**32), 2**32 - 1)
+            self._dropout_of(l).scale = 1.0 / (1.0 - rate)
+
+    cdef Dropout *_dropout_of(self, int l) noexcept:
+        """Of the l-th hidden layer's outputs, or for l = 0 of the input."""
+        return &self.job.input_dropout if l == 0 else &self.job.layers[l - 1].dropout
 
     cdef Arena _new_parameters(self):
         """An arena of the parameters' layout: weights in layer order, then biases, readable to whole lanes."""
@@ -196,7 +229,7 @@ cdef class Network:
         Raises
         ------
         ValueError
-            If a shape or dtype does not fit the network.
+            If a shape or dtype does not fit the network, or X is sparse and the input has dropout.
         """
         self._enter()
         try:
@@ -209,6 +242,8 @@ cdef class Network:
         n_outputs = self.layer_units[-1]
         if source.n_features != self.layer_units[0]:
             raise ValueError(f"X has {source.n_features} features, the network {self.layer_units[0]}")
+        if source.sparse and self.dropout is not None and self.dropout[0] > 0:
+            raise ValueError(f"dropout={self.dropout}: none of a sparse input")
         kinds = {FM_TARGET_CODE: (np.intp,), FM_TARGET_BYTE: (np.bool_, np.uint8)}.get(self.job.target, (self.dtype,))
         shape = (source.n_rows,) if self.job.target == FM_TARGET_CODE else (source.n_rows, n_outputs)
         if y.shape != shape or y.dtype not in kinds:
@@ -291,7 +326,8 @@ cdef class Network:
             Rows in a batch; the last may be shorter.
         optimizer : object
             With ``name`` (of ``OPTIMIZERS``), ``rate``, ``hyper`` (dict), ``state`` (list from :meth:`new_state`) and
-            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted.
+            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted. For a network
+            with dropout also ``dropout_seed``, an int in [0, 2**64): with ``t`` it says which outputs are set to 0.
         alpha : float
             L2 penalty, divided by the batch's sum of weights; biases are exempt.
 
@@ -321,7 +357,7 @@ cdef class Network:
             self._set_hyper(name, value)
         self._set_state(optimizer.state)
         try:
-            self._train(rows, batch_size, alpha)
+            self._train(rows, batch_size, alpha, getattr(optimizer, "dropout_seed", None), True)
         finally:
             optimizer.t += self.job.batches
         return self.job.loss_sum / self.job.n_rows
@@ -394,10 +430,10 @@ cdef class Network:
         self.job.optimizer = FM_OPTIMIZER_gradient
         memset(&self.job.update, 0, sizeof(fm_update))
         self._set_state([state])
-        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha)
+        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, False)
         return self.job.loss_sum / self.job.n_rows, coef_grads, intercept_grads
 
-    cdef _train(self, rows, ptrdiff_t batch_size, double alpha):
+    cdef _train(self, rows, ptrdiff_t batch_size, double alpha, seed, bint with_dropout):
         """One pass over the rows by a team of threads, without the GIL."""
         if self._source is None:
             raise ValueError("no data: call bind first")
@@ -414,6 +450,9 @@ cdef class Network:
             raise ValueError("no rows")
         job.batch_size = min(batch_size, job.n_rows)
         job.reader = reader_of(self._source, job.kernels, job.itemsize, index)
+        self._set_dropout(seed, with_dropout)
+        if job.input_dropout.on:
+            job.reader.direct = False  # what is dropped is dropped from a copy
         self._plan_batch(job.batch_size)
         n_threads = effective_n_threads(self.n_threads)
         if self.n_threads is None:
@@ -422,6 +461,7 @@ cdef class Network:
             if fm_seconds() < self._alone_until:
                 n_threads = 1
         self._reserve(job.batch_size, n_threads)
+        self._set_outputs()
         job.update.alpha = alpha
         memset(&job.phases, 0, sizeof(fm_phases))
         job.stage = PREPARE
@@ -446,6 +486,30 @@ cdef class Network:
             ended = fm_seconds()
             self._heed_company(waited + ended - job.finished, ended - began)
         raise_pending(&job.signals)
+
+    cdef _set_dropout(self, seed, bint wanted):
+        """Switch the layers' dropout on or off for this call."""
+        cdef int l
+        for l in range(self.job.n_layers):
+            self._dropout_of(l).on = wanted and self.dropout is not None and self.dropout[l] > 0
+        if wanted and self.dropout is not None and any(self.dropout):
+            if seed is None or not 0 <= seed < 2**64:
+                raise ValueError(f"dropout_seed={seed!r}: a network with dropout needs an int in [0, 2**64)")
+            self.job.seed = <uint64_t> seed
+
+    cdef _set_outputs(self):
+        """Say what the next layers read in this call."""
+        cdef Trained *t
+        cdef int l
+        for l in range(self.job.n_layers - 1):
+            t = &self.job.layers[l]
+            t.outputs = t.activations
+            if t.map != NULL or t.dropout.on:
+                t.outputs = self._workspace.pointer(("outputs", l))
+
+    cdef bint _has_outputs(self, int l):
+        """Whether a hidden layer ever has outputs beside its activations."""
+        return self.job.layers[l].map != NULL or (self.dropout is not None and self.dropout[l + 1] > 0)
 
     cdef _heed_company(self, double waited, double elapsed):
         """Work alone for a while after a call that had to wait: others may need the cores."""
@@ -511,6 +575,8 @@ cdef class Network:
                 arena.reserve(("transposed", l), layer.n_out * layer.transposed_ld * itemsize)
             if l < job.n_layers - 1:
                 arena.reserve(("activations", l), chunk * layer.ld * itemsize)
+                if self._has_outputs(l):
+                    arena.reserve(("outputs", l), chunk * layer.ld * itemsize)
             arena.reserve(("deltas", l), chunk * layer.ld * itemsize)
         if job.groups > 1:
             arena.reserve("groups", job.groups * job.group_stride * itemsize)

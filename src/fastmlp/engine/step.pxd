@@ -1,17 +1,27 @@
 """What the threads of a training call share."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_optimizer_row, fm_update
+from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_optimizer_row, fm_update
 from .products cimport Layer
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
 
+# Dropout of one layer's outputs.
+ctypedef struct Dropout:
+    bint on                             # in this call
+    uint32_t threshold                  # 2^32 times the rate
+    double scale                        # 1 / (1 - rate)
+
+
 ctypedef struct Trained:
     Layer layer
     fm_epilogue backward                # of the activation that made this layer's outputs
-    char *activations                   # (chunk_rows, ld): outputs of this layer, NULL for the last
+    fm_map map                          # from z to its activation, if the slope is written in z; else NULL
+    Dropout dropout
+    char *activations                   # (chunk_rows, ld): what backward reads, z or f(z); NULL for the last layer
+    char *outputs                       # (chunk_rows, ld): what the next layer reads; mostly the activations
     char *deltas                        # (chunk_rows, ld): dL/dz of this layer
     char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
     char *bias_gradient
@@ -46,6 +56,8 @@ ctypedef struct Job:
     Reader reader
     char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
     ptrdiff_t inputs_ld
+    Dropout input_dropout
+    uint64_t seed                       # of dropout
     int32_t *cuts                       # (chunk_rows, n_cuts): where sparse rows enter the first layer's tiles
     ptrdiff_t n_cuts, cut_width
     const char *targets

@@ -12,10 +12,16 @@ gradients added in chunk order, the step after the last.
     D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
     D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
 
+Activations whose derivative is written in z keep Z_l for it beside A_l. With dropout A_l, and D_l after the derivative,
+are multiplied by a mask of 0 and 1 / (1 - rate) that is a function of seed, update, layer, row's place in the epoch and
+column alone; backward makes it again.
+
 Where the activations of a batch are much more than the parameters, fetching them from the other cores' caches in the
 weights phase would take longer than the products. The rows then form a few groups, a function of the shapes alone: who
 takes a group through the rows phase also sums its gradient, and the weights phase adds the groups' in their order.
 """
+
+from libc.stdint cimport uint64_t
 
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
 from .memory cimport ceil_div
@@ -35,6 +41,21 @@ cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
 
 # ---- rows phase ----
 
+cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
+    """A bijection of the 64-bit words: SplitMix64's step, Steele, Lea & Flood (2014), with Stafford's 13th mix."""
+    x += <uint64_t> 0x9e3779b97f4a7c15ULL
+    x = (x ^ (x >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9ULL
+    x = (x ^ (x >> 27)) * <uint64_t> 0x94d049bb133111ebULL
+    return x ^ (x >> 31)
+
+
+cdef void drop(const Job *job, const Dropout *dropout, int layer, char *out, const char *source, ptrdiff_t first,
+               ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil:
+    """out = source times the mask of a layer's outputs (0: the input's) for the first-th row of the epoch and on."""
+    cdef uint64_t key = mixed(mixed(mixed(job.seed) ^ <uint64_t> job.update.t) ^ <uint64_t> layer)
+    job.kernels.dropout(out, source, rows, n, ld, key, first, dropout.threshold, dropout.scale)
+
+
 cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, bint watching) noexcept nogil:
     """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
     cdef const fm_kernels *kernels = job.kernels
@@ -45,9 +66,13 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
     cdef Rows x = read_rows(&job.reader, first, rows, job.inputs + offset * job.inputs_ld, job.inputs_ld, True)
     cdef const ptrdiff_t *index = x.index
     cdef char *z = NULL
+    cdef char *outputs
     cdef double *weight = NULL
     cdef ptrdiff_t i
 
+    if job.input_dropout.on:
+        z = job.inputs + offset * job.inputs_ld
+        drop(job, &job.input_dropout, 0, z, z, first, rows, job.reader.n_features, job.inputs_ld)
     if job.reader.sparse:
         kernels.csr_cut[x.long_indices][x.double_values](
             job.cuts + (first - job.chunk) * job.n_cuts, job.n_cuts, job.cut_width, x.csr, index, first, rows)
@@ -58,6 +83,14 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
         forward_product(kernels, &job.blas, &t.layer, &x, rows, z)
         x.dense = z
         x.ld = t.layer.ld
+        if l != last and t.outputs != t.activations:
+            outputs = t.outputs + offset * t.layer.ld
+            if t.map != NULL:
+                t.map(outputs, z, rows, t.layer.n_out, t.layer.ld)
+                x.dense = outputs
+            if t.dropout.on:
+                drop(job, &t.dropout, l + 1, outputs, x.dense, first, rows, t.layer.n_out, t.layer.ld)
+                x.dense = outputs
         if watching and interrupted(&job.signals):
             return
 
@@ -76,6 +109,8 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
         z = below.deltas + offset * below.layer.ld
         input_gradient(kernels, &job.blas, &t.layer, t.deltas + offset * t.layer.ld, rows, below.backward,
                        below.activations + offset * below.layer.ld, z, below.layer.ld)
+        if below.dropout.on:
+            drop(job, &below.dropout, l, z, z, first, rows, below.layer.n_out, below.layer.ld)
         if watching and interrupted(&job.signals):
             return
 
@@ -103,7 +138,7 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
                         gradient + (layer.weights - job.parameters))
         bias_gradient(job.kernels, layer, deltas, rows, job.itemsize, False,
                       gradient + (layer.bias - job.parameters))
-        x.dense = job.layers[l].activations + offset * layer.ld
+        x.dense = job.layers[l].outputs + offset * layer.ld
         x.ld = layer.ld
 
 
@@ -146,7 +181,7 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scrat
         x.n_cuts = job.n_cuts
         x.cut_width = job.cut_width
     else:
-        x.dense = job.layers[tile.layer - 1].activations
+        x.dense = job.layers[tile.layer - 1].outputs
         x.ld = job.layers[tile.layer - 1].layer.ld
     if job.groups > 1:
         job.kernels.sum_parts(gradient, job.group_gradients + (layer.weights - job.parameters) + offset,

@@ -24,6 +24,7 @@ from ..engine import (
     single_threaded_blas,
 )
 from ..training import lbfgs, stochastic
+from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
 from .inputs import (
@@ -66,22 +67,6 @@ def is_stochastic(estimator):
 def computing_dtype(dtypes):
     """The engine's dtype for what NumPy computes with these."""
     return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
-
-
-def _initialize(network, activation, dtype, random_state):
-    """Draw parameters from U(-bound, bound), bound = sqrt(6 / (fan_in + fan_out)), for logistic units sqrt(2 / ...).
-
-    Glorot and Bengio (2010), eq. 16. Layer by layer, coefficients before intercepts, in float64, rounded to `dtype`.
-    """
-    factor = 2.0 if activation == "logistic" else 6.0
-    for coef, intercept in zip(network.coefs, network.intercepts, strict=True):
-        fan_in, fan_out = coef.shape
-        bound = math.sqrt(factor / (fan_in + fan_out))
-        step = max(1, 2**20 // fan_out)  # bounds the float64 temporary; the stream is the same
-        for start in range(0, fan_in, step):
-            part = coef[start : start + step]
-            part[...] = random_state.uniform(-bound, bound, part.shape).astype(dtype, copy=False)
-        intercept[...] = random_state.uniform(-bound, bound, fan_out).astype(dtype, copy=False)
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -273,7 +258,7 @@ class BaseMLP(BaseEstimator, ABC):
                 raise ValueError(f"y has values beyond {network.dtype}, in which X of dtype {X.dtype} is trained.")
         random_state = check_random_state(self.random_state)
         if first:
-            _initialize(network, self.activation, X.dtype, random_state)
+            initialize(network, "auto", X.dtype, random_state)
         try:
             network.bind(X, y, sample_weight)
             with single_threaded_blas() if network.uses_blas else nullcontext():

@@ -33,7 +33,7 @@ INLINE REAL FN(fold_max)(REAL *lanes)
 
 /* ---- activations ---- */
 
-#define ACTIVATION_KERNELS(name, hidden, value, slope)                                                         \
+#define ACTIVATION_KERNELS(name, hidden, in, value, slope)                                                         \
     static void FN(forward_##name)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)     \
     {                                                                                                          \
         const REAL *restrict bias = AT_VECTOR(bias_);                                                          \
@@ -43,16 +43,62 @@ INLINE REAL FN(fold_max)(REAL *lanes)
                 FOR_VECTOR { REAL z = row[j + l] + bias[j + l]; row[j + l] = value; }                          \
         }                                                                                                      \
     }                                                                                                          \
-    static void FN(backward_##name)(void *d_, const void *a_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)       \
+    static void FN(backward_##name)(void *d_, const void *kept_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)    \
     {                                                                                                          \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
             REAL *restrict delta = AT_VECTOR((REAL *)d_ + i * ld);                                             \
-            const REAL *restrict output = AT_VECTOR((const REAL *)a_ + i * ld);                                \
+            const REAL *restrict kept = AT_VECTOR((const REAL *)kept_ + i * ld);                               \
             for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES)                                                    \
-                FOR_VECTOR { REAL d = delta[j + l], a = output[j + l]; (void)a; delta[j + l] = slope; }        \
+                FOR_VECTOR { REAL d = delta[j + l], in = kept[j + l]; (void)in; delta[j + l] = slope; }        \
         }                                                                                                      \
     }
 FM_ACTIVATIONS(ACTIVATION_KERNELS)
+
+#define MAP_KERNEL_a(name, value)
+#define MAP_KERNEL_z(name, value)                                                                              \
+    static void FN(map_##name)(void *out_, const void *z_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)          \
+    {                                                                                                          \
+        for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
+            REAL *restrict out = ALIGNED((REAL *)out_ + i * ld);                                               \
+            const REAL *restrict row = ALIGNED((const REAL *)z_ + i * ld);                                     \
+            for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES)                                                    \
+                FOR_VECTOR { REAL z = row[j + l]; out[j + l] = value; }                                        \
+        }                                                                                                      \
+    }
+#define MAP_KERNEL(name, hidden, in, value, slope) MAP_KERNEL_##in(name, value)
+FM_ACTIVATIONS(MAP_KERNEL)
+
+/* ---- dropout ---- */
+
+typedef uint32_t FN(words) __attribute__((vector_size(4 * LANE_COUNT)));
+
+/* A bijection of the 32-bit words: Wellons' lowbias32, https://nullprogram.com/blog/2018/07/31/ */
+INLINE FN(words) FN(scrambled)(FN(words) x)
+{
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+/* Srivastava et al. (2014), section 10: what is kept is scaled in training. The random words are those of a counter, the
+ * element's number, as in Salmon et al. (2011), scrambled twice, with half of the key each time. */
+static void FN(dropout)(void *out, const void *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
+                        ptrdiff_t first, uint32_t threshold, double scale)
+{
+    const FN(vector) factor = FN(splat)((REAL)scale);
+    FN(words) column;
+    FOR_VECTOR column[l] = (uint32_t)l;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const uint64_t element = (uint64_t)(first + i) * (uint64_t)n;
+        const uint32_t start = (uint32_t)(element + key), other = (uint32_t)((element >> 32) ^ (key >> 32));
+        for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
+            FN(words) word = FN(scrambled)(FN(scrambled)(column + (start + (uint32_t)j)) ^ other);
+            FN(vector) kept = __builtin_convertvector(-(word >= threshold), FN(vector));
+            FN(vector) value = *(const FN(vector) *)((const REAL *)in + i * ld + j);
+            *(FN(vector) *)((REAL *)out + i * ld + j) = value * (kept * factor);
+        }
+    }
+}
 
 /* Few outputs would leave most lanes of a row empty, and a sum over each row would cost more than the row. Up to
  * FM_NARROW of them are turned: LANES rows at a time, one row to a lane, t[j][l] = column j of row i + l. */

@@ -5,7 +5,10 @@
  * log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)), and with s = f / (2 + f), z = s^2
  * log(1 + f) = f - (h - s (h + z R(z))), h = f^2 / 2, from log((1 + s) / (1 - s)) = 2 s + s^3 R(z) - ...
  * tanh(x) = t / (t + 2), t = exp(2 x) - 1.
- * Coefficients: Chebyshev fits in 40 digits. Errors are tested: 2 ulp in float, 4 in double.
+ * 1 - Phi(a) = exp(-a^2 / 2) t Q(2 t - 1), t = 1 / (1 + c a), a >= 0, Phi the normal distribution's, as
+ * Press et al. (2007), section 6.2.2, do for erfc.
+ * Coefficients: Chebyshev fits in 40 digits. Errors are tested: 2 ulp in float, 4 in double, for exp, log and tanh;
+ * tests/engine/test_activations.py has those of the activations.
  */
 #define INLINE static inline __attribute__((always_inline))
 
@@ -31,6 +34,16 @@ typedef PICK(uint64_t, uint32_t) FN(bits);
 #define EXP_LIFT PICK(200, 60)
 #define EXP_DROP PICK(0x1p-200, 0x1p-60f)
 #define TANH_HI PICK(40.0, 20.0f)
+#define SELU_SCALE R(1.0507009873554805)
+#define SELU_ALPHA R(1.6732632423543772)
+#define CLOSE_HI PICK(700.0, 87.0f)
+#define MISH_HI R(25.0)
+#define GELU_TANH_HI R(40.0) /* logistic(2 u) is 0 at its negative */
+#define GELU_TANH_CLOSE_HI PICK(21.0, 9.9f) /* 2 u <= CLOSE_HI */
+#define NORMAL_CLOSE_HI PICK(37.0, 13.0f) /* a^2 / 2 <= CLOSE_HI */
+#define NORMAL_HI PICK(39.0, 14.5f) /* exp(-a^2 / 2) is 0 there */
+#define NORMAL_SCALE PICK(0.2, 0.3f) /* c of Phi's t: where the fit needs the fewest coefficients */
+#define HIGH_HALF PICK(~(uint64_t)0x7ffffff, ~(uint32_t)0xfff) /* what is left of a mantissa has an exact square */
 #define SQRT_HALF_BITS PICK(0x3fe6a09e00000000u, 0x3f3504f3u)
 #define ONE_BITS PICK(0x3ff0000000000000u, 0x3f800000u)
 #define MIN_NORMAL PICK(0x1p-1022, 0x1p-126f)
@@ -98,15 +111,34 @@ INLINE REAL FN(exp)(REAL x)
     return y * FN(from_bits)((n + bias) << MANTISSA) * last;
 }
 
+/* exp(x) - 1, |x| <= TANH_HI */
+INLINE REAL FN(bounded_expm1)(REAL x)
+{
+    REAL k;
+    FN(bits) n;
+    REAL p = FN(reduced_expm1)(x, &k, &n);
+    REAL two_k = FN(from_bits)((n + (FN(bits))EXPONENT_BIAS) << MANTISSA);
+    return FN(fma)(two_k, p, two_k - R(1.0));
+}
+
+/* exp(x) - 1, x <= 0; what comes out for other numbers means nothing */
+INLINE REAL FN(expm1)(REAL x) { return FN(bounded_expm1)((x < -TANH_HI) ? -TANH_HI : x); }
+
+/* exp(x), |x| <= CLOSE_HI, where 2^k and the result are normal numbers */
+INLINE REAL FN(close_exp)(REAL x)
+{
+    REAL k;
+    FN(bits) n;
+    REAL p = FN(reduced_expm1)(x, &k, &n);
+    REAL two_k = FN(from_bits)((n + (FN(bits))EXPONENT_BIAS) << MANTISSA);
+    return FN(fma)(two_k, p, two_k);
+}
+
 INLINE REAL FN(tanh)(REAL x)
 {
     REAL a = FN(abs)(x) * R(2.0);
     a = (a > TANH_HI) ? TANH_HI : a;
-    REAL k;
-    FN(bits) n;
-    REAL p = FN(reduced_expm1)(a, &k, &n);
-    REAL two_k = FN(from_bits)((n + (FN(bits))EXPONENT_BIAS) << MANTISSA);
-    REAL t = FN(fma)(two_k, p, two_k - R(1.0));
+    REAL t = FN(bounded_expm1)(a);
     REAL d = t + R(2.0), y = t / d;
 #if !FM_DOUBLE
     /* Where t is small the rounding errors of t + 2 and of the quotient would make 2.4 ulp: put most of them right,
@@ -154,6 +186,182 @@ INLINE REAL FN(logistic)(REAL z)
 {
     REAL e = FN(exp)(-FN(abs)(z));
     return ((z < R(0.0)) ? e : R(1.0)) / (R(1.0) + e);
+}
+
+/* ---- activations that take more than a line ----
+ *
+ * Where z times a vanishing factor has a limit, z is bounded to where that factor is 0 or, for slopes, of the size of
+ * the smallest normal number: inf * 0 never arises.
+ */
+INLINE REAL FN(bounded)(REAL z, REAL low, REAL high)
+{
+    z = (z < low) ? low : z;
+    return (z > high) ? high : z;
+}
+
+/* logistic(z), |z| <= CLOSE_HI; in *rest logistic(-z), which is accurate where 1 - logistic(z) is not */
+INLINE REAL FN(logistic_and_rest)(REAL z, REAL *rest)
+{
+    REAL e = FN(close_exp)(-FN(abs)(z));
+    REAL large = R(1.0) / (R(1.0) + e), small = e * large;
+    *rest = (z < R(0.0)) ? large : small;
+    return (z < R(0.0)) ? small : large;
+}
+
+/* max(z, 0) + log(1 + e), e = exp(-|z|); with s = e / (2 + e) <= 1 / 3 log(1 + e) = 2 s + s^3 R(s^2) as above */
+INLINE REAL FN(softplus)(REAL z)
+{
+    REAL e = FN(exp)(-FN(abs)(z)), s = e / (R(2.0) + e), y = s * s;
+#if FM_DOUBLE
+    REAL r = 0.1563057780092285;
+    r = FN(fma)(r, y, 0.07492143795550767);
+    r = FN(fma)(r, y, 0.10845178394880015);
+    r = FN(fma)(r, y, 0.11734279061303197);
+    r = FN(fma)(r, y, 0.13335178631449257);
+    r = FN(fma)(r, y, 0.1538454396486055);
+    r = FN(fma)(r, y, 0.18181819897962714);
+    r = FN(fma)(r, y, 0.2222222219823677);
+    r = FN(fma)(r, y, 0.285714285716001);
+    r = FN(fma)(r, y, 0.39999999999999525);
+    r = FN(fma)(r, y, 0.6666666666666666);
+#else
+    REAL r = 0.2322432922402335f;
+    r = FN(fma)(r, y, 0.21706575800880373f);
+    r = FN(fma)(r, y, 0.28592357994302836f);
+    r = FN(fma)(r, y, 0.3999970633192972f);
+    r = FN(fma)(r, y, 0.6666666732052742f);
+#endif
+    return ((z > R(0.0)) ? z : R(0.0)) + FN(fma)(s * y, r, R(2.0) * s);
+}
+
+INLINE REAL FN(softsign)(REAL z)
+{
+    REAL a = FN(abs)(z);
+    a = (a > R(1e30)) ? R(1e30) : a;
+    return FN(copysign)(a / (R(1.0) + a), z);
+}
+
+/* relu6(z + 3) / 6 */
+INLINE REAL FN(hard_sigmoid)(REAL z) { return FN(bounded)(z + R(3.0), R(0.0), R(6.0)) / R(6.0); }
+
+INLINE REAL FN(hard_swish_slope)(REAL z)
+{
+    REAL slope = (z < R(3.0)) ? z / R(3.0) + R(0.5) : R(1.0);
+    slope = (z <= R(-3.0)) ? R(0.0) : slope;
+    return (z == z) ? slope : z;
+}
+
+INLINE REAL FN(silu)(REAL z) { return ((z < EXP_LO) ? EXP_LO : z) * FN(logistic)(z); }
+
+/* s + z s (1 - s) */
+INLINE REAL FN(silu_slope)(REAL z)
+{
+    z = FN(bounded)(z, -CLOSE_HI, CLOSE_HI);
+    REAL rest, s = FN(logistic_and_rest)(z, &rest);
+    return s * FN(fma)(z, rest, R(1.0));
+}
+
+/* mish is z tanh(softplus(z)), Misra (2020); with e = exp(z), n = e (e + 2) the factor is n / (n + 2), its derivative
+ * 4 e (e + 1) / (n + 2)^2 */
+INLINE REAL FN(mish)(REAL z)
+{
+    REAL e = FN(exp)((z > MISH_HI) ? MISH_HI : z), n = e * (e + R(2.0));
+    return ((z < EXP_LO) ? EXP_LO : z) * (n / (n + R(2.0)));
+}
+
+INLINE REAL FN(mish_slope)(REAL z)
+{
+    z = FN(bounded)(z, -CLOSE_HI, MISH_HI);
+    REAL e = FN(close_exp)(z), n = e * (e + R(2.0)), inverse = R(1.0) / (n + R(2.0));
+    return FN(fma)(R(4.0) * z * (e * inverse), (e + R(1.0)) * inverse, n * inverse);
+}
+
+/* gelu_tanh is z (1 + tanh(u)) / 2 = z logistic(2 u), u = sqrt(2 / pi) (z + 0.044715 z^3), Hendrycks & Gimpel (2016) */
+INLINE REAL FN(gelu_tanh)(REAL z)
+{
+    REAL low = (z < -GELU_TANH_HI) ? -GELU_TANH_HI : z;
+    REAL two_u = low * FN(fma)(low * low, R(0.07135481627260025), R(1.5957691216057308));
+    return low * FN(logistic)(two_u);
+}
+
+INLINE REAL FN(gelu_tanh_slope)(REAL z)
+{
+    z = FN(bounded)(z, -GELU_TANH_CLOSE_HI, GELU_TANH_CLOSE_HI);
+    REAL square = z * z, rest;
+    REAL s = FN(logistic_and_rest)(z * FN(fma)(square, R(0.07135481627260025), R(1.5957691216057308)), &rest);
+    return s * FN(fma)(z * rest, FN(fma)(square, R(0.21406444881780073), R(1.5957691216057308)), R(1.0));
+}
+
+/* a^2 - h exactly, h being the rounded square */
+INLINE REAL FN(square_rest)(REAL a, REAL h)
+{
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return FN(fma)(a, a, -h);
+#else
+    REAL high = FN(from_bits)(FN(to_bits)(a) & HIGH_HALF), low = a - high;
+    return ((high * high - h) + R(2.0) * high * low) + low * low;
+#endif
+}
+
+/* 1 - Phi(a), 0 <= a <= NORMAL_HI, about being exp(-h / 2), h the rounded a^2; in *e what it is without the rounding */
+INLINE REAL FN(normal_tail)(REAL a, REAL h, REAL about, REAL *e)
+{
+    *e = FN(fma)(R(-0.5) * FN(square_rest)(a, h), about, about);
+    REAL t = R(1.0) / FN(fma)(NORMAL_SCALE, a, R(1.0)), y = FN(fma)(R(2.0), t, R(-1.0));
+#if FM_DOUBLE
+    REAL q = -4.41237217159138e-10;
+    q = FN(fma)(q, y, 1.5147404913905196e-09);
+    q = FN(fma)(q, y, 2.1247874879866e-09);
+    q = FN(fma)(q, y, -1.3308014802505018e-08);
+    q = FN(fma)(q, y, -8.770472158384704e-09);
+    q = FN(fma)(q, y, 8.686248600209433e-08);
+    q = FN(fma)(q, y, 6.752637591289242e-08);
+    q = FN(fma)(q, y, -5.540529789371981e-07);
+    q = FN(fma)(q, y, -7.96254984628322e-07);
+    q = FN(fma)(q, y, 3.336338889338173e-06);
+    q = FN(fma)(q, y, 9.952577736059621e-06);
+    q = FN(fma)(q, y, -1.1875173560424307e-05);
+    q = FN(fma)(q, y, -0.00010897981415466314);
+    q = FN(fma)(q, y, -0.00015957387478938293);
+    q = FN(fma)(q, y, 0.0005986753540318698);
+    q = FN(fma)(q, y, 0.004159013359483318);
+    q = FN(fma)(q, y, 0.01382372774128087);
+    q = FN(fma)(q, y, 0.033004073234102226);
+    q = FN(fma)(q, y, 0.0627066313342599);
+    q = FN(fma)(q, y, 0.09906112319399478);
+    q = FN(fma)(q, y, 0.13307650057801135);
+    q = FN(fma)(q, y, 0.1538386099500126);
+#else
+    REAL q = -4.098568234580317e-05f;
+    q = FN(fma)(q, y, 7.801210835211963e-05f);
+    q = FN(fma)(q, y, 0.0002805542199125432f);
+    q = FN(fma)(q, y, -0.0005707311228645329f);
+    q = FN(fma)(q, y, -0.002423191390962929f);
+    q = FN(fma)(q, y, 0.001816291606799931f);
+    q = FN(fma)(q, y, 0.027760256898242047f);
+    q = FN(fma)(q, y, 0.08654968816081962f);
+    q = FN(fma)(q, y, 0.16457948987932117f);
+    q = FN(fma)(q, y, 0.22197061339917906f);
+#endif
+    return *e * (t * q);
+}
+
+/* z Phi(z) = max(z, 0) - |z| (1 - Phi(|z|)) */
+INLINE REAL FN(gelu)(REAL z)
+{
+    REAL a = FN(abs)(z), e;
+    a = (a > NORMAL_HI) ? NORMAL_HI : a;
+    REAL h = a * a;
+    return ((z > R(0.0)) ? z : R(0.0)) - a * FN(normal_tail)(a, h, FN(exp)(R(-0.5) * h), &e);
+}
+
+/* Phi(z) + z phi(z), phi the density */
+INLINE REAL FN(gelu_slope)(REAL z)
+{
+    REAL a = FN(abs)(z), e;
+    a = (a > NORMAL_CLOSE_HI) ? NORMAL_CLOSE_HI : a;
+    REAL h = a * a, tail = FN(normal_tail)(a, h, FN(close_exp)(R(-0.5) * h), &e);
+    return FN(fma)(FN(copysign)(a, z) * R(0.3989422804014327), e, (z < R(0.0)) ? tail : R(1.0) - tail);
 }
 
 /* A probability clipped to [eps, 1 - eps] */

@@ -6,12 +6,17 @@
 #include "sparse_template.h"
 
 static const fm_kernels FN(kernels) = {
-#define FM_FORWARD(name, hidden, value, slope) [FM_ACTIVATION_##name] = FN(forward_##name),
-#define FM_BACKWARD(name, hidden, value, slope) [FM_ACTIVATION_##name] = FN(backward_##name),
+#define FM_FORWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(forward_##name),
+#define FM_BACKWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(backward_##name),
+#define FM_MAP_a(name)
+#define FM_MAP_z(name) [FM_ACTIVATION_##name] = FN(map_##name),
+#define FM_MAP(name, hidden, in, value, slope) FM_MAP_##in(name)
 #define FM_LOSS(name, link, target, mean, value, loss) [FM_LOSS_##name] = FN(loss_##name),
 #define FM_STEP(name, n_states, rate, update) [FM_OPTIMIZER_##name] = FN(step_##name),
     .forward = {FM_ACTIVATIONS(FM_FORWARD) [FM_ACTIVATION_softmax] = FN(forward_softmax)},
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
+    .map = {FM_ACTIVATIONS(FM_MAP)},
+    .dropout = FN(dropout),
     .loss = {FM_LOSSES(FM_LOSS) [FM_LOSS_log_loss] = FN(loss_log_loss)},
     .step = {FM_OPTIMIZERS(FM_STEP)},
     .sum_parts = FN(sum_parts),

@@ -19,15 +19,41 @@
 #define FM_HAVE_X86_TARGETS 0
 #endif
 
-/* ROW(name, usable in hidden layers, a = f(z), dL/dz from d = dL/da and a = f(z)).
- * relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that 0 * inf never arises. */
-#define FM_ACTIVATIONS(ROW)                                                  \
-    ROW(identity, 1, z,                        d)                            \
-    ROW(logistic, 1, FN(logistic)(z),          d * (a * ((REAL)1 - a)))      \
-    ROW(tanh,     1, FN(tanh)(z),              d * ((REAL)1 - a * a))        \
-    ROW(relu,     1, ((REAL)0 > z) ? (REAL)0 : z, (a == (REAL)0) ? (REAL)0 : d) \
-    ROW(exp,      0, FN(exp)(z),               d * a)                        \
-    ROW(log,      0, FN(log)(z),               d * FN(exp)(-a))
+/* ROW(name, usable in hidden layers, what the slope is written in, f(z), dL/dz from d = dL/da and a = f(z), or z).
+ * Where a says all about f', only a is kept; a slope in z is for functions that cannot be turned back, or whose a has
+ * lost digits that f' needs. relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that
+ * 0 * inf never arises. At a kink the slope is PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
+ *   leaky_relu    Maas et al. (2013), 0.01 below 0       silu        Elfwing et al. (2018)
+ *   elu           Clevert et al. (2016), alpha = 1       mish        Misra (2020)
+ *   selu          Klambauer et al. (2017)                softplus    Dugas et al. (2001), nowhere cut off
+ *   gelu, its tanh form   Hendrycks & Gimpel (2016)      softsign    Glorot & Bengio (2010)
+ *   relu6         Krizhevsky (2010)                      hard_swish, hard_sigmoid   Howard et al. (2019) */
+#define FM_ACTIVATIONS(ROW)                                                                        \
+    ROW(identity,     1, a, z,                        d)                                           \
+    ROW(logistic,     1, a, FN(logistic)(z),          d * (a * ((REAL)1 - a)))                     \
+    ROW(tanh,         1, a, FN(tanh)(z),              d * ((REAL)1 - a * a))                       \
+    ROW(relu,         1, a, ((REAL)0 > z) ? (REAL)0 : z, (a == (REAL)0) ? (REAL)0 : d)             \
+    ROW(leaky_relu,   1, a, (z > (REAL)0) ? z : (REAL)0.01 * z,                                    \
+        (a > (REAL)0) ? d : (REAL)0.01 * d)                                                        \
+    ROW(relu6,        1, a, FN(bounded)(z, (REAL)0, (REAL)6),                                      \
+        (a == (REAL)0 || a == (REAL)6) ? (REAL)0 : d)                     \
+    ROW(elu,          1, a, (z > (REAL)0) ? z : FN(expm1)(z),                                      \
+        d * ((a > (REAL)0) ? (REAL)1 : a + (REAL)1))                                               \
+    ROW(selu,         1, a, SELU_SCALE * ((z > (REAL)0) ? z : SELU_ALPHA * FN(expm1)(z)),          \
+        d * ((a > (REAL)0) ? SELU_SCALE : a + SELU_SCALE * SELU_ALPHA))                            \
+    ROW(softplus,     1, a, FN(softplus)(z),          d * -FN(expm1)(-a))                          \
+    ROW(softsign,     1, a, FN(softsign)(z),                                                       \
+        d * (((REAL)1 - FN(abs)(a)) * ((REAL)1 - FN(abs)(a))))                                     \
+    ROW(hard_sigmoid, 1, a, FN(hard_sigmoid)(z),                                                   \
+        (a == (REAL)0 || a == (REAL)1) ? (REAL)0 : (REAL)(1.0 / 6.0) * d)                           \
+    ROW(hard_swish,   1, z, ((z <= (REAL)-3) ? -(REAL)0 : z) * FN(hard_sigmoid)(z),                \
+        d * FN(hard_swish_slope)(z))                                                               \
+    ROW(silu,         1, z, FN(silu)(z),              d * FN(silu_slope)(z))                       \
+    ROW(gelu,         1, z, FN(gelu)(z),              d * FN(gelu_slope)(z))                       \
+    ROW(gelu_tanh,    1, z, FN(gelu_tanh)(z),         d * FN(gelu_tanh_slope)(z))                  \
+    ROW(mish,         1, z, FN(mish)(z),              d * FN(mish_slope)(z))                       \
+    ROW(exp,          0, a, FN(exp)(z),               d * a)                                       \
+    ROW(log,          0, a, FN(log)(z),               d * FN(exp)(-a))
 
 /* ROW(name, output activation, kind of target, loss divided by the number of outputs, p = link(z), loss).
  * Every row pairs a loss with the link that makes its gradient dL/dz = p - y. Log losses clip p to [eps, 1 - eps], as
@@ -61,14 +87,15 @@
 
 typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm_target;
 
-#define FM_ENUM_ACTIVATION(name, hidden, value, slope) FM_ACTIVATION_##name,
+enum { FM_SLOPE_IN_a, FM_SLOPE_IN_z };
+#define FM_ENUM_ACTIVATION(name, hidden, in, value, slope) FM_ACTIVATION_##name,
 enum { FM_ACTIVATIONS(FM_ENUM_ACTIVATION) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
 #define FM_ENUM_LOSS(name, link, target, mean, value, loss) FM_LOSS_##name,
 enum { FM_LOSSES(FM_ENUM_LOSS) FM_LOSS_log_loss, FM_N_LOSSES };
 #define FM_ENUM_OPTIMIZER(name, states, rate, update) FM_OPTIMIZER_##name,
 enum { FM_OPTIMIZERS(FM_ENUM_OPTIMIZER) FM_N_OPTIMIZERS };
 
-typedef struct { const char *name; int hidden; } fm_activation_row;
+typedef struct { const char *name; int hidden, slope_in; } fm_activation_row;
 typedef struct { const char *name; int activation; fm_target target; } fm_loss_row;
 
 /* What an optimizer's update reads, the same for all weights of a step. */
@@ -94,9 +121,15 @@ typedef struct { const void *indptr, *indices, *data; } fm_csr;
 #define FM_ROW_BYTES 64
 
 /* What a product ends in. forward: z (rows, ld) = f(z + operand), operand the bias. backward: d (rows, ld) =
- * d * f'(z), written with operand (rows, ld) = f(z). All but softmax work on elements: z may begin at any whole vector of
+ * d * f'(z), operand (rows, ld) = f(z), or z where the slope is written in it. All but softmax work on elements: z may begin at any whole vector of
  * its rows. */
 typedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+/* out (rows, ld) = f(z) */
+typedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+/* out (rows, ld) = in, a share of threshold / 2^32 of its elements times 0 and all others times scale; out may be in.
+ * Which they are is a function of the key, the row's number, counted from first, and the column. */
+typedef void (*fm_dropout)(void *out, const void *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
+                           ptrdiff_t first, uint32_t threshold, double scale);
 /* z (rows, ld) becomes the delta w * (link(z + bias) - y), row_loss (rows,) = w * loss. weight may be NULL */
 typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, double *row_loss,
                         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
@@ -131,6 +164,8 @@ typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *in
 typedef struct {
     fm_epilogue forward[FM_N_ACTIVATIONS];
     fm_epilogue backward[FM_N_ACTIVATIONS];
+    fm_map map[FM_N_ACTIVATIONS]; /* NULL where the slope is written in a */
+    fm_dropout dropout;
     fm_loss loss[FM_N_LOSSES];
     fm_step step[FM_N_OPTIMIZERS];
     fm_sum_parts sum_parts;
