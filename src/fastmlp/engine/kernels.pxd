@@ -10,7 +10,6 @@ cdef extern from "simd/tables.h" nogil:
         FM_N_OPTIMIZERS
         FM_MAX_STATES
         FM_ROW_BYTES
-        FM_SLOPE_IN_z
         FM_PEAK_FLOPS
         FM_TARGET_CODE
         FM_TARGET_BYTE
@@ -31,7 +30,6 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef struct fm_activation_row:
         const char *name
         int hidden
-        int slope_in
 
     ctypedef struct fm_loss_row:
         const char *name

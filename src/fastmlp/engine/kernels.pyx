@@ -154,8 +154,8 @@ cdef object _apply(str name, x, isa, bint slope):
         raise ValueError("softmax works on rows, not on elements")
     cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)
     cdef int number = activation_number(name)
-    cdef bint in_z = fm_activation_rows[number].slope_in == FM_SLOPE_IN_z
-    cdef fm_epilogue function = kernels.forward[FM_ACTIVATION_identity if slope and in_z else number]
+    cdef bint keeps_z = slope and kernels.map[number] != NULL
+    cdef fm_epilogue function = kernels.forward[FM_ACTIVATION_identity if keeps_z else number]
     cdef ptrdiff_t piece = 512, itemsize = x.dtype.itemsize, done = 0, count = x.size, n
     arena = Arena()
     arena.reserve("values", piece * itemsize)

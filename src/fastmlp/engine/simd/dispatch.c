@@ -2,8 +2,8 @@
 
 #include "tables.h"
 
-#define ACTIVATION_ROW(name, hidden, in, value, slope) {#name, hidden, FM_SLOPE_IN_##in},
-const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS] = {FM_ACTIVATIONS(ACTIVATION_ROW) {"softmax", 0, FM_SLOPE_IN_a}};
+#define ACTIVATION_ROW(name, hidden, in, value, slope) {#name, hidden},
+const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS] = {FM_ACTIVATIONS(ACTIVATION_ROW) {"softmax", 0}};
 
 #define LOSS_ROW(name, link, target, mean, value, loss) {#name, FM_ACTIVATION_##link, target},
 const fm_loss_row fm_loss_rows[FM_N_LOSSES] = {

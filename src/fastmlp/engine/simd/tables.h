@@ -20,8 +20,7 @@
 #endif
 
 /* ROW(name, usable in hidden layers, what the slope is written in, f(z), dL/dz from d = dL/da and a = f(z), or z).
- * Where a says all about f', only a is kept; a slope in z is for functions that cannot be turned back, or whose a has
- * lost digits that f' needs. relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that
+ * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that
  * 0 * inf never arises. At a kink the slope is PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
  *   leaky_relu    Maas et al. (2013), 0.01 below 0       silu        Elfwing et al. (2018)
  *   elu           Clevert et al. (2016), alpha = 1       mish        Misra (2020)
@@ -87,7 +86,6 @@
 
 typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm_target;
 
-enum { FM_SLOPE_IN_a, FM_SLOPE_IN_z };
 #define FM_ENUM_ACTIVATION(name, hidden, in, value, slope) FM_ACTIVATION_##name,
 enum { FM_ACTIVATIONS(FM_ENUM_ACTIVATION) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
 #define FM_ENUM_LOSS(name, link, target, mean, value, loss) FM_LOSS_##name,
@@ -95,7 +93,7 @@ enum { FM_LOSSES(FM_ENUM_LOSS) FM_LOSS_log_loss, FM_N_LOSSES };
 #define FM_ENUM_OPTIMIZER(name, states, rate, update) FM_OPTIMIZER_##name,
 enum { FM_OPTIMIZERS(FM_ENUM_OPTIMIZER) FM_N_OPTIMIZERS };
 
-typedef struct { const char *name; int hidden, slope_in; } fm_activation_row;
+typedef struct { const char *name; int hidden; } fm_activation_row;
 typedef struct { const char *name; int activation; fm_target target; } fm_loss_row;
 
 /* What an optimizer's update reads, the same for all weights of a step. */
