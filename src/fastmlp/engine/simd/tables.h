@@ -35,7 +35,7 @@
     ROW(leaky_relu,   1, a, (z > (REAL)0) ? z : (REAL)0.01 * z,                                    \
         (a > (REAL)0) ? d : (REAL)0.01 * d)                                                        \
     ROW(relu6,        1, a, FN(bounded)(z, (REAL)0, (REAL)6),                                      \
-        (a == (REAL)0 || a == (REAL)6) ? (REAL)0 : d)                     \
+        (a == (REAL)0 || a == (REAL)6) ? (REAL)0 : d)                                              \
     ROW(elu,          1, a, (z > (REAL)0) ? z : FN(expm1)(z),                                      \
         d * ((a > (REAL)0) ? (REAL)1 : a + (REAL)1))                                               \
     ROW(selu,         1, a, SELU_SCALE * ((z > (REAL)0) ? z : SELU_ALPHA * FN(expm1)(z)),          \
@@ -44,7 +44,7 @@
     ROW(softsign,     1, a, FN(softsign)(z),                                                       \
         d * (((REAL)1 - FN(abs)(a)) * ((REAL)1 - FN(abs)(a))))                                     \
     ROW(hard_sigmoid, 1, a, FN(hard_sigmoid)(z),                                                   \
-        (a == (REAL)0 || a == (REAL)1) ? (REAL)0 : (REAL)(1.0 / 6.0) * d)                           \
+        (a == (REAL)0 || a == (REAL)1) ? (REAL)0 : (REAL)(1.0 / 6.0) * d)                          \
     ROW(hard_swish,   1, z, ((z <= (REAL)-3) ? -(REAL)0 : z) * FN(hard_sigmoid)(z),                \
         d * FN(hard_swish_slope)(z))                                                               \
     ROW(silu,         1, z, FN(silu)(z),              d * FN(silu_slope)(z))                       \
