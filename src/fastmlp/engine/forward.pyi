@@ -21,6 +21,7 @@ class Predictor:
         activation: str,
         out_activation: str,
         *,
+        max_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...
     def __call__(
@@ -40,5 +41,6 @@ def forward(
     rows: NDArray[np.intp] | None = None,
     *,
     n_threads: int | None = None,
+    max_threads: int | None = None,
     isa: str | None = None,
 ) -> NDArray[Any]: ...

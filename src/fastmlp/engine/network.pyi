@@ -8,6 +8,7 @@ from .kernels import LOSSES as LOSSES
 
 MAX_LAYERS: int
 
+# may also have `rates`: NDArray[np.float64] or None, and `memory`: list[float]
 class _Optimizer(Protocol):
     name: str
     rate: float
@@ -26,6 +27,8 @@ class Network:
     def loss(self) -> str: ...
     @property
     def n_threads(self) -> int | None: ...
+    @property
+    def max_threads(self) -> int | None: ...
     @property
     def isa(self) -> str | None: ...
     @property
@@ -48,6 +51,7 @@ class Network:
         dtype: DTypeLike,
         *,
         n_threads: int | None = None,
+        max_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...
     def bind(self, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> None: ...
