@@ -18,7 +18,7 @@ from networks import (
     train,
 )
 
-from fastmlp.engine import ISAS, OPTIMIZERS
+from fastmlp.engine import ISAS
 
 CLOSE = {np.float32: 5e-5, np.float64: 2e-13}
 EXTRAS = {

@@ -12,8 +12,8 @@ gradients added in chunk order, the step after the last.
     D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
     D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
 
-Clipping by norm needs the whole gradient first: the weights phase then keeps g and sums its squares, tile by tile, and a
-third phase takes the steps with g c / max(|g|, c) (Pascanu et al., 2013). Where the lengths of the units' incoming
+Clipping by norm needs the whole gradient first: the weights phase then keeps g and sums its squares, tile by tile, and
+a third phase takes the steps with g c / max(|g|, c) (Pascanu et al., 2013). Where the lengths of the units' incoming
 weights are limited (Srivastava et al., 2014, section 5.1) a phase over blocks of columns follows the steps, and the
 transposes are made anew.
 
@@ -171,25 +171,26 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
                         later_chunk, gradient)
     if not last_chunk:
         return
-    update = job.update
     if job.clip_norm == 0:
-        take_step(job, tile, &part, gradient, &update, squares)
-        return
-    if tile.start >= 0:
-        squares[0] = job.kernels.penalise(gradient, part.weights, part.count, &update, norm)
+        take_step(job, tile, &part, gradient, &job.update, squares)
+    elif tile.start >= 0:
+        squares[0] = job.kernels.penalise(gradient, part.weights, part.count, &job.update, norm)
     else:
+        update = job.update
         update.alpha = 0
         job.kernels.penalise(gradient, part.weights, part.count, &update, norm)
 
 
-cdef void take_step(Job *job, const Tile *tile, const Part *part, const char *gradient, fm_update *update,
+cdef void take_step(Job *job, const Tile *tile, const Part *part, const char *gradient, const fm_update *update,
                     double *squares) noexcept nogil:
     """The optimizer's step on a tile; biases are neither penalised nor decayed."""
+    cdef fm_update of_bias
     if tile.start < 0:
-        update.alpha = 0
-        update.decay = 0
-        update.keep = 1
-        job.step(part.weights, gradient, <void **> part.state, part.count, update)
+        of_bias = update[0]
+        of_bias.alpha = 0
+        of_bias.decay = 0
+        of_bias.keep = 1
+        job.step(part.weights, gradient, <void **> part.state, part.count, &of_bias)
         return
     squares[0] = job.step(part.weights, gradient, <void **> part.state, part.count, update)
     if job.max_norm == 0:

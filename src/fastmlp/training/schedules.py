@@ -22,8 +22,8 @@ class Row(NamedTuple):
     """A schedule: its options and, if its rates are known in advance, their formula.
 
     `curve` is called with the learning rate to begin with, the numbers of the updates as an array of floats (whole, and
-    without a limit), the batches of an epoch, the updates planned in all, and the options by name. Without it the rate is held through an epoch, and what
-    the epochs have shown decides on the next.
+    without a limit), the batches of an epoch, the updates planned in all, and the options by name. Without it the rate is
+    held through an epoch, and what the epochs have shown decides on the next.
     """
 
     options: dict[str, Option]
@@ -100,8 +100,8 @@ def _one_cycle(rate, updates, n_batches, planned, *, pct_start, div_factor, fina
 #:                better than the best by the share `threshold`, down to `min_lr`; PyTorch's ReduceLROnPlateau
 #: step           times `gamma` every `step_size` epochs
 #: exponential    times `gamma` every epoch
-#: cosine         down to `min_lr` over all planned updates, or over `restart_every` epochs, then from the top again over
-#:                `restart_mult` times as many; Loshchilov and Hutter (2017)
+#: cosine         down to `min_lr` over all planned updates; or over `restart_every` epochs, then from the top again
+#:                over `restart_mult` times as many; Loshchilov and Hutter (2017)
 #: one_cycle      up from learning_rate_init / `div_factor` to learning_rate_init over the share `pct_start` of the
 #:                planned updates, then down to the `final_div_factor`-th part of where it began; Smith and Topin (2018)
 SCHEDULES = {

@@ -93,8 +93,9 @@
           REAL sign = (d > (REAL)0) ? (REAL)1 : d; sign = (d < (REAL)0) ? (REAL)-1 : sign;         \
           w[i] = w0 - rate * sign; })                                                              \
     ROW(schedule_free_adamw, 2, 2, 1,                                                              \
-        { double most = u->memory[1] = (u->learning_rate > u->memory[1]) ? u->learning_rate : u->memory[1]; \
-          double sum = u->memory[0] += most * most;                                                \
+        { double most = (u->learning_rate > u->memory[1]) ? u->learning_rate : u->memory[1];       \
+          double sum = u->memory[0] + most * most;                                                 \
+          u->memory[0] = sum; u->memory[1] = most;                                                 \
           u->share = (sum > 0.0) ? most * most / sum : 0.0;                                        \
           u->second_rate = u->learning_rate * (1.0 - u->beta_1 * (1.0 - u->share));                \
           u->correction = 1.0 / sqrt(1.0 - pow(u->beta_2, u->t));                                  \
