@@ -22,8 +22,8 @@ class Row(NamedTuple):
     """A schedule: its options and, if its rates are known in advance, their formula.
 
     `curve` is called with the learning rate to begin with, the numbers of the updates as an array of floats (whole, and
-    without a limit), the batches of an epoch, the updates planned in all, and the options by name. Without it the rate is
-    held through an epoch, and what the epochs have shown decides on the next.
+    without a limit), the batches of an epoch, the updates planned in all, and the options by name. Without it the rate
+    is held through an epoch, and what the epochs have shown decides on the next.
     """
 
     options: dict[str, Option]

@@ -45,8 +45,8 @@
 
 /* ROW(name, state arrays, scalars of memory, whether the parameters are averages between epochs, what the t-th step
  * computes once, update of w from the gradient g, state in s0 and s1).
- * Before the step's own computations rate is the learning rate lr, and keep, by which w is multiplied before the update,
- * 1 - lr * weight decay (Loshchilov & Hutter, 2019). m and v are averages of g and of g^2 with weights b1 and b2.
+ * Before the step's own computations rate is the learning rate lr, and keep, by which w is multiplied before the
+ * update, 1 - lr * weight decay (Loshchilov & Hutter, 2019). m and v are averages of g and of g^2, with b1 and b2.
  *   sgd       v = mu v - lr g;  w += mu v - lr g (Nesterov) or v           Sutskever et al. (2013)
  *   adam      lr_t = lr sqrt(1 - b2^t) / (1 - b1^t);  w -= lr_t m / (sqrt(v) + eps)   Kingma & Ba (2015), section 2
  *   adamw     w -= lr m' / (sqrt(v') + eps),  m' = m / (1 - b1^t), v' = v / (1 - b2^t)   algorithm 1 there
