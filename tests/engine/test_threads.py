@@ -235,7 +235,7 @@ def test_a_limit_holds_for_the_choice_alone():
     assert all(same_bits(others, arrays[0]) for others in arrays)
 
 
-def test_predictions_keep_to_the_limit():
+def test_predictions_keep_to_the_limit_in_an_environment():
     # the threads of a call show in the process's own count, so in a process of its own
     code = """if True:
         import os, sys
