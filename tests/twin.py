@@ -9,10 +9,14 @@ Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
     dW_l = (A_{l-1}^T D_l + alpha W_l) / sum(w)      db_l = sum_rows(D_l) / sum(w)
 
 With dropout A_l, the input's too, and D_l are multiplied by the same mask of 0 and 1 / (1 - rate).
+
+and then, each if wished for: the gradient clipped, W_l multiplied by 1 - rate * weight_decay, the optimizer's step, the
+columns of W_l held to a length.
 """
 
 import contextlib
 from itertools import chain, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
@@ -150,8 +154,111 @@ def _adam(param, grad, state, o):
     param -= o.rate * np.sqrt(1 - b2**o.t) / (1 - b1**o.t) * m / (np.sqrt(v) + o.hyper["epsilon"])
 
 
+def _moments(grad, state, o):
+    """Averages of the gradient and of its square, both with their bias corrections."""
+    m, v = state
+    b1, b2 = o.hyper["beta_1"], o.hyper["beta_2"]
+    m[:] = b1 * m + (1 - b1) * grad
+    v[:] = b2 * v + (1 - b2) * grad**2
+    return m / (1 - b1**o.t), v / (1 - b2**o.t)
+
+
+def _adamw(param, grad, state, o):
+    """Loshchilov and Hutter (2019), algorithm 2: epsilon inside the bias correction."""
+    m, v = _moments(grad, state, o)
+    param -= o.rate * m / (np.sqrt(v) + o.hyper["epsilon"])
+
+
+def _mu(t, o):
+    return o.hyper["beta_1"] * (1 - 0.5 * 0.96 ** (0.004 * t))
+
+
+def _nadam_begins(o):
+    """The product of the momenta so far."""
+    o.memory = [(o.memory[0] if o.t > 1 else 1.0) * _mu(o.t, o)]
+
+
+def _nadam(param, grad, state, o):
+    """Dozat (2016), with his schedule of the momentum."""
+    _, v = _moments(grad, state, o)
+    m, mu, after, product = state[0], _mu(o.t, o), _mu(o.t + 1, o), o.memory[0]
+    ahead = (1 - mu) * grad / (1 - product) + after * m / (1 - product * after)
+    param -= o.rate * ahead / (np.sqrt(v) + o.hyper["epsilon"])
+
+
+def _rmsprop(param, grad, state, o):
+    """Tieleman and Hinton (2012)."""
+    (v,) = state
+    v[:] = o.hyper["beta_2"] * v + (1 - o.hyper["beta_2"]) * grad**2
+    param -= o.rate * grad / (np.sqrt(v) + o.hyper["epsilon"])
+
+
+def _adagrad(param, grad, state, o):
+    """Duchi, Hazan and Singer (2011), the diagonal form."""
+    (s,) = state
+    s += grad**2
+    param -= o.rate * grad / (np.sqrt(s) + o.hyper["epsilon"])
+
+
+def _lion(param, grad, state, o):
+    """Chen et al. (2023), algorithm 2."""
+    (m,) = state
+    b1, b2 = o.hyper["beta_1"], o.hyper["beta_2"]
+    param -= o.rate * np.sign(b1 * m + (1 - b1) * grad)
+    m[:] = b2 * m + (1 - b2) * grad
+
+
+def _schedule_free_begins(o):
+    """The sum of the steps' weights, and the largest rate so far, whose square is the step's weight."""
+    total, most = o.memory or (0.0, 0.0)
+    most = max(most, o.rate)
+    o.memory = [total + most**2, most]
+
+
+def _schedule_free_adamw(param, grad, state, o):
+    """Defazio et al. (2024), algorithm 1, through x as it stands there; `param` is y."""
+    z, v = state
+    b1, b2 = o.hyper["beta_1"], o.hyper["beta_2"]
+    y, z_before = param.astype(np.float64), z.astype(np.float64)
+    x = (y - (1 - b1) * z_before) / b1
+    v[:] = b2 * v + (1 - b2) * grad**2
+    z -= o.rate * (grad / (np.sqrt(v / (1 - b2**o.t)) + o.hyper["epsilon"]) + o.decay * y)
+    share = o.memory[1] ** 2 / o.memory[0] if o.memory[0] else 0.0
+    x = (1 - share) * x + share * z
+    param[:] = (1 - b1) * z + b1 * x
+
+
 # name -> (number of state arrays, step)
-_STEP = {"sgd": (1, _sgd), "adam": (2, _adam)}
+_STEP = {
+    "sgd": (1, _sgd),
+    "adam": (2, _adam),
+    "adamw": (2, _adamw),
+    "nadam": (2, _nadam),
+    "rmsprop": (1, _rmsprop),
+    "adagrad": (1, _adagrad),
+    "lion": (1, _lion),
+    "schedule_free_adamw": (2, _schedule_free_adamw),
+}
+# what a step does once for all parameters
+_BEGINS = {"nadam": _nadam_begins, "schedule_free_adamw": _schedule_free_begins}
+# whose parameters are averages x between epochs, y = (1 - b1) z + b1 x within, z the first state array
+_AVERAGES = ("schedule_free_adamw",)
+
+
+def _clipped(grads, hyper):
+    """Elements held within clip_value, or all of them scaled to the norm clip_norm: Pascanu et al. (2013)."""
+    if "clip_value" in hyper:
+        return [np.clip(grad, -hyper["clip_value"], hyper["clip_value"]) for grad in grads]
+    if "clip_norm" in hyper:
+        norm = np.sqrt(sum((grad**2).sum() for grad in grads))
+        return [grad * (hyper["clip_norm"] / np.maximum(norm, hyper["clip_norm"])) for grad in grads]
+    return grads
+
+
+def _shorten(W, most):
+    """Columns longer than `most` scaled to it: Srivastava et al. (2014), section 5.1."""
+    W /= np.maximum(np.sqrt((W.astype(np.float64) ** 2).sum(axis=0)) / most, 1)
+
 
 ACTIVATIONS = tuple(_HIDDEN)
 LOSSES = {name: output for name, (output, _) in _LOSS.items()}
@@ -187,7 +294,7 @@ def _layers(coefs, intercepts, activation, output, A, masks=None):
     return layers, slopes
 
 
-def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, n_threads=None, isa=None):
+def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, n_threads=None, max_threads=None, isa=None):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
     A = _layers(coefs, intercepts, activation, out_activation, _gather(X, rows))[0][-1]
     return A.astype(coefs[0].dtype)
@@ -210,7 +317,9 @@ class TwinNetwork:
 
     uses_blas = False
 
-    def __init__(self, layer_units, activation, loss, dtype, *, dropout=None, n_threads=None, isa=None):
+    def __init__(
+        self, layer_units, activation, loss, dtype, *, dropout=None, n_threads=None, max_threads=None, isa=None
+    ):
         self.layer_units = tuple(layer_units)
         self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
         self.dropout = dropout
@@ -275,7 +384,16 @@ class TwinNetwork:
         step = _STEP[optimizer.name][1]
         states = [list(chain(*self.views(flat))) for flat in optimizer.state]
         accumulated = 0.0
-        for start in range(0, len(rows), batch_size):
+        params = self.coefs + self.intercepts
+        rates, hyper = getattr(optimizer, "rates", None), optimizer.hyper
+        decay = hyper.get("weight_decay", 0.0)
+        averages = optimizer.name in _AVERAGES
+        if averages:
+            for param, z in zip(params, states[0], strict=True):
+                if optimizer.t == 0:
+                    z[:] = param
+                param += (1 - hyper["beta_1"]) * (z - param)
+        for k, start in enumerate(range(0, len(rows), batch_size)):
             batch = rows[start : start + batch_size]
             masks = None
             if self.dropout is not None:
@@ -287,8 +405,25 @@ class TwinNetwork:
             loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha, masks)
             accumulated += loss * len(batch)
             optimizer.t += 1
-            for k, (param, grad) in enumerate(
-                zip(self.coefs + self.intercepts, coef_grads + intercept_grads, strict=True)
-            ):
-                step(param, grad, [state[k] for state in states], optimizer)
+            now = SimpleNamespace(
+                rate=optimizer.rate if rates is None else rates[k],
+                t=optimizer.t,
+                hyper=hyper,
+                memory=list(getattr(optimizer, "memory", ())),
+            )
+            if optimizer.name in _BEGINS:
+                _BEGINS[optimizer.name](now)
+                optimizer.memory = now.memory
+            grads = _clipped(coef_grads + intercept_grads, hyper)
+            for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+                now.decay = decay if i < len(self.coefs) else 0.0
+                if not averages:
+                    param *= 1 - now.rate * now.decay
+                step(param, grad, [state[i] for state in states], now)
+            if "max_norm" in hyper:
+                for W in self.coefs:
+                    _shorten(W, hyper["max_norm"])
+        if averages:
+            for param, z in zip(params, states[0], strict=True):
+                param += (1 - 1 / hyper["beta_1"]) * (z - param)
         return accumulated / len(rows)

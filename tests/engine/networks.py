@@ -14,15 +14,23 @@ DTYPES = (np.float32, np.float64)
 HYPER = {
     "sgd": [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.5, "nesterov": False}],
     "adam": [{"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}],
+    "adamw": [{"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1}],
+    "nadam": [{"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}],
+    "rmsprop": [{"beta_2": 0.9, "epsilon": 1e-8}],
+    "adagrad": [{"epsilon": 1e-8}],
+    "lion": [{"beta_1": 0.9, "beta_2": 0.99}],
+    "schedule_free_adamw": [{"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1}],
 }
-RATE = {"sgd": 0.05, "adam": 0.01}
+RATE = {"sgd": 0.05, "adagrad": 0.05, "lion": 0.003}
 OPTIMIZER_CASES = [(name, hyper) for name in OPTIMIZERS for hyper in HYPER[name]]
 
 
 def optimizer_for(network, name, hyper=None):
     """A fresh optimizer, as Network.epoch reads it."""
     state = [network.new_state() for _ in range(OPTIMIZERS[name])]
-    return SimpleNamespace(name=name, rate=RATE[name], t=0, hyper=hyper or HYPER[name][0], state=state, dropout_seed=7)
+    return SimpleNamespace(
+        name=name, rate=RATE.get(name, 0.01), t=0, hyper=hyper or HYPER[name][0], state=state, dropout_seed=7
+    )
 
 
 def targets_for(loss, n_rows, n_outputs, dtype, rng):

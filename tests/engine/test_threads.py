@@ -22,7 +22,7 @@ from networks import (
     train,
 )
 
-from fastmlp.engine import LOSSES, effective_n_threads, forward
+from fastmlp.engine import LOSSES, Network, Predictor, effective_n_threads, forward
 
 # a build without OpenMP is tested with the setting that it was built with
 WITH_OPENMP = os.environ.get("FASTMLP_OPENMP", "1") != "0"
@@ -216,6 +216,56 @@ def test_a_wish_goes_before_the_environment():
         assert effective_n_threads(3) == 3
     with pytest.raises(ValueError, match="n_threads=0: at least 1"):
         effective_n_threads(0)
+
+
+def test_a_limit_holds_for_the_choice_alone():
+    most = effective_n_threads()
+    assert effective_n_threads(None, 1) == 1 and effective_n_threads(None, most + 5) == most
+    assert effective_n_threads(3, 1) == 3
+    with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+        assert effective_n_threads(None, 2) == 1
+    arrays = []
+    for limits in ({"max_threads": 1}, {"max_threads": 1, "n_threads": 2}, {"max_threads": most + 5}, {}):
+        network = network_for(LARGE, "relu", "log_loss", np.float32, **limits)
+        network.bind(*data_for(LARGE, "log_loss", 400, np.float32))
+        train(network, optimizer_for(network, "adam"), 200, epochs=1)
+        assert network.team_size == team_of(limits.get("n_threads", min(most, limits.get("max_threads", most))))
+        assert network.max_threads == limits.get("max_threads")
+        arrays.append([*parameters(network), network.predict(np.ones((500, 64), np.float32))])
+    assert all(same_bits(others, arrays[0]) for others in arrays)
+
+
+def test_predictions_keep_to_the_limit_in_an_environment():
+    # the threads of a call show in the process's own count, so in a process of its own
+    code = """if True:
+        import os, sys
+        import numpy as np
+        from fastmlp.engine import Predictor
+        arrays = [np.ones((64, 512))], [np.ones(512)]
+        X = np.ones((5000, 64))
+        threads = lambda: len(os.listdir("/proc/self/task"))
+        before = threads()
+        for limit in (1, None):
+            predictor = Predictor(*arrays, "relu", "identity", max_threads=limit)
+            assert predictor.quick(X).shape == predictor(X).shape == (5000, 512)
+            print(threads() - before)
+    """
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("counts threads as Linux does")
+    expected = ["0", str(team_of(2) - 1)]
+    assert run_python(code, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1").split() == expected
+
+
+@pytest.mark.parametrize("max_threads", [0, -1])
+def test_limits_that_are_refused(max_threads):
+    arrays = [np.ones((3, 2))], [np.ones(2)]
+    for call in (
+        lambda: Network((3, 2), "relu", "log_loss", np.float32, max_threads=max_threads),
+        lambda: Predictor(*arrays, "relu", "softmax", max_threads=max_threads),
+        lambda: forward(*arrays, "relu", "softmax", np.ones((1, 3)), max_threads=max_threads),
+    ):
+        with pytest.raises(ValueError, match=f"max_threads={max_threads}: at least 1"):
+            call()
 
 
 def test_little_work_wakes_no_second_thread():

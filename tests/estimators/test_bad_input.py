@@ -55,7 +55,7 @@ CASES = {
         "hidden_layer_sizes.*GiB",
     ),
     "activation": (MLPClassifier, {"activation": "sine"}, X, LABELS, {}, "activation.*'relu'.*Got 'sine'"),
-    "solver": (MLPClassifier, {"solver": "adamw"}, X, LABELS, {}, "solver.*'adam'.*Got 'adamw'"),
+    "solver": (MLPClassifier, {"solver": "adamax"}, X, LABELS, {}, "solver.*'adam'.*Got 'adamax'"),
     "loss": (MLPRegressor, {"loss": "log_loss"}, X, NUMBERS, {}, "loss.*'squared_error'.*Got 'log_loss'"),
     "alpha": (MLPRegressor, {"alpha": -1}, X, NUMBERS, {}, "alpha.*Got -1"),
     "alpha of NaN": (MLPRegressor, {"alpha": np.nan}, X, NUMBERS, {}, "alpha.*Got nan"),

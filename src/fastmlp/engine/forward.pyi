@@ -22,6 +22,7 @@ class Predictor:
         activation: str | Sequence[str],
         out_activation: str,
         *,
+        max_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...
     def __call__(
@@ -45,5 +46,6 @@ def forward(
     rows: NDArray[np.intp] | None = None,
     *,
     n_threads: int | None = None,
+    max_threads: int | None = None,
     isa: str | None = None,
 ) -> NDArray[Any]: ...

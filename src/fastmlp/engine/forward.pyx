@@ -18,7 +18,7 @@ from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_o
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS
 
-from .threads import effective_n_threads, single_threaded_blas
+from .threads import checked_max_threads, effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
 
@@ -84,6 +84,8 @@ cdef class Predictor:
         Activation of the hidden layers: one for all, or one for each.
     out_activation : str
         Activation of the output.
+    max_threads : int, default=None
+        The most threads that a call takes unless it names their number; None sets no limit.
     isa : str, default=None
         Instruction set; None: the default.
     held : tuple of two lists, default=None
@@ -95,6 +97,7 @@ cdef class Predictor:
         If shapes or dtypes do not fit each other, or the number of activations that of the hidden layers.
     """
 
+    cdef object max_threads
     cdef readonly list coefs, intercepts
     cdef list held_coefs, held_intercepts
     cdef readonly object dtype
@@ -105,12 +108,13 @@ cdef class Predictor:
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
     cdef bint uses_blas
 
-    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, isa=None,
+    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, max_threads=None, isa=None,
                   held=None):
         cdef int l, last = len(coefs) - 1
         cdef Layer *layer
         if not coefs:
             raise ValueError("a network has at least one layer")
+        self.max_threads = checked_max_threads(max_threads)
         dtype = coefs[0].dtype
         n_in = coefs[0].shape[0]
         for coef, intercept in zip(coefs, intercepts, strict=True):
@@ -237,7 +241,7 @@ cdef class Predictor:
             return out
         if n_threads is not None or job.n_rows > 1:
             if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * PREDICT_THREAD_FLOPS:
-                threads = effective_n_threads(n_threads)
+                threads = effective_n_threads(n_threads, self.max_threads)
             if n_threads is None:
                 threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // PREDICT_THREAD_FLOPS))
         job.out = data_of(out, True)
@@ -280,6 +284,7 @@ cdef class Predictor:
 
 
 def forward(list coefs, list intercepts, activation, str out_activation, X, rows=None, *, n_threads=None,
-            isa=None):
+            max_threads=None, isa=None):
     """Outputs for X of a network given by plain arrays: a :class:`Predictor` used once."""
-    return Predictor(coefs, intercepts, activation, out_activation, isa=isa)(X, rows, n_threads=n_threads)
+    predictor = Predictor(coefs, intercepts, activation, out_activation, max_threads=max_threads, isa=isa)
+    return predictor(X, rows, n_threads=n_threads)

@@ -9,6 +9,8 @@ cdef extern from "simd/tables.h" nogil:
         FM_N_LOSSES
         FM_N_OPTIMIZERS
         FM_MAX_STATES
+        FM_MAX_MEMORY
+        FM_COLUMNS
         FM_ROW_BYTES
         FM_PEAK_FLOPS
         FM_TARGET_CODE
@@ -24,8 +26,10 @@ cdef extern from "simd/tables.h" nogil:
         const void *data
 
     ctypedef struct fm_update:
-        double learning_rate, t, rate, alpha, inverse_weight
-        double momentum, nesterov, beta_1, beta_2, epsilon
+        double learning_rate, t, alpha, inverse_weight
+        double momentum, nesterov, beta_1, beta_2, epsilon, weight_decay, clip_value
+        double keep, decay
+        double *memory
 
     ctypedef struct fm_activation_row:
         const char *name
@@ -38,8 +42,8 @@ cdef extern from "simd/tables.h" nogil:
 
     ctypedef struct fm_optimizer_row:
         const char *name
-        int n_states
-        double (*rate)(const fm_update *u) noexcept nogil
+        int n_states, n_memory, averages
+        void (*prepare)(fm_update *u) noexcept nogil
 
     ctypedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
     ctypedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
@@ -66,6 +70,13 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef double (*fm_step)(
         void *w, const void *grad, void **state, ptrdiff_t count, const fm_update *u
     ) noexcept nogil
+    ctypedef double (*fm_penalise)(
+        void *grad, const void *w, ptrdiff_t count, const fm_update *u, double *norm
+    ) noexcept nogil
+    ctypedef void (*fm_blend)(void *w, const void *z, ptrdiff_t count, double share) noexcept nogil
+    ctypedef void (*fm_max_norm)(
+        void *w, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first, ptrdiff_t count, double most
+    ) noexcept nogil
     ctypedef void (*fm_rows)(
         void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
     ) noexcept nogil
@@ -90,6 +101,10 @@ cdef extern from "simd/tables.h" nogil:
         fm_dropout dropout
         fm_loss *loss
         fm_step *step
+        fm_step *adjusted_step
+        fm_penalise penalise
+        fm_blend blend
+        fm_max_norm max_norm
         fm_sum_parts sum_parts
         fm_all_finite all_finite
         fm_product product

@@ -8,6 +8,7 @@ from .kernels import LOSSES as LOSSES
 
 MAX_LAYERS: int
 
+# may also have `rates`: NDArray[np.float64] or None, and `memory`: list[float]
 class _Optimizer(Protocol):
     name: str
     rate: float
@@ -28,6 +29,8 @@ class Network:
     def loss(self) -> str: ...
     @property
     def n_threads(self) -> int | None: ...
+    @property
+    def max_threads(self) -> int | None: ...
     @property
     def isa(self) -> str | None: ...
     @property
@@ -51,6 +54,7 @@ class Network:
         *,
         dropout: Sequence[float] | None = None,
         n_threads: int | None = None,
+        max_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...
     def bind(self, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> None: ...

@@ -6,19 +6,21 @@ import threading
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from .blas cimport blas_for
 from .kernels cimport (
-    FM_ACTIVATION_identity, FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE, FM_TARGET_CODE,
-    activation_names, activation_number, fm_update, kernels_for, loss_number, loss_row, optimizer_number, optimizer_row,
+    FM_ACTIVATION_identity, FM_COLUMNS, FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE,
+    FM_TARGET_CODE, activation_names, activation_number, fm_update, kernels_for, loss_number, loss_row,
+    optimizer_number, optimizer_row,
 )
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport BLAS, FUSED, SPARSE, Layer, dense_strategy
 from .source cimport Source, index_of, reader_of
-from .step cimport PREPARE, Dropout, Job, Tile, Trained, run
+from .step cimport PREPARE, Columns, Dropout, Job, Tile, Trained, run
 from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
 from .tuning cimport (
     BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS, LARGE_BLOCK_ROWS,
@@ -28,7 +30,7 @@ from .tuning cimport (
 
 from .forward import forward
 from .kernels import LOSSES
-from .threads import effective_n_threads
+from .threads import checked_max_threads, effective_n_threads
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
@@ -54,7 +56,9 @@ cdef class Network:
         anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
         "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
     n_threads : int, default=None
-        Threads to use, whatever the work; None: as many as the environment allows and the work is worth.
+        Threads to use, whatever the work; None: as many as the environment allows and the work is worth,
+    max_threads : int, default=None
+        but no more than so many; None sets no limit.
     isa : str, default=None
         Instruction set, one of ``ISAS``; None: the default.
 
@@ -87,7 +91,7 @@ cdef class Network:
     cdef readonly object dtype
     cdef readonly object activation, dropout
     cdef readonly str loss
-    cdef readonly object n_threads, isa
+    cdef readonly object n_threads, max_threads, isa
     cdef readonly list coefs, intercepts
     cdef readonly object n_params
     cdef readonly int team_size
@@ -102,11 +106,13 @@ cdef class Network:
     cdef ptrdiff_t _largest_tile        # elements
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layer_units, activation, str loss, dtype, *, dropout=None, n_threads=None, isa=None):
+    def __cinit__(self, layer_units, activation, str loss, dtype, *, dropout=None, n_threads=None, max_threads=None,
+                  isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
         self.dtype = np.dtype(dtype)
         self.loss = loss
         self.n_threads = n_threads
+        self.max_threads = checked_max_threads(max_threads)
         self.isa = isa
         if len(self.layer_units) < 2 or not all(0 < n <= MAX_DIMENSION for n in self.layer_units):
             raise ValueError(f"layer_units={self.layer_units}: two or more, each from 1 to {MAX_DIMENSION}")
@@ -202,9 +208,25 @@ cdef class Network:
             self.job.tiles[i].start = start
             self.job.tiles[i].stop = stop
 
+    cdef _plan_columns(self):
+        """Blocks of the weights' columns, as few as the phases can count."""
+        blocks = []
+        for l, n_out in enumerate(self.layer_units[1:]):
+            width = max(<ptrdiff_t> FM_COLUMNS, ceil_div(n_out, FM_MOST_ITEMS // (4 * self.job.n_layers)))
+            blocks += [(l, first, min(width, n_out - first)) for first in range(0, n_out, width)]
+        self.job.columns = <Columns *> calloc(len(blocks), sizeof(Columns))
+        if self.job.columns == NULL:
+            raise MemoryError
+        self.job.n_columns = len(blocks)
+        for i, (l, first, count) in enumerate(blocks):
+            self.job.columns[i].layer = l
+            self.job.columns[i].first = first
+            self.job.columns[i].count = count
+
     def __dealloc__(self):
         free(self.job.layers)
         free(self.job.tiles)
+        free(self.job.columns)
 
     cdef _enter(self):
         """Two calls at once, from two threads or from a signal's handler, would share one workspace: refuse."""
@@ -326,8 +348,16 @@ cdef class Network:
             Rows in a batch; the last may be shorter.
         optimizer : object
             With ``name`` (of ``OPTIMIZERS``), ``rate``, ``hyper`` (dict), ``state`` (list from :meth:`new_state`) and
-            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted. For a network
-            with dropout also ``dropout_seed``, an int in [0, 2**64): with ``t`` it says which outputs are set to 0.
+            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted. It may have
+            ``rates``, float64 of shape (n_batches,): the learning rate of each batch in place of ``rate``. Optimizers
+            that carry numbers from step to step leave them in ``memory``, a list of floats, and find them there. For a
+            network with dropout it has ``dropout_seed``, an int in [0, 2**64): with ``t`` it says which outputs are 0.
+
+            ``hyper`` has ``momentum`` and ``nesterov``, or those of ``beta_1``, ``beta_2`` and ``epsilon`` that the
+            optimizer knows; and, if they are wished for: ``weight_decay`` (w is multiplied by 1 - rate * weight_decay
+            before each step; biases are exempt), ``clip_value`` (each element of the gradient, penalty included, is
+            held within it), ``clip_norm`` (the gradient over all parameters is scaled to this length if it is longer)
+            and ``max_norm`` (so is each unit's vector of incoming weights, after each step).
         alpha : float
             L2 penalty, divided by the batch's sum of weights; biases are exempt.
 
@@ -338,6 +368,8 @@ cdef class Network:
 
         Raises
         ------
+        ValueError
+            If the optimizer's numbers or arrays do not fit.
         KeyboardInterrupt, or what another signal handler raised
             Between batches: the parameters are those after a whole number of them.
         """
@@ -350,17 +382,48 @@ cdef class Network:
     cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha) except? -1:
         self.job.optimizer = optimizer_number(optimizer.name)
         self.job.batches = 0
-        memset(&self.job.update, 0, sizeof(fm_update))
+        self._clear_update()
         self.job.update.learning_rate = optimizer.rate
         self.job.update.t = optimizer.t
         for name, value in optimizer.hyper.items():
             self._set_hyper(name, value)
         self._set_state(optimizer.state)
+        self._check_hyper(optimizer.name)
+        if self.job.update.weight_decay > 0 or self.job.update.clip_value < INFINITY:
+            self.job.step = self.job.kernels.adjusted_step[self.job.optimizer]
+        if self.job.max_norm > 0 and self.job.columns == NULL:
+            self._plan_columns()
+        cdef int n_memory = self.job.optimizer_row.n_memory, i
+        if n_memory:
+            memory = getattr(optimizer, "memory", ())
+            if len(memory) != n_memory and (optimizer.t > 0 or len(memory) > 0):
+                raise ValueError(f"{len(memory)} numbers in memory after {optimizer.t} updates, not {n_memory}")
+            for i in range(len(memory)):
+                self.job.update.memory[i] = memory[i]
         try:
-            self._train(rows, batch_size, alpha, getattr(optimizer, "dropout_seed", None), True)
+            self._train(rows, batch_size, alpha, getattr(optimizer, "rates", None),
+                        getattr(optimizer, "dropout_seed", None), True)
         finally:
             optimizer.t += self.job.batches
+            if n_memory:
+                optimizer.memory = [self.job.update.memory[i] for i in range(n_memory)]
         return self.job.loss_sum / self.job.n_rows
+
+    cdef _clear_update(self):
+        """Forget what the call before was to do to the gradient and the weights."""
+        memset(&self.job.update, 0, sizeof(fm_update))
+        self.job.update.clip_value = INFINITY
+        self.job.rates = NULL
+        self.job.clip_norm = self.job.max_norm = 0
+
+    cdef _check_hyper(self, name):
+        if self.job.clip_norm > 0 and self.job.update.clip_value < INFINITY:
+            raise ValueError(f"clip_norm={self.job.clip_norm} and clip_value={self.job.update.clip_value}: one of them")
+        if self.job.optimizer_row.averages:
+            if not self.job.update.beta_1 > 0:
+                raise ValueError(f"beta_1={self.job.update.beta_1}: above 0 for {name}")
+            if self.job.max_norm > 0:
+                raise ValueError(f"max_norm={self.job.max_norm}: not for {name}, whose weights are averages")
 
     cdef _set_hyper(self, str name, double value):
         cdef fm_update *u = &self.job.update
@@ -374,6 +437,19 @@ cdef class Network:
             u.beta_2 = value
         elif name == "epsilon":
             u.epsilon = value
+        elif name == "weight_decay":
+            if not 0 <= value < INFINITY:
+                raise ValueError(f"weight_decay={value}: finite and at least 0")
+            u.weight_decay = value
+        elif name in ("clip_value", "clip_norm", "max_norm"):
+            if not 0 < value < INFINITY:
+                raise ValueError(f"{name}={value}: finite and above 0")
+            if name == "clip_value":
+                u.clip_value = value
+            elif name == "clip_norm":
+                self.job.clip_norm = value
+            else:
+                self.job.max_norm = value
         else:
             raise ValueError(f"unknown optimizer parameter {name!r}")
 
@@ -384,6 +460,7 @@ cdef class Network:
         cdef Trained *t
         cdef int l, s
         self.job.optimizer_row = optimizer_row(self.job.optimizer)
+        self.job.step = self.job.kernels.step[self.job.optimizer]
         if len(states) != self.job.optimizer_row.n_states:
             raise ValueError(f"{len(states)} state arrays, not {self.job.optimizer_row.n_states}")
         for s in range(FM_MAX_STATES):
@@ -428,12 +505,12 @@ cdef class Network:
             self._gradient_state = (state, *self.views(state))
         state, coef_grads, intercept_grads = self._gradient_state
         self.job.optimizer = FM_OPTIMIZER_gradient
-        memset(&self.job.update, 0, sizeof(fm_update))
+        self._clear_update()
         self._set_state([state])
-        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, False)
+        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, None, False)
         return self.job.loss_sum / self.job.n_rows, coef_grads, intercept_grads
 
-    cdef _train(self, rows, ptrdiff_t batch_size, double alpha, seed, bint with_dropout):
+    cdef _train(self, rows, ptrdiff_t batch_size, double alpha, rates, seed, bint with_dropout):
         """One pass over the rows by a team of threads, without the GIL."""
         if self._source is None:
             raise ValueError("no data: call bind first")
@@ -449,12 +526,17 @@ cdef class Network:
         if job.n_rows < 1:
             raise ValueError("no rows")
         job.batch_size = min(batch_size, job.n_rows)
+        if rates is not None:
+            n_batches = ceil_div(job.n_rows, job.batch_size)
+            if rates.shape != (n_batches,) or rates.dtype != np.float64:
+                raise ValueError(f"rates: shape ({n_batches},) of float64, not {rates.shape} of {rates.dtype}")
+            job.rates = <const double *> data_of(rates, False)
         job.reader = reader_of(self._source, job.kernels, job.itemsize, index)
         self._set_dropout(seed, with_dropout)
         if job.input_dropout.on:
             job.reader.direct = False  # what is dropped is dropped from a copy
         self._plan_batch(job.batch_size)
-        n_threads = effective_n_threads(self.n_threads)
+        n_threads = effective_n_threads(self.n_threads, self.max_threads)
         if self.n_threads is None:
             worth = PAIR_FLOPS // 2 if job.groups > 1 else THREAD_FLOPS
             n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // worth))
@@ -465,6 +547,7 @@ cdef class Network:
         job.update.alpha = alpha
         memset(&job.phases, 0, sizeof(fm_phases))
         job.stage = PREPARE
+        job.stop = 0
         job.team_size = n_threads
         fm_open(&job.phases, job.n_tiles)
         job.waited = 0
@@ -550,7 +633,7 @@ cdef class Network:
 
         job.inputs_ld = padded(self.layer_units[0], itemsize)
         chunk = job.chunk_rows
-        if batch_size > chunk and self._gradients is None:
+        if (batch_size > chunk or job.clip_norm > 0) and self._gradients is None:
             self._gradients = self._new_parameters()
             for l in range(job.n_layers):
                 job.layers[l].weight_gradient = self._gradients.pointer(("coefs", l))
@@ -582,6 +665,7 @@ cdef class Network:
             arena.reserve("groups", job.groups * job.group_stride * itemsize)
         arena.reserve("row_loss", chunk * sizeof(double))
         arena.reserve("tile_squares", job.n_tiles * sizeof(double))
+        arena.reserve("tile_norms", job.n_tiles * sizeof(double))
         # a thread's scratch: a tile's gradient or, in the other phase, targets and weights of a block
         job.scratch_weights = block * last_ld * itemsize
         job.scratch_size = max(self._largest_tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
@@ -600,6 +684,7 @@ cdef class Network:
         job.parameters = job.layers[0].layer.weights
         job.row_loss = <double *> arena.pointer("row_loss")
         job.tile_squares = <double *> arena.pointer("tile_squares")
+        job.tile_norms = <double *> arena.pointer("tile_norms")
         job.scratch = arena.pointer("scratch")
         self._workspace = arena
         self._workspace_batch = batch_size
@@ -624,4 +709,4 @@ cdef class Network:
     def predict(self, X, rows=None):
         """Outputs for X at the current parameters, shape (n, n_outputs), as :func:`forward`."""
         return forward(self.coefs, self.intercepts, self.activation, LOSSES[self.loss], X, rows,
-                       n_threads=self.n_threads, isa=self.isa)
+                       n_threads=self.n_threads, max_threads=self.max_threads, isa=self.isa)

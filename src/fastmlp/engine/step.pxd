@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_optimizer_row, fm_update
+from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_optimizer_row, fm_step, fm_update
 from .products cimport Layer
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
@@ -23,7 +23,7 @@ ctypedef struct Trained:
     char *activations                   # (chunk_rows, ld): what backward reads, z or f(z); NULL for the last layer
     char *outputs                       # (chunk_rows, ld): what the next layer reads; mostly the activations
     char *deltas                        # (chunk_rows, ld): dL/dz of this layer
-    char *weight_gradient               # whole-layer sums over chunks, or NULL while no batch needs chunks
+    char *weight_gradient               # of the whole layer, or NULL while no batch needs chunks or the norm
     char *bias_gradient
     char *weight_state[FM_MAX_STATES]
     char *bias_state[FM_MAX_STATES]
@@ -34,10 +34,19 @@ ctypedef struct Tile:
     ptrdiff_t start, stop               # rows of the weights; start < 0: the bias
 
 
+# Some columns of a layer's weights: what is as long as a unit's incoming weights.
+ctypedef struct Columns:
+    int layer
+    ptrdiff_t first, count
+
+
 cdef enum Stage:
     PREPARE                             # items are tiles: transposes of the weights
     ROWS                                # items are blocks of rows
     WEIGHTS                             # items are tiles
+    STEPS                               # items are tiles: steps that had to wait for the norm of the whole gradient
+    COLUMNS                             # items are blocks of columns: long ones are scaled
+    FINISH                              # items are tiles: parameters become averages again
 
 
 # One call.
@@ -46,9 +55,10 @@ ctypedef struct Job:
     Blas blas
     bint uses_blas
     ptrdiff_t itemsize
-    int n_layers, n_tiles
+    int n_layers, n_tiles, n_columns
     Trained *layers
     Tile *tiles
+    Columns *columns                    # NULL while no call limits their lengths
     ptrdiff_t chunk_rows
     ptrdiff_t block_rows                # at most so many rows in a block,
     int blocks_each                     # and for each thread so many blocks
@@ -68,7 +78,11 @@ ctypedef struct Job:
     # optimizer
     int optimizer
     const fm_optimizer_row *optimizer_row
+    fm_step step
     fm_update update
+    const double *rates                 # learning rate of each batch, or NULL: update.learning_rate
+    double clip_norm, max_norm          # 0: none
+    double clip_factor                  # of the gradient in STEPS
     # where the team stands; changed by one thread between two phases
     fm_phases phases
     Stage stage
@@ -89,7 +103,8 @@ ctypedef struct Job:
     double finished                     # when the calling thread had no more to do
     # per row of a chunk, per tile, per thread
     double *row_loss                    # (chunk_rows,)
-    double *tile_squares
+    double *tile_squares                # of weights,
+    double *tile_norms                  # and of gradients
     char *scratch
     ptrdiff_t scratch_size, scratch_weights
     # results

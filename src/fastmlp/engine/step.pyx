@@ -16,12 +16,19 @@ Activations whose derivative is written in z keep Z_l for it beside A_l. With dr
 are multiplied by a mask of 0 and 1 / (1 - rate) that is a function of seed, update, layer, row's place in the epoch and
 column alone; backward makes it again.
 
+Clipping by norm needs the whole gradient first: the weights phase then keeps g and sums its squares, tile by tile, and
+a third phase takes the steps with g c / max(|g|, c) (Pascanu et al., 2013). Where the lengths of the units' incoming
+weights are limited (Srivastava et al., 2014, section 5.1) a phase over blocks of columns follows the steps, and the
+transposes are made anew.
+
 Where the activations of a batch are much more than the parameters, fetching them from the other cores' caches in the
 weights phase would take longer than the products. The rows then form a few groups, a function of the shapes alone: who
 takes a group through the rows phase also sums its gradient, and the weights phase adds the groups' in their order.
 """
 
+from libc.math cimport sqrt
 from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
 from .memory cimport ceil_div
@@ -144,56 +151,100 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
 
 # ---- weights phase ----
 
-cdef void weights_phase(Job *job, const Tile *tile, double *squares, char *scratch) noexcept nogil:
-    """Gradient of one tile over a chunk of rows and, after the last chunk, its step."""
+# A tile's part of its layer.
+ctypedef struct Part:
+    char *weights
+    char *gradient                      # in the layer's buffer, or NULL if it has none
+    void *state[FM_MAX_STATES]
+    ptrdiff_t offset, count             # bytes from the layer's first weight or bias, elements
+
+
+cdef Part part_of(Job *job, const Tile *tile) noexcept nogil:
+    cdef Trained *t = &job.layers[tile.layer]
+    cdef bint bias = tile.start < 0
+    cdef char *gradient = t.bias_gradient if bias else t.weight_gradient
+    cdef char *state
+    cdef Part part
+    cdef int s
+    part.offset = 0 if bias else tile.start * t.layer.n_out * job.itemsize
+    part.count = t.layer.n_out if bias else (tile.stop - tile.start) * t.layer.n_out
+    part.weights = (t.layer.bias if bias else t.layer.weights) + part.offset
+    part.gradient = gradient + part.offset if gradient != NULL else NULL
+    for s in range(FM_MAX_STATES):
+        state = t.bias_state[s] if bias else t.weight_state[s]
+        part.state[s] = state + part.offset if state != NULL else NULL
+    return part
+
+
+cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *norm, char *scratch) noexcept nogil:
+    """Gradient of one tile over a chunk of rows and, after the last chunk, its step or its norm."""
     cdef Trained *t = &job.layers[tile.layer]
     cdef Layer *layer = &t.layer
     cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
-    cdef bint whole = last_chunk and not later_chunk
-    cdef ptrdiff_t offset, count, rows = job.end - job.chunk
-    cdef void *state[FM_MAX_STATES]
-    cdef char *gradient
-    cdef fm_update unpenalised
+    cdef Part part = part_of(job, tile)
+    cdef char *gradient = scratch if last_chunk and not later_chunk and job.clip_norm == 0 else part.gradient
+    cdef ptrdiff_t rows = job.end - job.chunk
+    cdef fm_update update
     cdef Rows x
-    cdef int s
 
-    if tile.start < 0:
-        gradient = scratch if whole else t.bias_gradient
-        if job.groups > 1:
-            job.kernels.sum_parts(gradient, job.group_gradients + (layer.bias - job.parameters), job.group_stride,
-                                  job.groups, layer.n_out)
-        else:
-            bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
-        if last_chunk:
-            unpenalised = job.update
-            unpenalised.alpha = 0
-            for s in range(FM_MAX_STATES):
-                state[s] = t.bias_state[s]
-            job.kernels.step[job.optimizer](layer.bias, gradient, state, layer.n_out, &unpenalised)
-        return
-
-    offset = tile.start * layer.n_out * job.itemsize
-    count = (tile.stop - tile.start) * layer.n_out
-    gradient = scratch if whole else t.weight_gradient + offset
-    if tile.layer == 0:
-        x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
-        x.cuts = job.cuts
-        x.n_cuts = job.n_cuts
-        x.cut_width = job.cut_width
-    else:
-        x.dense = job.layers[tile.layer - 1].outputs
-        x.ld = job.layers[tile.layer - 1].layer.ld
     if job.groups > 1:
-        job.kernels.sum_parts(gradient, job.group_gradients + (layer.weights - job.parameters) + offset,
-                              job.group_stride, job.groups, count)
+        job.kernels.sum_parts(gradient, job.group_gradients + (part.weights - job.parameters), job.group_stride,
+                              job.groups, part.count)
+    elif tile.start < 0:
+        bias_gradient(job.kernels, layer, t.deltas, rows, job.itemsize, later_chunk, gradient)
     else:
+        if tile.layer == 0:
+            x = read_rows(&job.reader, job.chunk, rows, job.inputs, job.inputs_ld, False)
+            x.cuts = job.cuts
+            x.n_cuts = job.n_cuts
+            x.cut_width = job.cut_width
+        else:
+            x.dense = job.layers[tile.layer - 1].outputs
+            x.ld = job.layers[tile.layer - 1].layer.ld
         weight_gradient(job.kernels, &job.blas, layer, &x, t.deltas, rows, tile.start, tile.stop, job.itemsize,
                         later_chunk, gradient)
-    if last_chunk:
-        for s in range(FM_MAX_STATES):
-            state[s] = t.weight_state[s] + offset if t.weight_state[s] != NULL else NULL
-        squares[0] = job.kernels.step[job.optimizer](layer.weights + offset, gradient, state, count, &job.update)
+    if not last_chunk:
+        return
+    if job.clip_norm == 0:
+        take_step(job, tile, &part, gradient, &job.update, squares)
+    elif tile.start >= 0:
+        squares[0] = job.kernels.penalise(gradient, part.weights, part.count, &job.update, norm)
+    else:
+        update = job.update
+        update.alpha = 0
+        job.kernels.penalise(gradient, part.weights, part.count, &update, norm)
+
+
+cdef void take_step(Job *job, const Tile *tile, const Part *part, const char *gradient, const fm_update *update,
+                    double *squares) noexcept nogil:
+    """The optimizer's step on a tile; biases are neither penalised nor decayed."""
+    cdef fm_update of_bias
+    if tile.start < 0:
+        of_bias = update[0]
+        of_bias.alpha = 0
+        of_bias.decay = 0
+        of_bias.keep = 1
+        job.step(part.weights, gradient, <void **> part.state, part.count, &of_bias)
+        return
+    squares[0] = job.step(part.weights, gradient, <void **> part.state, part.count, update)
+    if job.max_norm == 0:
         keep_transposed(job, tile)
+
+
+cdef void step_phase(Job *job, const Tile *tile) noexcept nogil:
+    """A tile's step with the gradient that the weights phase has kept, scaled."""
+    cdef Part part = part_of(job, tile)
+    cdef fm_update update = job.update
+    cdef double squares
+    update.alpha = 0
+    update.inverse_weight = job.clip_factor
+    take_step(job, tile, &part, part.gradient, &update, &squares)
+
+
+cdef void columns_phase(Job *job, const Columns *columns) noexcept nogil:
+    """Limit the lengths of some columns of a layer's weights."""
+    cdef Layer *layer = &job.layers[columns.layer].layer
+    job.kernels.max_norm(layer.weights, layer.n_in, layer.n_out, columns.first, columns.count, job.max_norm)
 
 
 cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
@@ -203,6 +254,24 @@ cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
         job.kernels.transpose(layer.transposed, layer.transposed_ld, tile.start,
                               layer.weights + tile.start * layer.n_out * job.itemsize, tile.stop - tile.start,
                               layer.n_out)
+
+
+cdef void prepare_phase(Job *job, const Tile *tile) noexcept nogil:
+    """Transpose a tile; of an average x, make y = (1 - b1) z + b1 x of it first, with z = x before the first update."""
+    cdef Part part
+    if job.optimizer_row.averages and job.batches == 0:
+        part = part_of(job, tile)
+        if job.update.t == 0:
+            memcpy(part.state[0], part.weights, part.count * job.itemsize)
+        else:
+            job.kernels.blend(part.weights, part.state[0], part.count, 1 - job.update.beta_1)
+    keep_transposed(job, tile)
+
+
+cdef void finish_phase(Job *job, const Tile *tile) noexcept nogil:
+    """Of y make the average x = y + (1 - 1 / b1) (z - y) again."""
+    cdef Part part = part_of(job, tile)
+    job.kernels.blend(part.weights, part.state[0], part.count, 1 - 1 / job.update.beta_1)
 
 
 # ---- from phase to phase ----
@@ -222,10 +291,19 @@ cdef void open_rows(Job *job) noexcept nogil:
     fm_open(&job.phases, job.blocks)
 
 
+cdef void close(Job *job) noexcept nogil:
+    """End the epoch: parameters that are averages between epochs become so first."""
+    if job.optimizer_row.averages:
+        job.stage = FINISH
+        fm_open(&job.phases, job.n_tiles)
+    else:
+        fm_open(&job.phases, FM_CLOSED)
+
+
 cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
     """Open the batch that starts at row start, or end the epoch."""
     if start >= job.n_rows:
-        fm_open(&job.phases, FM_CLOSED)
+        close(job)
         return
     job.start = start
     job.stop = min(start + job.batch_size, job.n_rows)
@@ -235,15 +313,31 @@ cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
     open_rows(job)
 
 
+cdef void close_batch(Job *job) noexcept nogil:
+    """After the last step of a batch: its loss, and the next batch or, before it, the limit on the columns."""
+    cdef double squares = 0
+    cdef ptrdiff_t i
+    for i in range(job.n_tiles):
+        squares += job.tile_squares[i]
+    job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
+                     * <double> (job.stop - job.start))
+    job.batches += 1
+    if job.max_norm > 0:
+        job.stage = COLUMNS
+        fm_open(&job.phases, job.n_columns)
+    else:
+        open_batch(job, job.stop)
+
+
 cdef void open_next(Job *job) noexcept nogil:
     """What follows the phase whose last item is done: the sums over its items, in their order, and the next phase."""
     cdef ptrdiff_t i
-    cdef double squares = 0
+    cdef double norm = 0
     if job.stage == PREPARE:
-        open_batch(job, 0)
+        open_batch(job, job.stop)
     elif job.stage == ROWS:
         if job.abandoned:
-            fm_open(&job.phases, FM_CLOSED)
+            close(job)
             return
         for i in range(job.end - job.chunk):
             job.loss += job.row_loss[i]
@@ -255,19 +349,29 @@ cdef void open_next(Job *job) noexcept nogil:
         if job.end == job.stop:
             job.update.t += 1
             job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
-            job.update.rate = job.optimizer_row.rate(&job.update)
+            if job.rates != NULL:
+                job.update.learning_rate = job.rates[job.batches]
+            job.optimizer_row.prepare(&job.update)
         job.stage = WEIGHTS
         fm_open(&job.phases, job.n_tiles)
-    elif job.end < job.stop:
+    elif job.stage == WEIGHTS and job.end < job.stop:
         job.chunk = job.end
         open_rows(job)
-    else:
+    elif job.stage == WEIGHTS and job.clip_norm > 0:
         for i in range(job.n_tiles):
-            squares += job.tile_squares[i]
-        job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
-                         * <double> (job.stop - job.start))
-        job.batches += 1
-        open_batch(job, job.stop)
+            norm += job.tile_norms[i]
+        norm = sqrt(norm)
+        # in this order NaN stays
+        job.clip_factor = 1 if norm <= job.clip_norm else job.clip_norm / norm
+        job.stage = STEPS
+        fm_open(&job.phases, job.n_tiles)
+    elif job.stage == WEIGHTS or job.stage == STEPS:
+        close_batch(job)
+    elif job.stage == COLUMNS:
+        job.stage = PREPARE
+        fm_open(&job.phases, job.n_tiles)
+    else:
+        fm_open(&job.phases, FM_CLOSED)
 
 
 cdef void run(Job *job, int member) noexcept nogil:
@@ -305,9 +409,15 @@ cdef void run(Job *job, int member) noexcept nogil:
             if member == 0 and job.signals.raised:
                 job.abandoned = True
         elif job.stage == WEIGHTS:
-            weights_phase(job, &job.tiles[i], &job.tile_squares[i], scratch)
+            weights_phase(job, &job.tiles[i], &job.tile_squares[i], &job.tile_norms[i], scratch)
+        elif job.stage == STEPS:
+            step_phase(job, &job.tiles[i])
+        elif job.stage == COLUMNS:
+            columns_phase(job, &job.columns[i])
+        elif job.stage == PREPARE:
+            prepare_phase(job, &job.tiles[i])
         else:
-            keep_transposed(job, &job.tiles[i])
+            finish_phase(job, &job.tiles[i])
         if fm_finish(&job.phases):
             open_next(job)
     fm_add_nanoseconds(&job.waited, waited)

@@ -19,7 +19,20 @@ _forked = False
 _cpu_count = functools.cache(functools.partial(joblib.cpu_count, only_physical_cores=True))
 
 
-def effective_n_threads(n_threads=None):
+def checked_max_threads(max_threads):
+    """A limit on the threads of a call as it was given: None, or at least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is less.
+    """
+    if max_threads is not None and max_threads < 1:
+        raise ValueError(f"max_threads={max_threads!r}: at least 1")
+    return max_threads
+
+
+def effective_n_threads(n_threads=None, max_threads=None):
     """The number of threads that a call may use.
 
     As scikit-learn's own OpenMP estimators: ``OMP_NUM_THREADS`` and threadpoolctl's limits are followed; without
@@ -30,6 +43,8 @@ def effective_n_threads(n_threads=None):
     ----------
     n_threads : int, default=None
         A wish that goes before all but the fork; at least 1.
+    max_threads : int, default=None
+        No more than so many, if there is no wish.
 
     Returns
     -------
@@ -42,9 +57,9 @@ def effective_n_threads(n_threads=None):
             raise ValueError(f"n_threads={n_threads!r}: at least 1")
         return int(n_threads)
     most = fm_max_threads()
-    if "OMP_NUM_THREADS" in os.environ:
-        return most
-    return max(1, min(most, _cpu_count()))
+    if "OMP_NUM_THREADS" not in os.environ:
+        most = max(1, min(most, _cpu_count()))
+    return most if max_threads is None else min(most, int(max_threads))
 
 
 # ---- SciPy's BLAS on one thread ----

@@ -1,10 +1,11 @@
 """Learning rates and the memory of an optimizer; the update itself is the engine's."""
 
 import copy
-from math import sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 from ..engine import OPTIMIZERS
+from .schedules import schedule_for
 
 __all__ = ["RULES", "Optimizer"]
 
@@ -13,13 +14,23 @@ class Rule(NamedTuple):
     """What an estimator hands to one of the engine's optimizers."""
 
     hyper: dict  # the engine's name of a hyperparameter -> the estimator's
-    scheduled: bool  # whether the parameter `learning_rate` applies
+    scheduled: bool = False  # whether the parameter `learning_rate` applies
 
 
+_AVERAGES = {"beta_1": "beta_1", "beta_2": "beta_2"}
+_EPSILON = {"epsilon": "epsilon"}
 RULES = {
     "sgd": Rule({"momentum": "momentum", "nesterov": "nesterovs_momentum"}, scheduled=True),
-    "adam": Rule({"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "epsilon"}, scheduled=False),
+    "adam": Rule(_AVERAGES | _EPSILON),
+    "adamw": Rule(_AVERAGES | _EPSILON),
+    "nadam": Rule(_AVERAGES | _EPSILON),
+    "rmsprop": Rule({"beta_2": "beta_2"} | _EPSILON),
+    "adagrad": Rule(_EPSILON),
+    "lion": Rule(_AVERAGES),
+    "schedule_free_adamw": Rule(_AVERAGES | _EPSILON),
 }
+# Of every optimizer, under the same name here and there; missing, None or 0: off
+EXTRAS = ("weight_decay", "clip_value", "clip_norm", "max_norm")
 
 
 class Optimizer:
@@ -30,12 +41,19 @@ class Optimizer:
     name : str
         A key of `RULES` and of the engine's `OPTIMIZERS`.
     params : mapping
-        The estimator's parameters: learning_rate_init, learning_rate, power_t and those that the rule names.
+        The estimator's parameters: learning_rate_init, learning_rate, power_t and those that the rule names; if it has
+        them, also lr_schedule, lr_schedule_params, warmup and `EXTRAS`.
 
     Attributes
     ----------
     rate : float
-        Base rate of the next update, as scheduled.
+        Base rate of the next update, as scheduled; where an epoch's rates are planned ahead, that of its last one.
+    rates : ndarray of shape (n_batches,) or None
+        Rates of the epoch's updates, if they differ. They never enter a pickle.
+    schedule : str or None
+        Name of the schedule; None for a callable.
+    memory : list of float
+        Numbers that the engine carries from update to update.
     t : int
         Updates done so far; the engine counts them.
     hyper : dict
@@ -44,28 +62,46 @@ class Optimizer:
         Per state array (velocity; first and second moment) one array per parameter array, coefficients first.
     state : list of ndarray
         The flat buffers under `moments`. They belong to a network's layout and never enter a pickle.
+
+    Raises
+    ------
+    ValueError
+        If the schedule or its options are not allowed.
     """
+
+    rates = None
 
     def __init__(self, name, params):
         rule = RULES[name]
         self.name = name
         self.learning_rate_init = params["learning_rate_init"]
-        self.schedule = params["learning_rate"] if rule.scheduled else "constant"
+        self.plan = schedule_for(
+            params.get("lr_schedule"),
+            params.get("lr_schedule_params"),
+            params.get("warmup", 0),
+            learning_rate_init=self.learning_rate_init,
+            otherwise=params["learning_rate"] if rule.scheduled else "constant",
+        )
+        self.schedule = self.plan.name
         self.power_t = params["power_t"]
         self.hyper = {key: params[parameter] for key, parameter in rule.hyper.items()}
+        self.hyper |= {key: params[key] for key in EXTRAS if params.get(key)}
         self.rate = float(self.learning_rate_init)
+        self.watched = None, 0  # of a plateau: the best so far, and epochs without a better one
+        self.memory = []
         self.t = 0
         self.moments = []
 
     def __getstate__(self):
-        return {key: value for key, value in vars(self).items() if key != "state"}
+        return {key: value for key, value in vars(self).items() if key not in ("state", "rates")}
 
     @property
     def learning_rate(self):
         """Rate of the last update; for adam with its bias corrections."""
+        rate = self.rate if self.rates is None else float(self.rates[-1])
         if self.name != "adam" or self.t == 0:
-            return self.rate
-        return self.rate * sqrt(1 - self.hyper["beta_2"] ** self.t) / (1 - self.hyper["beta_1"] ** self.t)
+            return rate
+        return rate * sqrt(1 - self.hyper["beta_2"] ** self.t) / (1 - self.hyper["beta_1"] ** self.t)
 
     def fits(self, network):
         """Whether the moments are of the network's shapes."""
@@ -82,10 +118,46 @@ class Optimizer:
                 to[...] = values
         return moved
 
-    def iteration_ends(self, time_step):
-        """Set the rate of the next epoch; `time_step` counts the training rows seen so far."""
+    def iteration_begins(self, n_batches, n_epochs):
+        """Set the rates of an epoch of so many batches; `n_epochs` are planned from the first update on."""
+        rates = self.plan.rates(self.learning_rate_init, self.t, n_batches, n_epochs)
+        factors = self.plan.warming(self.t, n_batches, n_epochs)
+        self.rates = rates
+        if factors is not None:
+            self.rates = factors * (self.rate if rates is None else rates)
+        if rates is not None:
+            self.rate = float(self.rates[-1])
+
+    def iteration_ends(self, time_step, monitored=None, maximise=False):
+        """Set the rate of the next epoch from what this one has shown.
+
+        Parameters
+        ----------
+        time_step : int
+            Training rows seen so far.
+        monitored : float, default=None
+            Loss or score of the epoch, which a plateau is told by.
+        maximise : bool, default=False
+            Whether more of it is better.
+        """
         if self.schedule == "invscaling":
-            self.rate = float(self.learning_rate_init) / (time_step + 1) ** self.power_t
+            try:
+                self.rate = float(self.learning_rate_init) / (time_step + 1) ** self.power_t
+            except OverflowError:  # of the power
+                self.rate = 0.0
+        elif self.schedule == "plateau":
+            self._watch(monitored, maximise, **self.plan.options)
+
+    def _watch(self, monitored, maximise, factor, patience, threshold, min_lr):
+        """One step of PyTorch's ReduceLROnPlateau with its relative threshold."""
+        best, waited = self.watched
+        if best is None:
+            best = -inf if maximise else inf
+        better = monitored > best * (1 + threshold) if maximise else monitored < best * (1 - threshold)
+        best, waited = (monitored, 0) if better else (best, waited + 1)
+        if waited > patience:
+            self.rate, waited = max(self.rate * factor, min_lr), 0
+        self.watched = best, waited
 
     def trigger_stopping(self, msg, verbose):
         """Answer a lack of progress: True ends the training, False goes on at a fifth of the rate."""

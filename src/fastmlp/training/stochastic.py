@@ -93,6 +93,7 @@ def train(
         When interrupted; the parameters are those after the last whole batch.
     """
     params = network.coefs + network.intercepts
+    n_batches = -(-n_rows // batch_size)
     if validate is None:
         best = math.inf if progress.best is None else progress.best
         what = "Training loss"
@@ -105,6 +106,7 @@ def train(
         for epoch in range(1, max_iter + 1):
             if shuffle:
                 random_state.shuffle(rows)
+            optimizer.iteration_begins(n_batches, max_iter)
             progress.loss = loss = network.epoch(rows, batch_size, optimizer, alpha)
             progress.n_iter = epoch
             progress.t += n_rows
@@ -114,21 +116,21 @@ def train(
             if validate is None:
                 if not math.isfinite(loss):
                     check_finite(params)
-                stalled = loss > best - tol
+                monitored, stalled = loss, loss > best - tol
                 best = min(best, loss)  # in this order a NaN is not taken
             else:
                 score = validate()
                 progress.scores.append(score)
                 if verbose:
                     print(f"Validation score: {score:f}")
-                stalled = score < best + tol
+                monitored, stalled = score, score < best + tol
                 if score > best:
                     best = score
                     # replaced at once, so that an interrupt finds those of one epoch
                     progress.best_params = [param.copy() for param in params]
             progress.best = best
             progress.no_improvement_count = progress.no_improvement_count + 1 if stalled else 0
-            optimizer.iteration_ends(progress.t)
+            optimizer.iteration_ends(progress.t, monitored, maximise=validate is not None)
             if progress.no_improvement_count > n_iter_no_change:
                 message = f"{what} did not improve more than tol={tol:f} for {n_iter_no_change} consecutive epochs."
                 if optimizer.trigger_stopping(message, verbose):

@@ -9,10 +9,16 @@ const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS] = {FM_ACTIVATIONS(A
 const fm_loss_row fm_loss_rows[FM_N_LOSSES] = {
     FM_LOSSES(LOSS_ROW) {"log_loss", FM_ACTIVATION_softmax, FM_TARGET_CODE}};
 
-#define RATE(name, n_states, rate, update) \
-    static double rate_##name(const fm_update *u) { (void)u; return rate; }
-FM_OPTIMIZERS(RATE)
-#define OPTIMIZER_ROW(name, n_states, rate, update) {#name, n_states, rate_##name},
+#define PREPARE(name, n_states, n_memory, averages, prepare, update) \
+    static void prepare_##name(fm_update *u)                         \
+    {                                                                \
+        u->rate = u->learning_rate;                                  \
+        u->keep = 1.0 - u->learning_rate * u->weight_decay;          \
+        prepare                                                      \
+    }
+FM_OPTIMIZERS(PREPARE)
+#define OPTIMIZER_ROW(name, n_states, n_memory, averages, prepare, update) \
+    {#name, n_states, n_memory, averages, prepare_##name},
 const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS] = {FM_OPTIMIZERS(OPTIMIZER_ROW)};
 
 extern const fm_isa fm_isa_avx512, fm_isa_avx2, fm_isa_baseline;

@@ -68,21 +68,70 @@
     ROW(binary_log_loss, logistic, FM_TARGET_BYTE, 0, FN(logistic)(z),                             \
         -FN(log)((y != (REAL)0) ? FN(clip)(p) : (REAL)1 - FN(clip)(p)))
 
-/* ROW(name, state arrays, rate of the t-th update, update of w from the gradient g, state in s0 and s1).
+/* ROW(name, state arrays, scalars of memory, whether the parameters are averages between epochs, what the t-th step
+ * computes once, update of w from the gradient g, state in s0 and s1).
+ * Before the step's own computations rate is the learning rate lr, and keep, by which w is multiplied before the
+ * update, 1 - lr * weight decay (Loshchilov & Hutter, 2019). m and v are averages of g and of g^2, with b1 and b2.
  *   sgd       v = mu v - lr g;  w += mu v - lr g (Nesterov) or v           Sutskever et al. (2013)
  *   adam      lr_t = lr sqrt(1 - b2^t) / (1 - b1^t);  w -= lr_t m / (sqrt(v) + eps)   Kingma & Ba (2015), section 2
+ *   adamw     w -= lr m' / (sqrt(v') + eps),  m' = m / (1 - b1^t), v' = v / (1 - b2^t)   algorithm 1 there
+ *   nadam     m' = (1 - mu_t) g / (1 - p_t) + mu_(t+1) m / (1 - p_(t+1)) in it,  mu_t = b1 (1 - 0.96^(0.004 t) / 2),
+ *             p_t = mu_1 ... mu_t, which is its memory                     Dozat (2016)
+ *   rmsprop   w -= lr g / (sqrt(v) + eps)                                  Tieleman & Hinton (2012)
+ *   adagrad   s += g^2;  w -= lr g / (sqrt(s) + eps)                       Duchi et al. (2011)
+ *   lion      w -= lr sign(b1 m + (1 - b1) g);  then m = b2 m + (1 - b2) g    Chen et al. (2023)
+ *   schedule_free_adamw   d = g / (sqrt(v') + eps) + decay y;  z -= lr d;  x = (1 - c) x + c z,
+ *             y = (1 - b1) z + b1 x,  c = r^2 / sum of r^2 with r the largest rate so far. w is y while an epoch lasts,
+ *             x between epochs; s0 is z. Memory: that sum, and r           Defazio et al. (2024)
  *   gradient  keeps g and leaves w: loss_and_grad is a step of this optimizer */
 #define FM_OPTIMIZERS(ROW)                                                                         \
-    ROW(sgd, 1, u->learning_rate,                                                                  \
+    ROW(sgd, 1, 0, 0, {},                                                                          \
         { REAL v = momentum * s0[i] - rate * g; s0[i] = v;                                         \
           w[i] = w0 + (nesterov ? momentum * v - rate * g : v); })                                 \
-    ROW(adam, 2,                                                                                   \
-        u->learning_rate * sqrt(1.0 - pow(u->beta_2, u->t)) / (1.0 - pow(u->beta_1, u->t)),        \
+    ROW(adam, 2, 0, 0,                                                                             \
+        { u->rate = u->learning_rate * sqrt(1.0 - pow(u->beta_2, u->t)) / (1.0 - pow(u->beta_1, u->t)); }, \
         { REAL m = beta_1 * s0[i] + rest_1 * g; REAL v = beta_2 * s1[i] + rest_2 * (g * g);        \
           s0[i] = m; s1[i] = v; w[i] = w0 - rate * m / (FN(sqrt)(v) + epsilon); })                 \
-    ROW(gradient, 1, 0.0, { s0[i] = g; })
+    ROW(adamw, 2, 0, 0,                                                                            \
+        { u->rate = u->learning_rate / (1.0 - pow(u->beta_1, u->t));                               \
+          u->correction = 1.0 / sqrt(1.0 - pow(u->beta_2, u->t)); },                               \
+        { REAL m = beta_1 * s0[i] + rest_1 * g; REAL v = beta_2 * s1[i] + rest_2 * (g * g);        \
+          s0[i] = m; s1[i] = v; w[i] = w0 - rate * m / (FN(sqrt)(v) * correction + epsilon); })    \
+    ROW(nadam, 2, 1, 0,                                                                            \
+        { double mu = u->beta_1 * (1.0 - 0.5 * pow(0.96, 0.004 * u->t));                           \
+          double next = u->beta_1 * (1.0 - 0.5 * pow(0.96, 0.004 * (u->t + 1.0)));                 \
+          double product = mu * (u->t == 1.0 ? 1.0 : u->memory[0]);                                \
+          u->memory[0] = product;                                                                  \
+          u->rate = u->learning_rate * (1.0 - mu) / (1.0 - product);                               \
+          u->second_rate = u->learning_rate * next / (1.0 - product * next);                       \
+          u->correction = 1.0 / sqrt(1.0 - pow(u->beta_2, u->t)); },                               \
+        { REAL m = beta_1 * s0[i] + rest_1 * g; REAL v = beta_2 * s1[i] + rest_2 * (g * g);        \
+          s0[i] = m; s1[i] = v;                                                                    \
+          w[i] = w0 - (rate * g + second_rate * m) / (FN(sqrt)(v) * correction + epsilon); })      \
+    ROW(rmsprop, 1, 0, 0, {},                                                                      \
+        { REAL v = beta_2 * s0[i] + rest_2 * (g * g); s0[i] = v;                                   \
+          w[i] = w0 - rate * g / (FN(sqrt)(v) + epsilon); })                                       \
+    ROW(adagrad, 1, 0, 0, {},                                                                      \
+        { REAL s = s0[i] + g * g; s0[i] = s; w[i] = w0 - rate * g / (FN(sqrt)(s) + epsilon); })    \
+    ROW(lion, 1, 0, 0, {},                                                                         \
+        { REAL m = s0[i]; REAL d = beta_1 * m + rest_1 * g; s0[i] = beta_2 * m + rest_2 * g;       \
+          REAL sign = (d > (REAL)0) ? (REAL)1 : d; sign = (d < (REAL)0) ? (REAL)-1 : sign;         \
+          w[i] = w0 - rate * sign; })                                                              \
+    ROW(schedule_free_adamw, 2, 2, 1,                                                              \
+        { double most = (u->learning_rate > u->memory[1]) ? u->learning_rate : u->memory[1];       \
+          double sum = u->memory[0] + most * most;                                                 \
+          u->memory[0] = sum; u->memory[1] = most;                                                 \
+          u->share = (sum > 0.0) ? most * most / sum : 0.0;                                        \
+          u->second_rate = u->learning_rate * (1.0 - u->beta_1 * (1.0 - u->share));                \
+          u->correction = 1.0 / sqrt(1.0 - pow(u->beta_2, u->t));                                  \
+          u->keep = 1.0; u->decay = u->weight_decay; },                                            \
+        { REAL z = s0[i]; REAL v = beta_2 * s1[i] + rest_2 * (g * g);                              \
+          REAL d = g / (FN(sqrt)(v) * correction + epsilon) + decay * w0;                          \
+          s0[i] = z - rate * d; s1[i] = v; w[i] = w0 + share * (z - w0) - second_rate * d; })      \
+    ROW(gradient, 1, 0, 0, {}, { s0[i] = g; })
 
 #define FM_MAX_STATES 2
+#define FM_MAX_MEMORY 2
 
 typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm_target;
 
@@ -90,7 +139,7 @@ typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm
 enum { FM_ACTIVATIONS(FM_ENUM_ACTIVATION) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
 #define FM_ENUM_LOSS(name, link, target, mean, value, loss) FM_LOSS_##name,
 enum { FM_LOSSES(FM_ENUM_LOSS) FM_LOSS_log_loss, FM_N_LOSSES };
-#define FM_ENUM_OPTIMIZER(name, states, rate, update) FM_OPTIMIZER_##name,
+#define FM_ENUM_OPTIMIZER(name, states, memory, averages, prepare, update) FM_OPTIMIZER_##name,
 enum { FM_OPTIMIZERS(FM_ENUM_OPTIMIZER) FM_N_OPTIMIZERS };
 
 typedef struct { const char *name; int hidden; } fm_activation_row;
@@ -98,12 +147,20 @@ typedef struct { const char *name; int activation; fm_target target; } fm_loss_r
 
 /* What an optimizer's update reads, the same for all weights of a step. */
 typedef struct {
-    double learning_rate, t, rate;       /* rate = the table's third column, computed once a step */
+    double learning_rate, t;
     double alpha, inverse_weight;        /* g = (grad + alpha w) * inverse_weight */
-    double momentum, nesterov, beta_1, beta_2, epsilon;
+    double momentum, nesterov, beta_1, beta_2, epsilon, weight_decay;
+    double clip_value;                   /* the largest |g|, infinity for none */
+    /* the table's prepare column, computed once a step */
+    double rate, second_rate, correction, share, keep, decay;
+    double memory[FM_MAX_MEMORY];        /* what it carries from step to step, zero before the first */
 } fm_update;
 
-typedef struct { const char *name; int n_states; double (*rate)(const fm_update *u); } fm_optimizer_row;
+typedef struct {
+    const char *name;
+    int n_states, n_memory, averages;
+    void (*prepare)(fm_update *u);
+} fm_optimizer_row;
 
 extern const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS];
 extern const fm_loss_row fm_loss_rows[FM_N_LOSSES];
@@ -133,6 +190,14 @@ typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *
                         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* one optimizer step on count weights; returns the sum of w^2 before it */
 typedef double (*fm_step)(void *w, const void *grad, void *const *state, ptrdiff_t count, const fm_update *u);
+/* grad (count,) = g, as a step sees it; *norm = the sum of g^2; returns the sum of w^2 */
+typedef double (*fm_penalise)(void *grad, const void *w, ptrdiff_t count, const fm_update *u, double *norm);
+/* w (count,) += share * (z - w) */
+typedef void (*fm_blend)(void *w, const void *z, ptrdiff_t count, double share);
+/* of count columns of w (rows, n), from the first-th on, those longer than `most` are scaled to it; FM_COLUMNS of them
+ * at a time, each summed in ascending order */
+typedef void (*fm_max_norm)(void *w, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first, ptrdiff_t count, double most);
+#define FM_COLUMNS 32
 /* x (rows, ld) = the given rows of source (., n); index NULL: rows first, first + 1, ... */
 typedef void (*fm_rows)(void *x, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                         ptrdiff_t n, ptrdiff_t ld);
@@ -166,6 +231,10 @@ typedef struct {
     fm_dropout dropout;
     fm_loss loss[FM_N_LOSSES];
     fm_step step[FM_N_OPTIMIZERS];
+    fm_step adjusted_step[FM_N_OPTIMIZERS]; /* with clip_value and keep, which the others ignore */
+    fm_penalise penalise;
+    fm_blend blend;
+    fm_max_norm max_norm;
     fm_sum_parts sum_parts;
     fm_all_finite all_finite;
     fm_product product;
