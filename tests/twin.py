@@ -4,7 +4,7 @@ Slow and short. Kernels, trainers and estimators are checked against it; nothing
 Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
 
     Z_l = A_{l-1} W_l + b_l                 A_l = f(Z_l), for the last layer the loss's own output activation
-    D_L = w * (A_L - y)                     the same for every canonical pair of loss and output activation
+    D_L = w * dL/dZ_L                       A_L - y for every canonical pair of loss and output activation
     D_{l-1} = (D_l W_l^T) * f'(Z_{l-1})     f' written in terms of Z and A, before dropout
     dW_l = (A_{l-1}^T D_l + alpha W_l) / sum(w)      db_l = sum_rows(D_l) / sum(w)
 
@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import expit, ndtr, xlogy
+from scipy.special import expit, log_expit, log_softmax, logsumexp, ndtr, xlogy
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
 _GELU_TANH = 2 * np.sqrt(2 / np.pi)
@@ -112,30 +112,173 @@ def _softmax(z):
 _OUTPUT = {"identity": lambda z: z, "exp": np.exp, "logistic": expit, "softmax": _softmax}
 
 
-def _squared_error(y, p, eps):
+def _smoothed(y, o, n_classes):
+    """Targets of label smoothing, Szegedy et al. (2016)."""
+    return y * (1 - o["label_smoothing"]) + o["label_smoothing"] / n_classes
+
+
+def _residual(y, z, p, o):
+    """dL/dz of every loss with its canonical link."""
+    return p - y
+
+
+def _squared_error(y, z, p, o):
     return 0.5 * ((y - p) ** 2).mean(axis=1)
 
 
-def _poisson(y, p, eps):
+def _poisson(y, z, p, o):
     return (xlogy(y, y / p) - y + p).sum(axis=1)
 
 
-def _binary_log_loss(y, p, eps):
-    p = np.clip(p, eps, 1 - eps)
+def _binary_log_loss(y, z, p, o):
+    p = np.clip(p, o["eps"], 1 - o["eps"])
     return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
 
 
-def _log_loss(y, p, eps):
-    return -np.log(np.clip((y * p).sum(axis=1), eps, 1 - eps))
+def _log_loss(y, z, p, o):
+    """Clipped for scikit-learn's sake, but not with smoothed labels."""
+    if o["label_smoothing"]:
+        return -(_smoothed(y, o, y.shape[1]) * log_softmax(z, axis=1)).sum(axis=1)
+    return -np.log(np.clip((y * p).sum(axis=1), o["eps"], 1 - o["eps"]))
 
 
-# name -> (output activation, loss of each row)
+def _absolute_error(y, z, p, o):
+    return np.abs(z - y).sum(axis=1)
+
+
+def _huber(y, z, p, o):
+    r, delta = np.abs(z - y), o["huber_delta"]
+    return np.where(r <= delta, 0.5 * r**2, delta * (r - 0.5 * delta)).sum(axis=1)
+
+
+def _quantile(y, z, p, o):
+    q = np.array(o["quantiles"])
+    return np.maximum(q * (y - z), (q - 1) * (y - z)).sum(axis=1)
+
+
+def _quantile_slope(y, z, p, o):
+    q = np.array(o["quantiles"])
+    return np.where(z > y, 1 - q, np.where(z < y, -q, z - y))
+
+
+def _log_cosh(y, z, p, o):
+    r = np.abs(z - y)
+    return np.where(r < 1, -0.5 * np.log1p(-(np.tanh(r) ** 2)), r + np.log1p(np.exp(-2 * r)) - np.log(2)).sum(axis=1)
+
+
+def _gamma(y, z, p, o):
+    return (y / p + z - np.log(y) - 1).sum(axis=1)
+
+
+def _tweedie(y, z, p, o):
+    k = o["tweedie_power"]
+    return (y ** (2 - k) / ((1 - k) * (2 - k)) - y * p ** (1 - k) / (1 - k) + p ** (2 - k) / (2 - k)).sum(axis=1)
+
+
+def _tweedie_slope(y, z, p, o):
+    k = o["tweedie_power"]
+    return p ** (2 - k) - y * p ** (1 - k)
+
+
+def _soft_binary_log_loss(y, z, p, o):
+    y = _smoothed(y, o, 2)
+    return -(y * log_expit(z) + (1 - y) * log_expit(-z)).sum(axis=1)
+
+
+def _focal_parts(log_p, log_wrong, gamma):
+    """Loss and dL/dlog(p) of -(1 - p)^gamma log(p), from the logarithms of p and of 1 - p."""
+    with np.errstate(invalid="ignore"):
+        # log(p) / (1 - p) is -1 at p = 1
+        ratio = np.where(log_p == 0, -1.0, log_p * np.exp(log_p - log_wrong))
+    wrong = np.exp(gamma * log_wrong) if gamma else 1.0
+    return -wrong * log_p, wrong * (gamma * ratio - 1)
+
+
+def _one_against_all(y, z):
+    """log(p) of the row's class and log(1 - p), both accurate near their ends."""
+    z = z - z.max(axis=1, keepdims=True)
+    log_p = (y * log_softmax(z, axis=1)).sum(axis=1)
+    others = np.where(y > 0, -np.inf, z)
+    return log_p, logsumexp(others, axis=1) - logsumexp(z, axis=1)
+
+
+def _focal(y, z, p, o):
+    return _focal_parts(*_one_against_all(y, z), o["focal_gamma"])[0]
+
+
+def _focal_slope(y, z, p, o):
+    log_p, log_wrong = _one_against_all(y, z)
+    slope = _focal_parts(log_p, log_wrong, o["focal_gamma"])[1][:, None]
+    # dlog(p_y)/dz = y - p
+    return slope * np.where(y > 0, np.exp(log_wrong)[:, None], -p)
+
+
+def _binary_focal(y, z, p, o):
+    x = np.where(y > 0, z, -z)
+    return _focal_parts(log_expit(x), log_expit(-x), o["focal_gamma"])[0].sum(axis=1)
+
+
+def _binary_focal_slope(y, z, p, o):
+    sign = np.where(y > 0, 1, -1)
+    return sign * _focal_parts(log_expit(sign * z), log_expit(-sign * z), o["focal_gamma"])[1] * expit(-sign * z)
+
+
+def _hinge_margin(y, z):
+    """1 + the largest of the others - z_y, and the column of that other."""
+    others = np.where(y > 0, -np.inf, z)
+    return 1 + others.max(axis=1) - (y * z).sum(axis=1), others.argmax(axis=1)
+
+
+def _hinge(y, z, p, o):
+    return np.maximum(_hinge_margin(y, z)[0], 0)
+
+
+def _hinge_slope(y, z, p, o):
+    margin, other = _hinge_margin(y, z)
+    return (margin > 0)[:, None] * ((np.arange(z.shape[1]) == other[:, None]) - y)
+
+
+def _binary_hinge(y, z, p, o):
+    return np.maximum(1 - np.where(y > 0, z, -z), 0).sum(axis=1)
+
+
+def _binary_hinge_slope(y, z, p, o):
+    sign = np.where(y > 0, 1, -1)
+    return np.where(sign * z < 1, -sign, 0)
+
+
+# name -> (output activation, loss of each row, dL/dz); both of targets, outputs before and after activation, options
 _LOSS = {
-    "squared_error": ("identity", _squared_error),
-    "poisson": ("exp", _poisson),
-    "binary_log_loss": ("logistic", _binary_log_loss),
-    "log_loss": ("softmax", _log_loss),
+    "squared_error": ("identity", _squared_error, _residual),
+    "poisson": ("exp", _poisson, _residual),
+    "binary_log_loss": ("logistic", _binary_log_loss, _residual),
+    "absolute_error": ("identity", _absolute_error, lambda y, z, p, o: np.sign(z - y)),
+    "huber": ("identity", _huber, lambda y, z, p, o: np.clip(z - y, -o["huber_delta"], o["huber_delta"])),
+    "quantile": ("identity", _quantile, _quantile_slope),
+    "log_cosh": ("identity", _log_cosh, lambda y, z, p, o: np.tanh(z - y)),
+    "gamma": ("exp", _gamma, lambda y, z, p, o: 1 - y / p),
+    "tweedie": ("exp", _tweedie, _tweedie_slope),
+    "soft_binary_log_loss": ("logistic", _soft_binary_log_loss, lambda y, z, p, o: p - _smoothed(y, o, 2)),
+    "binary_focal": ("logistic", _binary_focal, _binary_focal_slope),
+    "binary_hinge": ("identity", _binary_hinge, _binary_hinge_slope),
+    "log_loss": ("softmax", _log_loss, lambda y, z, p, o: p - _smoothed(y, o, y.shape[1])),
+    "focal": ("softmax", _focal, _focal_slope),
+    "hinge": ("identity", _hinge, _hinge_slope),
 }
+_LOSS_OPTIONS = {
+    "label_smoothing": 0.0,
+    "focal_gamma": 2.0,
+    "huber_delta": 1.0,
+    "quantiles": (0.5,),
+    "tweedie_power": 1.5,
+    "segments": None,
+}
+_CODES = ("log_loss", "focal", "hinge")
+
+
+def _blocks(columns, segments):
+    """The blocks of columns of an array; without segments, all of it."""
+    return np.split(columns, np.cumsum(segments)[:-1], axis=1) if segments else [columns]
 
 
 def _sgd(param, grad, state, o):
@@ -261,7 +404,7 @@ def _shorten(W, most):
 
 
 ACTIVATIONS = tuple(_HIDDEN)
-LOSSES = {name: output for name, (output, _) in _LOSS.items()}
+LOSSES = {name: output for name, (output, _, _) in _LOSS.items()}
 OPTIMIZERS = {name: n_states for name, (n_states, _) in _STEP.items()}
 ISAS = ("baseline",)
 
@@ -294,10 +437,12 @@ def _layers(coefs, intercepts, activation, output, A, masks=None):
     return layers, slopes
 
 
-def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, n_threads=None, max_threads=None, isa=None):
+def forward(
+    coefs, intercepts, activation, out_activation, X, rows=None, *, segments=None, n_threads=None, max_threads=None, isa=None
+):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
-    A = _layers(coefs, intercepts, activation, out_activation, _gather(X, rows))[0][-1]
-    return A.astype(coefs[0].dtype)
+    Z = _layers(coefs, intercepts, activation, "identity", _gather(X, rows))[0][-1]
+    return np.hstack([_OUTPUT[out_activation](z) for z in _blocks(Z, segments)]).astype(coefs[0].dtype)
 
 
 @contextlib.contextmanager
@@ -318,11 +463,14 @@ class TwinNetwork:
     uses_blas = False
 
     def __init__(
-        self, layer_units, activation, loss, dtype, *, dropout=None, n_threads=None, max_threads=None, isa=None
+        self, layer_units, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None, max_threads=None,
+        isa=None,
     ):
         self.layer_units = tuple(layer_units)
         self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
         self.dropout = dropout
+        self._options = _LOSS_OPTIONS | (loss_options or {}) | {"eps": np.finfo(self.dtype).eps}
+        self.segments = self._options["segments"]
         self.n_params = sum(a * b + b for a, b in pairwise(self.layer_units))
         self.team_size = 1
         self._shapes, self._starts, size = [], [], 0
@@ -352,31 +500,52 @@ class TwinNetwork:
         self._X = self._y = self._w = None
 
     def predict(self, X, rows=None):
-        return forward(self.coefs, self.intercepts, self.activation, _LOSS[self.loss][0], X, rows)
+        return forward(
+            self.coefs, self.intercepts, self.activation, _LOSS[self.loss][0], X, rows, segments=self.segments
+        )
 
-    def _targets(self, rows):
-        y = self._y if rows is None else self._y[rows]
-        return np.eye(self.layer_units[-1])[y] if self.loss == "log_loss" else y.astype(np.float64)
+    def _targets(self, y):
+        if self.loss not in _CODES:
+            return y.astype(np.float64)
+        sizes = self.segments or self.layer_units[-1:]
+        return np.hstack([np.eye(k)[codes] for k, codes in zip(sizes, y.reshape(len(y), -1).T, strict=True)])
+
+    def _losses(self, y, Z):
+        """Loss of each row, and dL/dZ."""
+        output, row_losses, slope = _LOSS[self.loss]
+        losses, slopes = 0.0, []
+        for targets, z in zip(_blocks(self._targets(y), self.segments), _blocks(Z, self.segments), strict=True):
+            p = _OUTPUT[output](z)
+            losses = losses + row_losses(targets, z, p, self._options)
+            slopes.append(slope(targets, z, p, self._options))
+        return losses, np.hstack(slopes)
+
+    def evaluate(self, X, y, sample_weight=None):
+        """Mean loss of other data, without penalty."""
+        Z = _layers(self.coefs, self.intercepts, self.activation, "identity", _gather(X, None))[0][-1]
+        return float(np.average(self._losses(y, Z)[0], weights=sample_weight))
 
     def loss_and_grad(self, rows=None, alpha=0.0, masks=None):
         """Loss of the given rows, penalty included, and its gradient as two lists."""
-        output, row_losses = _LOSS[self.loss]
         weights = [W.astype(np.float64) for W in self.coefs]
-        A, slopes = _layers(self.coefs, self.intercepts, self.activation, output, _gather(self._X, rows), masks)
-        y = self._targets(rows)
+        A, derivatives = _layers(
+            self.coefs, self.intercepts, self.activation, "identity", _gather(self._X, rows), masks
+        )
+        y = self._y if rows is None else self._y[rows]
         w = np.ones(len(y)) if self._w is None else self._w if rows is None else self._w[rows]
         total = w.sum()
         if total == 0:
             return 0.0, [0 * W for W in weights], [np.zeros(W.shape[1]) for W in weights]
-        loss = w @ row_losses(y, A[-1], np.finfo(self.dtype).eps) / total
+        losses, slopes = self._losses(y, A[-1])
+        loss = w @ losses / total
         loss += 0.5 * alpha * sum((W**2).sum() for W in weights) / total
-        D = w[:, None] * (A[-1] - y)
+        D = w[:, None] * slopes
         coef_grads, intercept_grads = [], []
         for i in reversed(range(len(weights))):
             coef_grads.insert(0, (np.asarray(A[i].T @ D) + alpha * weights[i]) / total)
             intercept_grads.insert(0, D.sum(axis=0) / total)
             if i:
-                D = (D @ weights[i].T) * slopes[i - 1]
+                D = (D @ weights[i].T) * derivatives[i - 1]
         return float(loss), coef_grads, intercept_grads
 
     def epoch(self, rows, batch_size, optimizer, alpha):

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse
 from twin import TwinNetwork
 
-from fastmlp.engine import OPTIMIZERS, Network
+from fastmlp.engine import LOSS_ROWS, OPTIMIZERS, Network
 
 DTYPES = (np.float32, np.float64)
 
@@ -24,6 +24,16 @@ HYPER = {
 RATE = {"sgd": 0.05, "adagrad": 0.05, "lion": 0.003}
 OPTIMIZER_CASES = [(name, hyper) for name in OPTIMIZERS for hyper in HYPER[name]]
 
+# options of losses that change their formula
+CHECKED_OPTIONS = [
+    *(("log_loss", {"label_smoothing": s}) for s in (0.1, 0.75)),
+    *(("soft_binary_log_loss", {"label_smoothing": s}) for s in (0.1, 0.75)),
+    *((loss, {"focal_gamma": gamma}) for loss in ("focal", "binary_focal") for gamma in (0.0, 0.5, 1.0, 3.5)),
+    *(("huber", {"huber_delta": delta}) for delta in (0.05, 0.7, 10.0)),
+    *(("quantile", {"quantiles": (q,)}) for q in (0.1, 0.8)),
+    *(("tweedie", {"tweedie_power": power}) for power in (1.1, 1.9)),
+]
+
 
 def optimizer_for(network, name, hyper=None):
     """A fresh optimizer, as Network.epoch reads it."""
@@ -33,18 +43,23 @@ def optimizer_for(network, name, hyper=None):
     )
 
 
-def targets_for(loss, n_rows, n_outputs, dtype, rng):
+def targets_for(loss, n_rows, n_outputs, dtype, rng, segments=None):
     """Targets of the kind that bind() wants for a loss."""
-    if loss == "log_loss":
+    if segments is not None:
+        return np.stack([rng.integers(size, size=n_rows, dtype=np.intp) for size in segments], axis=1)
+    row = LOSS_ROWS[loss]
+    if row.target == "code":
         return rng.integers(n_outputs, size=n_rows, dtype=np.intp)
-    if loss == "binary_log_loss":
+    if row.target == "bit":
         return rng.integers(2, size=(n_rows, n_outputs), dtype=np.uint8)
-    if loss == "poisson":
+    if row.domain == "y >= 0":
         return rng.poisson(1.5, size=(n_rows, n_outputs)).astype(dtype)
+    if row.domain == "y > 0":
+        return rng.gamma(2.0, size=(n_rows, n_outputs)).astype(dtype)
     return rng.standard_normal((n_rows, n_outputs)).astype(dtype)
 
 
-def data_for(layer_units, loss, n_rows, dtype, *, x_dtype=None, weights=False, sparse=None, seed=0):
+def data_for(layer_units, loss, n_rows, dtype, *, x_dtype=None, weights=False, sparse=None, seed=0, segments=None):
     """X, y and weights; `sparse` is None or the dtype of CSR indices (some rows empty)."""
     rng = np.random.default_rng(seed)
     scale = min(1.0, 4 / np.sqrt(layer_units[0]))  # wide rows would make the first steps diverge
@@ -53,7 +68,7 @@ def data_for(layer_units, loss, n_rows, dtype, *, x_dtype=None, weights=False, s
         X[rng.random(X.shape) < 0.7] = 0
         X[:: max(2, n_rows // 5)] = 0
         X = with_index_dtype(scipy.sparse.csr_array(X), sparse)
-    y = targets_for(loss, n_rows, layer_units[-1], dtype, rng)
+    y = targets_for(loss, n_rows, layer_units[-1], dtype, rng, segments)
     return X, y, rng.choice([0.0, 0.5, 1.0, 2.0], size=n_rows) if weights else None
 
 
@@ -74,13 +89,23 @@ def network_for(layer_units, activation, loss, dtype, *, kind=Network, seed=1, *
 
 
 def bound(
-    layer_units, activation, loss, dtype, n_rows, *, kind=Network, dropout=None, n_threads=None, isa=None, **data
+    layer_units,
+    activation,
+    loss,
+    dtype,
+    n_rows,
+    *,
+    kind=Network,
+    loss_options=None,
+    dropout=None,
+    n_threads=None,
+    isa=None,
+    **data,
 ):
     """A network as network_for() makes it, with data as data_for() makes them."""
-    network = network_for(
-        layer_units, activation, loss, dtype, kind=kind, dropout=dropout, n_threads=n_threads, isa=isa
-    )
-    network.bind(*data_for(layer_units, loss, n_rows, dtype, **data))
+    options = {"loss_options": loss_options, "dropout": dropout, "n_threads": n_threads, "isa": isa}
+    network = network_for(layer_units, activation, loss, dtype, kind=kind, **options)
+    network.bind(*data_for(layer_units, loss, n_rows, dtype, segments=network.segments, **data))
     return network
 
 

@@ -387,7 +387,7 @@ def test_extreme_outputs_keep_the_loss_finite(loss, dtype):
     # probabilities of exactly 0 and 1, of both the right and the wrong class
     for net in (network, expected):
         net.coefs[0][:] = 0
-        net.intercepts[0][:] = [-60, -30, 0, 3] if loss == "poisson" else [-1000, -500, 0, 1000]
+        net.intercepts[0][:] = [-60, -30, 0, 3] if LOSSES[loss] == "exp" else [-1000, -500, 0, 1000]
     check_gradient(network, expected)
 
 

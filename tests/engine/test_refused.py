@@ -26,7 +26,7 @@ def make(**kwargs):
         (((4, -3, 2), "relu", "log_loss", np.float64), "layer_units"),
         (((4, 2**31, 2), "relu", "log_loss", np.float64), "layer_units"),
         (((4, 2), "cosine", "log_loss", np.float64), "unknown activation 'cosine': one of .*'relu'"),
-        (((4, 2), "relu", "hinge", np.float64), "unknown loss 'hinge': one of .*'log_loss'"),
+        (((4, 2), "relu", "zero_one", np.float64), "unknown loss 'zero_one': one of .*'log_loss'"),
         (((4, 2), "relu", "log_loss", np.float16), "float32 or float64"),
         (((4, 2), "relu", "log_loss", np.int64), "float32 or float64"),
         (((4, 2), "relu", "log_loss", ">f8"), "float32 or float64"),

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 from twin import TwinNetwork
 
-from fastmlp.engine import LOSSES, OPTIMIZERS, Network
+from fastmlp.engine import LOSS_ROWS, LOSSES, OPTIMIZERS, Network
 from fastmlp.training import lbfgs, stochastic
 from fastmlp.training.optimizers import Optimizer
 from fastmlp.training.stochastic import Progress
@@ -37,12 +37,16 @@ OPTIONS = {
 def _problem(loss, n=30):
     rng = np.random.RandomState(0)
     X = rng.standard_normal((n, 6))
+    row = LOSS_ROWS[loss]
+    if row.target == "code":
+        return X, rng.randint(3, size=n)
+    if row.target == "bit":
+        return X, rng.randint(2, size=(n, 3)).astype(np.uint8)
     y = {
-        "squared_error": rng.standard_normal((n, 3)),
-        "poisson": rng.poisson(1.0, (n, 3)).astype(float),
-        "binary_log_loss": rng.randint(2, size=(n, 3)).astype(np.uint8),
-        "log_loss": rng.randint(3, size=n),
-    }[loss]
+        "any": rng.standard_normal((n, 3)),
+        "y >= 0": rng.poisson(1.0, (n, 3)).astype(float),
+        "y > 0": rng.gamma(2.0, size=(n, 3)),
+    }[row.domain]
     return X, y
 
 

@@ -1,7 +1,7 @@
 """The compiled engine: networks as data, arrays in, arrays out."""
 
 from .forward import Predictor, forward
-from .kernels import ACTIVATIONS, ISAS, LOSSES, OPTIMIZERS, fma_peak, logarithm
+from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
 from .network import MAX_LAYERS, Network
 from .threads import effective_n_threads, single_threaded_blas
 
@@ -9,6 +9,8 @@ __all__ = [
     "ACTIVATIONS",
     "ISAS",
     "LOSSES",
+    "LOSS_OPTIONS",
+    "LOSS_ROWS",
     "MAX_LAYERS",
     "OPTIMIZERS",
     "Network",

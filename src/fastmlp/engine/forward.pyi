@@ -14,6 +14,8 @@ class Predictor:
     @property
     def out_activation(self) -> str: ...
     @property
+    def segments(self) -> tuple[int, ...] | None: ...
+    @property
     def dtype(self) -> np.dtype[Any]: ...
     def __new__(
         cls,
@@ -23,6 +25,7 @@ class Predictor:
         out_activation: str,
         *,
         max_threads: int | None = None,
+        segments: Sequence[int] | None = None,
         isa: str | None = None,
     ) -> Self: ...
     def __call__(
@@ -34,6 +37,7 @@ class Predictor:
         intercepts: list[NDArray[Any]],
         activation: str | Sequence[str],
         out_activation: str,
+        segments: tuple[int, ...] | None = None,
     ) -> bool: ...
     def quick(self, X: object) -> NDArray[Any] | None: ...
 
@@ -45,6 +49,7 @@ def forward(
     X: Any,
     rows: NDArray[np.intp] | None = None,
     *,
+    segments: Sequence[int] | None = None,
     n_threads: int | None = None,
     max_threads: int | None = None,
     isa: str | None = None,

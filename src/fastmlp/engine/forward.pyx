@@ -10,33 +10,19 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from .blas cimport Blas, blas_for
-from .kernels cimport FM_ROW_BYTES, activation_names, activation_number, fm_kernels, kernels_for
+from .blas cimport blas_for
+from .kernels cimport (
+    FM_ROW_BYTES, activation_names, activation_number, fm_loss_options, kernels_for, loss_row, offsets_of,
+)
 from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
-from .source cimport Reader, Source, dense_reader, index_of, read_rows, reader_of
-from .threads cimport FM_MOST_ITEMS, fm_open, fm_phases, fm_take
+from .source cimport Source, dense_reader, index_of, read_rows, reader_of
+from .threads cimport FM_MOST_ITEMS, fm_open, fm_take
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS
 
 from .threads import checked_max_threads, effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
-
-
-# One call: what its threads share.
-ctypedef struct PredictJob:
-    const fm_kernels *kernels
-    Blas blas
-    Reader reader
-    Layer *layers
-    int n_layers
-    bint check                  # refuse NaN and infinity in dense rows
-    bint refused
-    ptrdiff_t n_rows, block_rows, itemsize, input_ld, widest_ld
-    char *scratch               # per thread: gathered input rows, and two layers' outputs in turn
-    ptrdiff_t scratch_size
-    char *out                   # (n_rows, n_outputs)
-    fm_phases phases
 
 
 cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
@@ -48,6 +34,7 @@ cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
     cdef Layer *layer
     cdef Rows x
     cdef char *z = NULL
+    cdef char *z_targets
     while True:
         block = fm_take(&job.phases, member)
         if block < 0 or job.refused:
@@ -64,6 +51,15 @@ cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
             forward_product(job.kernels, &job.blas, layer, &x, rows, z)
             x.dense = z
             x.ld = layer.ld
+        if job.score != NULL:
+            z_targets = outputs + 2 * job.block_rows * job.widest_ld * job.itemsize
+            job.kernels.targets[job.target](z_targets, job.targets, NULL, first, rows, last.n_out, last.ld,
+                                            job.loss_options)
+            job.score(z, last.bias, z_targets, job.sample_weight + first if job.sample_weight != NULL else NULL,
+                      job.row_loss + first, rows, last.n_out, last.ld, job.loss_options)
+            continue
+        if job.n_segments > 1:
+            job.kernels.softmax_segments(z, last.bias, rows, last.ld, job.offsets, job.n_segments)
         for i in range(rows):
             memcpy(job.out + (first + i) * width, z + i * last.ld * job.itemsize, width)
 
@@ -86,6 +82,8 @@ cdef class Predictor:
         Activation of the output.
     max_threads : int, default=None
         The most threads that a call takes unless it names their number; None sets no limit.
+    segments : tuple of int, default=None
+        Sizes of blocks of outputs that have a softmax each; None: one block.
     isa : str, default=None
         Instruction set; None: the default.
     held : tuple of two lists, default=None
@@ -94,22 +92,12 @@ cdef class Predictor:
     Raises
     ------
     ValueError
-        If shapes or dtypes do not fit each other, or the number of activations that of the hidden layers.
+        If shapes or dtypes do not fit each other, the number of activations that of the hidden layers, or segments the
+        outputs.
     """
 
-    cdef object max_threads
-    cdef readonly list coefs, intercepts
-    cdef list held_coefs, held_intercepts
-    cdef readonly object dtype
-    cdef readonly object activation
-    cdef readonly str out_activation
-    cdef PredictJob job                # without the fields of a call
-    cdef char **biases
-    cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
-    cdef bint uses_blas
-
-    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, max_threads=None, isa=None,
-                  held=None):
+    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, segments=None, max_threads=None,
+                  isa=None, held=None):
         cdef int l, last = len(coefs) - 1
         cdef Layer *layer
         if not coefs:
@@ -129,7 +117,13 @@ cdef class Predictor:
         self.dtype = np.dtype(dtype.type)
         self.activation, self.out_activation = activation_names(activation, last), out_activation
         self.n_features, self.n_outputs = coefs[0].shape[0], n_in
+        if segments is not None and out_activation != "softmax":
+            raise ValueError(f"segments={segments!r}: only outputs with softmax have them, not {out_activation}")
+        self.segments = None if segments is None else tuple(segments)
+        self.offsets = offsets_of(self.segments, n_in)
         memset(&self.job, 0, sizeof(PredictJob))
+        self.job.offsets = <const ptrdiff_t *> data_of(self.offsets, False)
+        self.job.n_segments = len(self.offsets) - 1
         self.job.kernels = kernels_for(dtype, isa)
         self.job.blas = blas_for(dtype)
         self.job.itemsize = dtype.itemsize
@@ -157,8 +151,8 @@ cdef class Predictor:
         free(self.job.layers)
         free(self.biases)
 
-    def serves(self, list coefs, list intercepts, activation, out_activation):
-        """Whether these are the very arrays, and the activations, of this predictor."""
+    def serves(self, list coefs, list intercepts, activation, out_activation, segments=None):
+        """Whether these are the very arrays, the activations and the segments of this predictor."""
         cdef Py_ssize_t l, n = len(self.held_coefs)
         if len(coefs) != n or len(intercepts) != n:
             return False
@@ -167,7 +161,7 @@ cdef class Predictor:
                 return False
         if not isinstance(activation, str):
             activation = tuple(activation)
-        return activation == self.activation and out_activation == self.out_activation
+        return (activation, out_activation, segments) == (self.activation, self.out_activation, self.segments)
 
     def __call__(self, X, rows=None, *, n_threads=None):
         """Outputs for X.
@@ -231,28 +225,61 @@ cdef class Predictor:
         finally:
             PyBuffer_Release(&view)
 
+    cdef double mean_loss(self, Source source, targets, sample_weight, int loss, const fm_loss_options *options,
+                          n_threads) except? -1:
+        """Mean loss of a source's rows, whose targets and weights fit the loss; out_activation has no part in it."""
+        cdef PredictJob job = self.job
+        cdef double total = 0, weight = source.n_rows
+        cdef double[::1] row_loss = np.empty(source.n_rows)
+        cdef ptrdiff_t i
+        job.reader = reader_of(source, job.kernels, job.itemsize, NULL)
+        job.n_rows = source.n_rows
+        job.score = job.kernels.loss[loss]
+        job.target = loss_row(loss).target
+        job.loss_options = options
+        job.targets = data_of(targets, False)
+        if sample_weight is not None:
+            job.sample_weight = <const double *> data_of(sample_weight, False)
+            weight = 0
+            for i in range(job.n_rows):
+                weight += job.sample_weight[i]
+        if not weight > 0:
+            raise ValueError("no rows" if job.n_rows == 0 else "sample_weight: all zero")
+        job.row_loss = &row_loss[0]
+        self._run(&job, n_threads)
+        for i in range(job.n_rows):
+            total += row_loss[i]
+        return total / weight
+
     cdef object _run(self, PredictJob *job, n_threads):
         cdef int l, threads = 1
+        cdef ptrdiff_t row_size
         cdef char *memory
         cdef char *piece
         cdef Layer *layers
-        out = np.empty((job.n_rows, self.n_outputs), dtype=self.dtype)
-        if job.n_rows == 0:
-            return out
+        out = None
+        if job.score == NULL:
+            out = np.empty((job.n_rows, self.n_outputs), dtype=self.dtype)
+            if job.n_rows == 0:
+                return out
+            job.out = data_of(out, True)
         if n_threads is not None or job.n_rows > 1:
             if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * PREDICT_THREAD_FLOPS:
                 threads = effective_n_threads(n_threads, self.max_threads)
             if n_threads is None:
                 threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // PREDICT_THREAD_FLOPS))
-        job.out = data_of(out, True)
         job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(self.n_features, job.itemsize)
+        # gathered inputs, two layers' outputs, targets
+        row_size = (job.input_ld + 2 * job.widest_ld) * job.itemsize
+        if job.score != NULL:
+            row_size += job.layers[job.n_layers - 1].ld * job.itemsize
         # for BLAS no function of the number of threads: it may add in another order for another number of rows
         job.block_rows = min(
-            max(<ptrdiff_t> 1, PREDICT_BYTES // ((job.input_ld + 2 * job.widest_ld) * job.itemsize)),
+            max(<ptrdiff_t> 1, PREDICT_BYTES // row_size),
             <ptrdiff_t> PREDICT_ROWS, job.n_rows if self.uses_blas else ceil_div(job.n_rows, threads))
         job.block_rows = max(job.block_rows, ceil_div(job.n_rows, FM_MOST_ITEMS))
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
-        job.scratch_size = job.block_rows * (job.input_ld + 2 * job.widest_ld) * job.itemsize
+        job.scratch_size = job.block_rows * row_size
         memory = <char *> malloc(FM_ROW_BYTES + job.n_layers * sizeof(Layer) + self.biases_size
                                  + threads * job.scratch_size)
         if memory == NULL:
@@ -269,6 +296,8 @@ cdef class Predictor:
             piece += layers[l].ld * job.itemsize
         if job.reader.sparse:
             layers[0].strategy = SPARSE
+        if job.score != NULL or job.n_segments > 1:
+            layers[job.n_layers - 1].finish = NULL
         job.layers = layers
         try:
             with single_threaded_blas() if self.uses_blas else _no_guard:
@@ -283,8 +312,9 @@ cdef class Predictor:
         return None if job.refused else out
 
 
-def forward(list coefs, list intercepts, activation, str out_activation, X, rows=None, *, n_threads=None,
-            max_threads=None, isa=None):
+def forward(list coefs, list intercepts, activation, str out_activation, X, rows=None, *, segments=None,
+            n_threads=None, max_threads=None, isa=None):
     """Outputs for X of a network given by plain arrays: a :class:`Predictor` used once."""
-    predictor = Predictor(coefs, intercepts, activation, out_activation, max_threads=max_threads, isa=isa)
+    predictor = Predictor(coefs, intercepts, activation, out_activation, segments=segments, max_threads=max_threads,
+                          isa=isa)
     return predictor(X, rows, n_threads=n_threads)

@@ -7,6 +7,7 @@ cdef extern from "simd/tables.h" nogil:
     enum:
         FM_N_ACTIVATIONS
         FM_N_LOSSES
+        FM_N_LOSS_NUMBERS
         FM_N_OPTIMIZERS
         FM_MAX_STATES
         FM_MAX_MEMORY
@@ -17,6 +18,13 @@ cdef extern from "simd/tables.h" nogil:
         FM_TARGET_BYTE
         FM_TARGET_REAL
         FM_ACTIVATION_identity
+        FM_N_TARGETS
+        FM_ANY
+        FM_NOT_NEGATIVE
+        FM_POSITIVE
+        FM_OPTION_label_smoothing
+        FM_OPTION_quantiles
+        FM_OPTION_segments
         FM_ACTIVATION_softmax
         FM_OPTIMIZER_gradient
 
@@ -39,6 +47,19 @@ cdef extern from "simd/tables.h" nogil:
         const char *name
         int activation
         int target
+        int domain
+        int options
+
+    ctypedef struct fm_loss_number_row:
+        const char *name
+        double initial, low, high
+        bint closed
+
+    ctypedef struct fm_loss_options:
+        double *numbers
+        const void *quantiles
+        const ptrdiff_t *offsets
+        ptrdiff_t n_segments
 
     ctypedef struct fm_optimizer_row:
         const char *name
@@ -53,7 +74,14 @@ cdef extern from "simd/tables.h" nogil:
     ) noexcept nogil
     ctypedef void (*fm_loss)(
         void *z, const void *bias, const void *y, const double *weight, double *row_loss,
-        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
+        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fm_loss_options *options
+    ) noexcept nogil
+    ctypedef void (*fm_targets)(
+        void *y, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+        const fm_loss_options *options
+    ) noexcept nogil
+    ctypedef void (*fm_softmax_segments)(
+        void *z, const void *bias, ptrdiff_t rows, ptrdiff_t ld, const ptrdiff_t *offsets, ptrdiff_t n_segments
     ) noexcept nogil
     ctypedef void (*fm_sum_parts)(
         void *out, const void *first, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count
@@ -109,7 +137,8 @@ cdef extern from "simd/tables.h" nogil:
         fm_all_finite all_finite
         fm_product product
         fm_transpose transpose
-        fm_rows *targets
+        fm_targets *targets
+        fm_softmax_segments softmax_segments
         fm_rows *gather
         fm_csr_product csr_product[2][2]
         fm_csr_cut csr_cut[2][2]
@@ -130,3 +159,4 @@ cdef int loss_number(str name) except -1
 cdef int optimizer_number(str name) except -1
 cdef const fm_loss_row *loss_row(int number)
 cdef const fm_optimizer_row *optimizer_row(int number)
+cdef object offsets_of(object segments, ptrdiff_t n_outputs)

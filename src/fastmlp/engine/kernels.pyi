@@ -1,4 +1,4 @@
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -8,9 +8,24 @@ _Floats = TypeVar("_Floats", NDArray[np.float32], NDArray[np.float64])
 ISAS: tuple[str, ...]
 ACTIVATIONS: tuple[str, ...]
 LOSSES: dict[str, str]
+LOSS_ROWS: dict[str, LossRow]
+LOSS_OPTIONS: dict[str, LossOption]
 OPTIMIZERS: dict[str, int]
 DEFAULT_ISA: str
 
+class LossRow(NamedTuple):
+    output: str
+    target: str
+    domain: str
+    options: tuple[str, ...]
+
+class LossOption(NamedTuple):
+    default: float
+    low: float
+    closed: bool
+    high: float
+
+def loss_numbers(loss: str, options: dict[str, Any] | None) -> dict[str, Any]: ...
 def default_isa() -> str: ...
 def apply(name: str, x: _Floats, isa: str | None = None) -> _Floats: ...
 def derivative(name: str, x: _Floats, isa: str | None = None) -> _Floats: ...

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections import namedtuple
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from .memory cimport Arena, data_of, strided_data_of
 cdef extern from "simd/tables.h" nogil:
     fm_activation_row fm_activation_rows[]
     fm_loss_row fm_loss_rows[]
+    fm_loss_number_row fm_loss_number_rows[]
     fm_optimizer_row fm_optimizer_rows[]
 
 
@@ -22,10 +25,32 @@ ISAS = tuple(_isas[i].name.decode() for i in range(_n_isas))
 ACTIVATIONS = tuple(
     fm_activation_rows[i].name.decode() for i in range(FM_N_ACTIVATIONS) if fm_activation_rows[i].hidden
 )
-LOSSES = {
-    fm_loss_rows[i].name.decode(): fm_activation_rows[fm_loss_rows[i].activation].name.decode()
+
+# A loss as the table has it: `output`, its output activation; `target`, the kind of its targets: class codes ("code"),
+# bits ("bit") or numbers ("real"); `domain`, the targets allowed, "any", "y >= 0" or "y > 0"; `options`, those of
+# LOSS_OPTIONS that it takes, and "segments".
+LossRow = namedtuple("LossRow", ["output", "target", "domain", "options"])
+# A number that a loss takes: its default, and the values allowed, from `low`, itself only if `closed`, to below `high`.
+LossOption = namedtuple("LossOption", ["default", "low", "closed", "high"])
+
+LOSS_OPTIONS = {
+    fm_loss_number_rows[i].name.decode(): LossOption(
+        fm_loss_number_rows[i].initial, fm_loss_number_rows[i].low, bool(fm_loss_number_rows[i].closed),
+        fm_loss_number_rows[i].high)
+    for i in range(FM_N_LOSS_NUMBERS)
+}
+_OPTION_NAMES = (*LOSS_OPTIONS, "segments")
+_TARGETS = {FM_TARGET_CODE: "code", FM_TARGET_BYTE: "bit", FM_TARGET_REAL: "real"}
+_DOMAINS = {FM_ANY: "any", FM_NOT_NEGATIVE: "y >= 0", FM_POSITIVE: "y > 0"}
+LOSS_ROWS = {
+    fm_loss_rows[i].name.decode(): LossRow(
+        fm_activation_rows[fm_loss_rows[i].activation].name.decode(),
+        _TARGETS[fm_loss_rows[i].target],
+        _DOMAINS[fm_loss_rows[i].domain],
+        tuple(name for o, name in enumerate(_OPTION_NAMES) if fm_loss_rows[i].options >> <int> o & 1))
     for i in range(FM_N_LOSSES)
 }
+LOSSES = {name: row.output for name, row in LOSS_ROWS.items()}
 OPTIMIZERS = {
     fm_optimizer_rows[i].name.decode(): fm_optimizer_rows[i].n_states
     for i in range(FM_N_OPTIMIZERS) if i != FM_OPTIMIZER_gradient
@@ -73,6 +98,55 @@ cdef const fm_loss_row *loss_row(int number):
 
 cdef const fm_optimizer_row *optimizer_row(int number):
     return &fm_optimizer_rows[number]
+
+
+def loss_numbers(str loss, options):
+    """The numbers of a loss, checked.
+
+    Parameters
+    ----------
+    loss : str
+        One of ``LOSSES``.
+    options : dict or None
+        Values for some keys of ``LOSS_OPTIONS``, for ``"quantiles"`` a sequence; ``"segments"`` is left alone.
+
+    Returns
+    -------
+    numbers : dict
+        A float for each key of ``LOSS_OPTIONS``, for ``"quantiles"`` a tuple of floats.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown, a value out of its range, or not the default of an option that the loss does not take.
+    """
+    given = dict(options or {})
+    taken = LOSS_ROWS[loss].options
+    for key in given:
+        if key not in _OPTION_NAMES:
+            raise ValueError(f"unknown loss option {key!r}: one of {sorted(_OPTION_NAMES)}")
+    numbers = {}
+    for key, (default, low, closed, high) in LOSS_OPTIONS.items():
+        several = key == "quantiles"
+        value = given.get(key, (default,) if several else default)
+        values = (value,) if not several else tuple(value) if np.ndim(value) == 1 else ()
+        if not values or not all(
+            isinstance(number, Real) and (low < number < high or (closed and number == low)) for number in values
+        ):
+            kind = "a sequence of numbers" if several else "a number"
+            raise ValueError(f"{key}={value!r}: {kind} in {'[' if closed else '('}{low:g}, {high:g})")
+        if key not in taken and values != (default,):
+            raise ValueError(f"{key}={value!r}: the loss {loss!r} has no such option")
+        numbers[key] = tuple(map(float, values)) if several else float(value)
+    return numbers
+
+
+cdef object offsets_of(object segments, ptrdiff_t n_outputs):
+    """Where blocks of outputs of the given sizes begin, and n_outputs: an array of intp. None: one block."""
+    sizes = (n_outputs,) if segments is None else tuple(segments)
+    if not sizes or not all(isinstance(size, Integral) and size > 0 for size in sizes) or sum(sizes) != n_outputs:
+        raise ValueError(f"segments={segments!r}: positive integers that add up to the {n_outputs} outputs")
+    return np.cumsum((0, *sizes), dtype=np.intp)
 
 
 def default_isa():

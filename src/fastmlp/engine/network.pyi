@@ -4,6 +4,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
+from .kernels import LOSS_ROWS as LOSS_ROWS
 from .kernels import LOSSES as LOSSES
 
 MAX_LAYERS: int
@@ -27,6 +29,8 @@ class Network:
     def dropout(self) -> tuple[float, ...] | None: ...
     @property
     def loss(self) -> str: ...
+    @property
+    def segments(self) -> tuple[int, ...] | None: ...
     @property
     def n_threads(self) -> int | None: ...
     @property
@@ -52,6 +56,7 @@ class Network:
         loss: str,
         dtype: DTypeLike,
         *,
+        loss_options: dict[str, Any] | None = None,
         dropout: Sequence[float] | None = None,
         n_threads: int | None = None,
         max_threads: int | None = None,
@@ -65,4 +70,5 @@ class Network:
     def loss_and_grad(
         self, rows: NDArray[np.intp] | None = None, alpha: float = 0.0
     ) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]: ...
+    def evaluate(self, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> float: ...
     def predict(self, X: Any, rows: NDArray[np.intp] | None = None) -> NDArray[Any]: ...

@@ -12,9 +12,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from .blas cimport blas_for
+from .forward cimport Predictor
 from .kernels cimport (
     FM_ACTIVATION_identity, FM_COLUMNS, FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_ROW_BYTES, FM_TARGET_BYTE,
-    FM_TARGET_CODE, activation_names, activation_number, fm_update, kernels_for, loss_number, loss_row,
+    FM_TARGET_CODE, activation_names, activation_number, fm_update, kernels_for, loss_number, loss_row, offsets_of,
     optimizer_number, optimizer_row,
 )
 from .memory cimport Arena, ceil_div, data_of, padded
@@ -29,7 +30,7 @@ from .tuning cimport (
 )
 
 from .forward import forward
-from .kernels import LOSSES
+from .kernels import LOSSES, LOSS_OPTIONS, LOSS_ROWS, loss_numbers
 from .threads import checked_max_threads, effective_n_threads
 
 cdef enum:
@@ -51,6 +52,16 @@ cdef class Network:
         One of ``LOSSES``; it brings the output activation along.
     dtype : float32 or float64
         Precision of parameters and arithmetic.
+    loss_options : dict, default=None
+        The loss's own numbers, where they are not the defaults; ``LOSS_ROWS[loss].options`` names those that it takes.
+
+        - "label_smoothing" (default 0.0), in [0, 1): targets become y (1 - s) + s / K for K classes, 2 if each output
+          is a label of its own (Szegedy et al. 2016).
+        - "focal_gamma" (2.0), not negative: the exponent of Lin et al. (2017); 0 makes the loss the log loss.
+        - "huber_delta" (1.0), positive: the residual from which on the loss is linear.
+        - "quantiles" ((0.5,)), each in (0, 1): the level that is predicted, of all outputs or of each.
+        - "tweedie_power" (1.5), in (1, 2): the power of the mean that the variance is proportional to.
+        - "segments" (None): sizes of blocks of outputs with a softmax and a log loss each, whose losses are added up.
     dropout : sequence of float, default=None
         Rates in [0, 1) of the input and of each hidden layer: the shares of their outputs that :meth:`epoch` sets to 0,
         anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
@@ -81,8 +92,8 @@ cdef class Network:
     Raises
     ------
     ValueError
-        For an unknown name, layers too wide for BLAS's integers, or another number of activations or rates than there
-        are layers for them.
+        For an unknown name, an option that the loss does not take or a value out of its range, layers too wide for
+        BLAS's integers, or another number of activations or rates than there are layers for them.
     MemoryError
         If the parameters do not fit.
     """
@@ -91,12 +102,14 @@ cdef class Network:
     cdef readonly object dtype
     cdef readonly object activation, dropout
     cdef readonly str loss
+    cdef readonly object segments       # tuple of int or None
     cdef readonly object n_threads, max_threads, isa
     cdef readonly list coefs, intercepts
     cdef readonly object n_params
     cdef readonly int team_size
     cdef Job job
-    cdef Arena _parameters, _workspace, _gradients
+    cdef Arena _parameters, _workspace, _gradients, _quantiles
+    cdef object _offsets                # array of intp
     cdef object _gradient_state
     cdef Source _source
     cdef object _targets, _sample_weight
@@ -106,8 +119,8 @@ cdef class Network:
     cdef ptrdiff_t _largest_tile        # elements
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layer_units, activation, str loss, dtype, *, dropout=None, n_threads=None, max_threads=None,
-                  isa=None):
+    def __cinit__(self, layer_units, activation, str loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
+                  max_threads=None, isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
         self.dtype = np.dtype(dtype)
         self.loss = loss
@@ -129,10 +142,32 @@ cdef class Network:
         self.job.n_layers = len(self.layer_units) - 1
         self.job.loss_number = loss_number(loss)
         self.job.target = loss_row(self.job.loss_number).target
+        self._set_loss_options(loss_options)
         self.activation = activation_names(activation, self.job.n_layers - 1)
         self._plan_layers()
         self._plan_dropout(dropout)
         self._plan_tiles()
+
+    cdef _set_loss_options(self, options):
+        n_outputs = self.layer_units[-1]
+        numbers = loss_numbers(self.loss, options)
+        levels = numbers["quantiles"]
+        if len(levels) not in (1, n_outputs):
+            raise ValueError(f"quantiles={levels}: one, or one for each of the {n_outputs} outputs")
+        for i, name in enumerate(LOSS_OPTIONS):
+            self.job.loss_options.numbers[<int> i] = levels[0] if name == "quantiles" else numbers[name]
+        self._quantiles = Arena()
+        self._quantiles.reserve("levels", padded(n_outputs, self.job.itemsize) * self.job.itemsize)
+        self._quantiles.allocate()
+        self._quantiles.view("levels", (n_outputs,), self.dtype)[:] = levels
+        self.job.loss_options.quantiles = self._quantiles.pointer("levels")
+        segments = None if options is None else options.get("segments")
+        if segments is not None and "segments" not in LOSS_ROWS[self.loss].options:
+            raise ValueError(f"segments={segments!r}: the loss {self.loss!r} has no such option")
+        self._offsets = offsets_of(segments, n_outputs)
+        self.segments = None if segments is None else tuple(segments)
+        self.job.loss_options.offsets = <const ptrdiff_t *> data_of(self._offsets, False)
+        self.job.loss_options.n_segments = len(self._offsets) - 1
 
     cdef _plan_layers(self):
         cdef ptrdiff_t n_in, n_out
@@ -243,8 +278,9 @@ cdef class Network:
         X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
             float32 or float64; rows are cast as they are gathered. CSR indices must be within bounds and ascending.
         y : ndarray, C-contiguous
-            ``log_loss``: (n_samples,) intp class codes; ``binary_log_loss``: (n_samples, n_outputs) bool or uint8;
-            regression losses: (n_samples, n_outputs) of the network's dtype.
+            By ``LOSS_ROWS[loss].target``. "code": (n_samples,) intp class codes, with segments (n_samples, n_segments),
+            codes within each; "bit": (n_samples, n_outputs) bool or uint8; "real": (n_samples, n_outputs) of the
+            network's dtype.
         sample_weight : ndarray of shape (n_samples,), float64, default=None
             Non-negative; None means 1.
 
@@ -259,23 +295,36 @@ cdef class Network:
         finally:
             self._busy.release()
 
-    cdef _bind(self, X, y, sample_weight):
+    cdef Source _checked(self, X, y, sample_weight):
+        """X as a source of rows that it, y and sample_weight all fit."""
         cdef Source source = Source(X)
         n_outputs = self.layer_units[-1]
         if source.n_features != self.layer_units[0]:
             raise ValueError(f"X has {source.n_features} features, the network {self.layer_units[0]}")
-        if source.sparse and self.dropout is not None and self.dropout[0] > 0:
-            raise ValueError(f"dropout={self.dropout}: none of a sparse input")
         kinds = {FM_TARGET_CODE: (np.intp,), FM_TARGET_BYTE: (np.bool_, np.uint8)}.get(self.job.target, (self.dtype,))
-        shape = (source.n_rows,) if self.job.target == FM_TARGET_CODE else (source.n_rows, n_outputs)
+        sizes = np.diff(self._offsets)
+        if self.job.target != FM_TARGET_CODE:
+            shape = (source.n_rows, n_outputs)
+        elif self.segments is None:
+            shape = (source.n_rows,)
+        else:
+            shape = (source.n_rows, len(sizes))
         if y.shape != shape or y.dtype not in kinds:
             raise ValueError(f"y: shape {shape} of {kinds[0]}, not {y.shape} of {y.dtype}")
-        if self.job.target == FM_TARGET_CODE and y.size and (y.min() < 0 or y.max() >= n_outputs):
-            raise ValueError(f"y: codes from 0 to {n_outputs - 1}, got {y.min()} to {y.max()}")
+        if self.job.target == FM_TARGET_CODE and y.size:
+            for size, codes in zip(sizes, y.reshape(source.n_rows, -1).T):
+                if codes.min() < 0 or codes.max() >= size:
+                    raise ValueError(f"y: codes from 0 to {size - 1}, got {codes.min()} to {codes.max()}")
         if sample_weight is not None and (
             sample_weight.shape != (source.n_rows,) or sample_weight.dtype != np.float64
         ):
             raise ValueError(f"sample_weight: shape ({source.n_rows},) of float64")
+        return source
+
+    cdef _bind(self, X, y, sample_weight):
+        cdef Source source = self._checked(X, y, sample_weight)
+        if source.sparse and self.dropout is not None and self.dropout[0] > 0:
+            raise ValueError(f"dropout={self.dropout}: none of a sparse input")
         # both first: a refusal leaves what was bound before
         cdef char *targets = data_of(y, False)
         cdef char *weights = NULL if sample_weight is None else data_of(sample_weight, False)
@@ -709,4 +758,40 @@ cdef class Network:
     def predict(self, X, rows=None):
         """Outputs for X at the current parameters, shape (n, n_outputs), as :func:`forward`."""
         return forward(self.coefs, self.intercepts, self.activation, LOSSES[self.loss], X, rows,
-                       n_threads=self.n_threads, max_threads=self.max_threads, isa=self.isa)
+                       segments=self.segments, n_threads=self.n_threads, max_threads=self.max_threads,
+                       isa=self.isa)
+
+    def evaluate(self, X, y, sample_weight=None):
+        """Mean loss of other data at the current parameters, without dropout; data that are bound stay so.
+
+        Parameters
+        ----------
+        X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
+            As in :meth:`bind`, dense or sparse whatever is bound.
+        y : ndarray, C-contiguous
+            As in :meth:`bind`.
+        sample_weight : ndarray of shape (n_samples,), float64, default=None
+            Non-negative, not all zero; None means 1.
+
+        Returns
+        -------
+        loss : float
+            sum(weight * loss of the row) / sum(weight), without penalty; the same for any number of threads.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, a shape or dtype does not fit the network, or all weights are zero.
+        """
+        self._enter()
+        try:
+            return self._evaluate(X, y, sample_weight)
+        finally:
+            self._busy.release()
+
+    cdef double _evaluate(self, X, y, sample_weight) except? -1:
+        cdef Source source = self._checked(X, y, sample_weight)
+        cdef Predictor predictor = Predictor(self.coefs, self.intercepts, self.activation, "identity",
+                                             max_threads=self.max_threads, isa=self.isa)
+        return predictor.mean_loss(source, y, sample_weight, self.job.loss_number, &self.job.loss_options,
+                                   self.n_threads)

@@ -3,7 +3,9 @@
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_optimizer_row, fm_step, fm_update
+from .kernels cimport (
+    FM_MAX_STATES, fm_epilogue, fm_kernels, fm_loss_options, fm_map, fm_optimizer_row, fm_step, fm_update,
+)
 from .products cimport Layer
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
@@ -75,6 +77,7 @@ ctypedef struct Job:
     const double *sample_weight
     ptrdiff_t n_rows, batch_size
     int loss_number
+    fm_loss_options loss_options
     # optimizer
     int optimizer
     const fm_optimizer_row *optimizer_row

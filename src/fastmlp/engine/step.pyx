@@ -9,7 +9,7 @@ gradients added in chunk order, the step after the last.
     rows phase                                     weights phase
     A_0 = X[rows]                                  G_l = [G_l +] A_(l-1)^T D_l           a tile of its rows
     A_l = f(A_(l-1) W_l + b_l)                     g = (G_l + alpha W_l) / sum of weights
-    D_L = w (link(A_(L-1) W_L + b_L) - y)          optimizer's update of W_l and its state
+    D_L = w dL/dz at z = A_(L-1) W_L + b_L, and y  optimizer's update of W_l and its state
     D_(l-1) = (D_l W_l^T) f'(A_(l-1))              the same for b_l with the columns' sums of D_l
 
 Activations whose derivative is written in z keep Z_l for it beside A_l. With dropout A_l, and D_l after the derivative,
@@ -107,9 +107,10 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, b
             weight[i] = weight_of(job, first + i)
     t = &job.layers[last]
     kernels.targets[job.target](scratch, job.targets, index, first, rows, t.layer.n_out,
-                                t.layer.ld)
+                                t.layer.ld, &job.loss_options)
     kernels.loss[job.loss_number](z, t.layer.bias, scratch, weight,
-                                  job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld)
+                                  job.row_loss + (first - job.chunk), rows, t.layer.n_out, t.layer.ld,
+                                  &job.loss_options)
     for l in range(last, 0, -1):
         t = &job.layers[l]
         below = &job.layers[l - 1]

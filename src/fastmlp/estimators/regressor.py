@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from ..engine import LOSSES
+from ..engine import LOSS_ROWS
 from ..training.scores import R2
 from .base import BaseMLP, is_stochastic
 from .inputs import unchanged_on_error
@@ -131,8 +131,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMLP._parameter_constraints,
-        # the other outputs are probabilities
-        "loss": [StrOptions({loss for loss, output in LOSSES.items() if output not in ("logistic", "softmax")})],
+        "loss": [StrOptions({loss for loss, row in LOSS_ROWS.items() if row.target == "real"})],
     }
     _check_y: ClassVar[dict] = {"y_numeric": True}
     _validation_score = R2
@@ -199,8 +198,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if y.ndim == 1:
             y = y[:, None]
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"loss='poisson' needs y >= 0, got {y.min()}.")
+        domain = LOSS_ROWS[self.loss].domain
+        if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
+            raise ValueError(f"loss={self.loss!r} needs {domain}, got {y.min()}.")
         return (y if y.dtype.kind == "f" else y.astype(float)), y.shape[1], self.loss
 
     @available_if(is_stochastic)

@@ -5,9 +5,12 @@
 #define ACTIVATION_ROW(name, hidden, in, value, slope) {#name, hidden},
 const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS] = {FM_ACTIVATIONS(ACTIVATION_ROW) {"softmax", 0}};
 
-#define LOSS_ROW(name, link, target, mean, value, loss) {#name, FM_ACTIVATION_##link, target},
-const fm_loss_row fm_loss_rows[FM_N_LOSSES] = {
-    FM_LOSSES(LOSS_ROW) {"log_loss", FM_ACTIVATION_softmax, FM_TARGET_CODE}};
+#define ROW_LOSS_ROW(name, link, target, domain, options) {#name, FM_ACTIVATION_##link, target, domain, options},
+#define LOSS_ROW(name, link, target, domain, options, mean, value, loss, slope) \
+    ROW_LOSS_ROW(name, link, target, domain, options)
+const fm_loss_row fm_loss_rows[FM_N_LOSSES] = {FM_LOSSES(LOSS_ROW) FM_ROW_LOSSES(ROW_LOSS_ROW)};
+#define LOSS_NUMBER_ROW(name, initial, low, closed, high) {#name, initial, low, closed, high},
+const fm_loss_number_row fm_loss_number_rows[FM_N_LOSS_NUMBERS] = {FM_LOSS_NUMBERS(LOSS_NUMBER_ROW)};
 
 #define PREPARE(name, n_states, n_memory, averages, prepare, update) \
     static void prepare_##name(fm_update *u)                         \

@@ -181,6 +181,14 @@ INLINE REAL FN(log)(REAL x)
     return (x > R(0.0)) ? y : edge;
 }
 
+/* log(1 + x): the last term puts back what u = 1 + x has lost of x (Goldberg 1991, theorem 4, with the first-order term
+ * in place of the quotient) */
+INLINE REAL FN(log1p)(REAL x)
+{
+    REAL u = R(1.0) + x;
+    return FN(log)(u) + (x - (u - R(1.0))) / u;
+}
+
 /* 1 / (1 + exp(-z)), with the exponential of a number <= 0 so that it never overflows. */
 INLINE REAL FN(logistic)(REAL z)
 {

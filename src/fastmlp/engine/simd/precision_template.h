@@ -11,7 +11,7 @@ static const fm_kernels FN(kernels) = {
 #define FM_MAP_a(name)
 #define FM_MAP_z(name) [FM_ACTIVATION_##name] = FN(map_##name),
 #define FM_MAP(name, hidden, in, value, slope) FM_MAP_##in(name)
-#define FM_LOSS(name, link, target, mean, value, loss) [FM_LOSS_##name] = FN(loss_##name),
+#define FM_LOSS(name, ...) [FM_LOSS_##name] = FN(loss_##name),
 #define FM_STEP(name, n_states, n_memory, averages, prepare, update) [FM_OPTIMIZER_##name] = FN(step_##name),
 #define FM_ADJUSTED_STEP(name, n_states, n_memory, averages, prepare, update) \
     [FM_OPTIMIZER_##name] = FN(adjusted_step_##name),
@@ -19,7 +19,7 @@ static const fm_kernels FN(kernels) = {
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .map = {FM_ACTIVATIONS(FM_MAP)},
     .dropout = FN(dropout),
-    .loss = {FM_LOSSES(FM_LOSS) [FM_LOSS_log_loss] = FN(loss_log_loss)},
+    .loss = {FM_LOSSES(FM_LOSS) FM_ROW_LOSSES(FM_LOSS)},
     .step = {FM_OPTIMIZERS(FM_STEP)},
     .adjusted_step = {FM_OPTIMIZERS(FM_ADJUSTED_STEP)},
     .penalise = FN(penalise),
@@ -29,8 +29,9 @@ static const fm_kernels FN(kernels) = {
     .all_finite = FN(all_finite),
     .product = FN(product),
     .transpose = FN(transpose),
-    .targets = {[FM_TARGET_CODE] = FN(targets_code), [FM_TARGET_BYTE] = FN(gather_uint8_t),
+    .targets = {[FM_TARGET_CODE] = FN(targets_code), [FM_TARGET_BYTE] = FN(targets_byte),
                 [FM_TARGET_REAL] = FN(targets_real)},
+    .softmax_segments = FN(softmax_segments),
     .gather = {FN(gather_float), FN(gather_double)},
     .csr_product = {{FN(csr_product_i32_f32), FN(csr_product_i32_f64)},
                     {FN(csr_product_i64_f32), FN(csr_product_i64_f64)}},

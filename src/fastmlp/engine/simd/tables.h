@@ -54,19 +54,72 @@
     ROW(exp,          0, a, FN(exp)(z),               d * a)                                       \
     ROW(log,          0, a, FN(log)(z),               d * FN(exp)(-a))
 
-/* ROW(name, output activation, kind of target, loss divided by the number of outputs, p = link(z), loss).
- * Every row pairs a loss with the link that makes its gradient dL/dz = p - y. Log losses clip p to [eps, 1 - eps], as
- * scikit-learn does; the binary one also takes 1 - p from the rounded p, because lbfgs follows the loss to the last bit.
+/* ROW(name, default, lowest value, whether that is allowed itself, bound above): the numbers that some losses take, of
+ * quantiles one for each output. */
+#define FM_LOSS_NUMBERS(ROW)                       \
+    ROW(label_smoothing, 0.0, 0.0, 1, 1.0)         \
+    ROW(focal_gamma,     2.0, 0.0, 1, INFINITY)    \
+    ROW(huber_delta,     1.0, 0.0, 0, INFINITY)    \
+    ROW(quantiles,       0.5, 0.0, 0, 1.0)         \
+    ROW(tweedie_power,   1.5, 1.0, 0, 2.0)
+
+/* ROW(name, output activation, kind of target, targets allowed, options that it takes, loss divided by the number of
+ * outputs, p, which the next two share, loss, dL/dz); in them z is an output before its activation, y its target, q its
+ * quantile, and the options have their names.
+ * Log losses clip p to [eps, 1 - eps], as scikit-learn does; the binary one also takes 1 - p from the rounded p,
+ * because lbfgs follows the loss to the last bit. Slopes are selects that leave NaN as it is, and 0 at a kink.
  *   squared_error   (y - p)^2 / 2
  *   poisson         half the Poisson deviance, y log(y / p) - y + p
  *   binary_log_loss -log(p) where y is 1, -log(1 - p) where it is 0
- * log_loss (softmax) works on whole rows and has its own kernel. */
+ *   absolute_error  |z - y|
+ *   huber           r^2 / 2 for r = z - y up to delta, delta (|r| - delta / 2) beyond     Huber (1964)
+ *   quantile        q (y - z) where y is above, (1 - q) (z - y) where it is below         Koenker & Bassett (1978)
+ *   log_cosh        log(cosh(z - y)), -log(1 - tanh^2) / 2 near 0
+ *   gamma           half the gamma deviance, y / p - log(y / p) - 1
+ *   tweedie         half the Tweedie deviance of power k,
+ *                   y^(2 - k) / ((1 - k) (2 - k)) - y p^(1 - k) / (1 - k) + p^(2 - k) / (2 - k)
+ *   soft_binary_log_loss  log(1 + exp(z)) - y z, y anywhere in [0, 1]
+ *   binary_focal    -(1 - p_t)^gamma log(p_t), p_t the probability of what y says         Lin et al. (2017)
+ *   binary_hinge    max(0, 1 - s z), s = 1 where y is 1, -1 where it is 0 */
 #define FM_LOSSES(ROW)                                                                             \
-    ROW(squared_error,   identity, FM_TARGET_REAL, 1, z, (REAL)0.5 * (p - y) * (p - y))            \
-    ROW(poisson,         exp,      FM_TARGET_REAL, 0, FN(exp)(z),                                  \
-        ((y == (REAL)0) ? (REAL)0 : y * (FN(log)(y) - z)) - y + p)                                 \
-    ROW(binary_log_loss, logistic, FM_TARGET_BYTE, 0, FN(logistic)(z),                             \
-        -FN(log)((y != (REAL)0) ? FN(clip)(p) : (REAL)1 - FN(clip)(p)))
+    ROW(squared_error,   identity, FM_TARGET_REAL, FM_ANY, 0, 1, z,                                \
+        (REAL)0.5 * (p - y) * (p - y), p - y)                                                      \
+    ROW(poisson,         exp,      FM_TARGET_REAL, FM_NOT_NEGATIVE, 0, 0, FN(exp)(z),              \
+        ((y == (REAL)0) ? (REAL)0 : y * (FN(log)(y) - z)) - y + p, p - y)                          \
+    ROW(binary_log_loss, logistic, FM_TARGET_BYTE, FM_ANY, 0, 0, FN(logistic)(z),                  \
+        -FN(log)((y != (REAL)0) ? FN(clip)(p) : (REAL)1 - FN(clip)(p)), p - y)                     \
+    ROW(absolute_error,  identity, FM_TARGET_REAL, FM_ANY, 0, 0, z - y,                            \
+        FN(abs)(p), FN(bound)(p, (REAL)-1, (REAL)1, (REAL)0))                                      \
+    ROW(huber,           identity, FM_TARGET_REAL, FM_ANY, FM_TAKES(huber_delta), 0, z - y,        \
+        (FN(abs)(p) > huber_delta) ? huber_delta * (FN(abs)(p) - (REAL)0.5 * huber_delta)          \
+                                   : (REAL)0.5 * p * p,                                            \
+        FN(bound)(p, -huber_delta, huber_delta, huber_delta))                                      \
+    ROW(quantile,        identity, FM_TARGET_REAL, FM_ANY, FM_TAKES(quantiles), 0, z - y,          \
+        p * ((p < (REAL)0) ? -q : (REAL)1 - q), FN(bound)(p, -q, (REAL)1 - q, (REAL)0))            \
+    ROW(log_cosh,        identity, FM_TARGET_REAL, FM_ANY, 0, 0, z - y,                            \
+        FN(log_cosh)(p), FN(tanh)(p))                                                              \
+    ROW(gamma,           exp,      FM_TARGET_REAL, FM_POSITIVE, 0, 0, y * FN(exp)(-z),             \
+        p + (z - FN(log)(y)) - (REAL)1, (REAL)1 - p)                                               \
+    ROW(tweedie,         exp,      FM_TARGET_REAL, FM_NOT_NEGATIVE, FM_TAKES(tweedie_power), 0,    \
+        (y == (REAL)0) ? (REAL)0 : y * FN(exp)(((REAL)1 - tweedie_power) * z),                     \
+        FN(tweedie)(y, z, p, tweedie_power), FN(exp)(((REAL)2 - tweedie_power) * z) - p)           \
+    ROW(soft_binary_log_loss, logistic, FM_TARGET_BYTE, FM_ANY, FM_TAKES(label_smoothing), 0,      \
+        FN(logistic)(z), ((z > (REAL)0) ? (REAL)1 - y : -y) * z + FN(softplus)(-FN(abs)(z)), p - y) \
+    ROW(binary_focal,    logistic, FM_TARGET_BYTE, FM_ANY, FM_TAKES(focal_gamma), 0,               \
+        (y != (REAL)0) ? z : -z, FN(focal_loss)(p, focal_gamma),                                   \
+        FN(copysign)((REAL)1, y - (REAL)0.5) * FN(focal_slope)(p, focal_gamma))                    \
+    ROW(binary_hinge,    identity, FM_TARGET_BYTE, FM_ANY, 0, 0,                                   \
+        (REAL)1 - ((y != (REAL)0) ? z : -z), ((REAL)0 > p) ? (REAL)0 : p,                          \
+        FN(bound)(p, (REAL)0, (y != (REAL)0) ? (REAL)-1 : (REAL)1, (REAL)0))
+
+/* ROW(name, output activation, kind of target, targets allowed, options): losses of whole rows, with a kernel each.
+ *   log_loss  -log(p_y), p = softmax(z)
+ *   focal     -(1 - p_y)^gamma log(p_y)                        Lin et al. (2017), equation 4
+ *   hinge     max(0, 1 + max of the other z - z_y)             Crammer & Singer (2001), equation 3 */
+#define FM_ROW_LOSSES(ROW)                                                                         \
+    ROW(log_loss, softmax,  FM_TARGET_CODE, FM_ANY, FM_TAKES(label_smoothing) | FM_TAKES(segments)) \
+    ROW(focal,    softmax,  FM_TARGET_CODE, FM_ANY, FM_TAKES(focal_gamma))                         \
+    ROW(hinge,    identity, FM_TARGET_CODE, FM_ANY, 0)
 
 /* ROW(name, state arrays, scalars of memory, whether the parameters are averages between epochs, what the t-th step
  * computes once, update of w from the gradient g, state in s0 and s1).
@@ -134,16 +187,29 @@
 #define FM_MAX_MEMORY 2
 
 typedef enum { FM_TARGET_CODE, FM_TARGET_BYTE, FM_TARGET_REAL, FM_N_TARGETS } fm_target;
+typedef enum { FM_ANY, FM_NOT_NEGATIVE, FM_POSITIVE } fm_domain;
 
 #define FM_ENUM_ACTIVATION(name, hidden, in, value, slope) FM_ACTIVATION_##name,
 enum { FM_ACTIVATIONS(FM_ENUM_ACTIVATION) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
-#define FM_ENUM_LOSS(name, link, target, mean, value, loss) FM_LOSS_##name,
-enum { FM_LOSSES(FM_ENUM_LOSS) FM_LOSS_log_loss, FM_N_LOSSES };
+#define FM_ENUM_LOSS(name, ...) FM_LOSS_##name,
+enum { FM_LOSSES(FM_ENUM_LOSS) FM_ROW_LOSSES(FM_ENUM_LOSS) FM_N_LOSSES };
+#define FM_ENUM_LOSS_NUMBER(name, initial, low, closed, high) FM_OPTION_##name,
+enum { FM_LOSS_NUMBERS(FM_ENUM_LOSS_NUMBER) FM_N_LOSS_NUMBERS, FM_OPTION_segments = FM_N_LOSS_NUMBERS };
+#define FM_TAKES(option) (1 << FM_OPTION_##option)
 #define FM_ENUM_OPTIMIZER(name, states, memory, averages, prepare, update) FM_OPTIMIZER_##name,
 enum { FM_OPTIMIZERS(FM_ENUM_OPTIMIZER) FM_N_OPTIMIZERS };
 
 typedef struct { const char *name; int hidden; } fm_activation_row;
-typedef struct { const char *name; int activation; fm_target target; } fm_loss_row;
+typedef struct { const char *name; int activation; fm_target target; fm_domain domain; int options; } fm_loss_row;
+typedef struct { const char *name; double initial, low; int closed; double high; } fm_loss_number_row;
+
+/* What a loss reads besides outputs and targets. */
+typedef struct {
+    double numbers[FM_N_LOSS_NUMBERS];
+    const void *quantiles;               /* REAL (n,), one for each output, aligned and readable up to a whole group */
+    const ptrdiff_t *offsets;            /* (n_segments + 1,): where the blocks of outputs begin, and n */
+    ptrdiff_t n_segments;
+} fm_loss_options;
 
 /* What an optimizer's update reads, the same for all weights of a step. */
 typedef struct {
@@ -164,6 +230,7 @@ typedef struct {
 
 extern const fm_activation_row fm_activation_rows[FM_N_ACTIVATIONS];
 extern const fm_loss_row fm_loss_rows[FM_N_LOSSES];
+extern const fm_loss_number_row fm_loss_number_rows[FM_N_LOSS_NUMBERS];
 extern const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS];
 
 /* A sparse matrix in CSR; index and value types are chosen by the kernel that gets it. */
@@ -185,9 +252,16 @@ typedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, pt
  * Which they are is a function of the key, the row's number, counted from first, and the column. */
 typedef void (*fm_dropout)(void *out, const void *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
                            ptrdiff_t first, uint32_t threshold, double scale);
-/* z (rows, ld) becomes the delta w * (link(z + bias) - y), row_loss (rows,) = w * loss. weight may be NULL */
+/* z (rows, ld) becomes the delta w * dL/d(z + bias), row_loss (rows,) = w * loss. weight may be NULL */
 typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, double *row_loss,
-                        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+                        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fm_loss_options *options);
+/* y (rows, ld) = the targets of the given rows, indexed as by fm_rows; class codes are (., n_segments) and become
+ * one-hot blocks in rows that are zero behind column n */
+typedef void (*fm_targets)(void *y, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
+                           ptrdiff_t n, ptrdiff_t ld, const fm_loss_options *options);
+/* z (rows, ld) = softmax(z + bias) of each block of outputs; offsets and n_segments as in fm_loss_options */
+typedef void (*fm_softmax_segments)(void *z, const void *bias, ptrdiff_t rows, ptrdiff_t ld, const ptrdiff_t *offsets,
+                                    ptrdiff_t n_segments);
 /* one optimizer step on count weights; returns the sum of w^2 before it */
 typedef double (*fm_step)(void *w, const void *grad, void *const *state, ptrdiff_t count, const fm_update *u);
 /* grad (count,) = g, as a step sees it; *norm = the sum of g^2; returns the sum of w^2 */
@@ -239,7 +313,8 @@ typedef struct {
     fm_all_finite all_finite;
     fm_product product;
     fm_transpose transpose;
-    fm_rows targets[FM_N_TARGETS];
+    fm_targets targets[FM_N_TARGETS];
+    fm_softmax_segments softmax_segments;
     fm_rows gather[2];                  /* from float, from double */
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
     fm_csr_cut csr_cut[2][2];
