@@ -577,11 +577,9 @@ static void FN(loss_hinge)(void *z_, const void *bias_, const void *y_, const do
 
 /* ---- optimizer steps ---- */
 
-#define PENALISED(w0) (grad[i] + alpha * (w0)) * inverse_weight
-
 #define STEP_ELEMENT(lane, adjusted, update)                                                                   \
     {                                                                                                          \
-        REAL w0 = w[i], g = PENALISED(w0);                                                                     \
+        REAL w0 = w[i], g = (grad[i] + alpha * w0) * inverse_weight;                                                                     \
         lanes[lane] += w0 * w0;                                                                                \
         if (adjusted) {                                                                                        \
             g = (g > most) ? most : g;                                                                         \
@@ -618,30 +616,36 @@ static void FN(loss_hinge)(void *z_, const void *bias_, const void *y_, const do
     STEP_FUNCTION(adjusted_step_##name, 1, n_states, update)
 FM_OPTIMIZERS(STEP_KERNELS)
 
-/* The norm is summed in double: squares of floats may be beyond the largest float. */
+/* The norm is summed in double: squares of floats may be beyond the largest float. Loops over elements of both widths
+ * would not vectorise, hence vectors of LANES elements. */
+typedef REAL FN(group) __attribute__((vector_size(FM_ROW_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef double FN(wide) __attribute__((vector_size(FM_ROW_BYTES / sizeof(REAL) * sizeof(double))));
+
 static double FN(penalise)(void *grad_, const void *w_, ptrdiff_t count, const fm_update *u, double *norm)
 {
     REAL *restrict grad = grad_;
     const REAL *restrict w = w_;
     const REAL alpha = (REAL)u->alpha, inverse_weight = (REAL)u->inverse_weight;
     const ptrdiff_t whole = count - count % LANES;
-    REAL lanes[LANES];
-    double squares[LANES];
-    FOR_LANES lanes[l] = 0;
-    FOR_LANES squares[l] = 0;
-#define PENALISE_ELEMENT(lane)                                                                                 \
-    {                                                                                                          \
-        REAL g = PENALISED(w[i]);                                                                              \
-        lanes[lane] += w[i] * w[i];                                                                            \
-        squares[lane] += (double)g * (double)g;                                                                \
-        grad[i] = g;                                                                                           \
+    FN(group) lanes = {0};
+    FN(wide) squares = {0};
+    for (ptrdiff_t j = 0; j < whole; j += LANES) {
+        FN(group) w0 = *(const FN(group) *)(w + j);
+        FN(group) g = (*(const FN(group) *)(grad + j) + alpha * w0) * inverse_weight;
+        FN(wide) wide = __builtin_convertvector(g, FN(wide));
+        lanes += w0 * w0;
+        squares += wide * wide;
+        *(FN(group) *)(grad + j) = g;
     }
-    for (ptrdiff_t j = 0; j < whole; j += LANES) FOR_LANES { ptrdiff_t i = j + l; PENALISE_ELEMENT(l) }
-    for (ptrdiff_t i = whole; i < count; i++) PENALISE_ELEMENT(i - whole)
+    for (ptrdiff_t i = whole; i < count; i++) {
+        grad[i] = (grad[i] + alpha * w[i]) * inverse_weight;
+        lanes[i - whole] += w[i] * w[i];
+        squares[i - whole] += (double)grad[i] * (double)grad[i];
+    }
     for (ptrdiff_t half = LANES / 2; half; half /= 2)
         for (ptrdiff_t l = 0; l < half; l++) squares[l] += squares[l + half];
     *norm = squares[0];
-    return FN(fold_sum)(lanes);
+    return FN(fold_sum)((const REAL *)&lanes);
 }
 
 static void FN(blend)(void *w_, const void *z_, ptrdiff_t count, double share_)
