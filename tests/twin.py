@@ -437,9 +437,7 @@ def _layers(coefs, intercepts, activation, output, A, masks=None):
     return layers, slopes
 
 
-def forward(
-    coefs, intercepts, activation, out_activation, X, rows=None, *, segments=None, n_threads=None, max_threads=None, isa=None
-):
+def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, segments=None, **_):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
     Z = _layers(coefs, intercepts, activation, "identity", _gather(X, rows))[0][-1]
     return np.hstack([_OUTPUT[out_activation](z) for z in _blocks(Z, segments)]).astype(coefs[0].dtype)
@@ -463,7 +461,16 @@ class TwinNetwork:
     uses_blas = False
 
     def __init__(
-        self, layer_units, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None, max_threads=None,
+        self,
+        layer_units,
+        activation,
+        loss,
+        dtype,
+        *,
+        loss_options=None,
+        dropout=None,
+        n_threads=None,
+        max_threads=None,
         isa=None,
     ):
         self.layer_units = tuple(layer_units)

@@ -88,7 +88,6 @@ CASES = {
     "rows of X and y": (MLPClassifier, {}, X[:-1], LABELS, {}, "inconsistent numbers of samples"),
     "NaN in y": (MLPRegressor, {}, X, np.where(np.arange(N) == 5, np.nan, NUMBERS), {}, "y contains NaN"),
     "continuous labels": (MLPClassifier, {}, X, NUMBERS, {}, "Unknown label type"),
-    "labels of several kinds": (MLPClassifier, {}, X, np.c_[LABELS, LABELS], {}, "Multioutput target data"),
     "sparse numbers": (MLPRegressor, {}, X, sparse.csr_matrix(np.c_[NUMBERS, NUMBERS]), {}, "y must be dense"),
     "Poisson below zero": (MLPRegressor, {"loss": "poisson"}, X, NUMBERS, {}, "loss='poisson' needs y >= 0, got -"),
     "y beyond float32": (

@@ -139,7 +139,8 @@ def _told(losses, scores=None, optimizer="sgd", schedule="constant", progress=No
         np.arange(20) if rows is None else rows,
         20,
         random_state=np.random.RandomState(3),
-        validate=None if scores is None else scores.__next__,
+        validate=None if scores is None else lambda: (next(scores), None),
+        early_stopping=scores is not None,
         **{**OPTIONS, "max_iter": len(losses), "n_iter_no_change": 2, "tol": 0.1, **options},
     )
     return network, trainer, progress

@@ -1,22 +1,21 @@
-"""What the classifier and the regressor share: parameters, one fit, one forward pass."""
+"""What the classifier and the regressor share: one fit, one forward pass."""
 
 import math
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import nullcontext, suppress
+from copy import copy
 from itertools import pairwise
-from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import joblib
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..engine import (
-    ACTIVATIONS,
     LOSSES,
     OPTIMIZERS,
     Network,
@@ -24,21 +23,26 @@ from ..engine import (
     single_threaded_blas,
 )
 from ..training import lbfgs, stochastic
+from ..training.checkpoint import Checkpoint, check_same, fingerprint
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
+from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .inputs import (
     check_layers,
     check_parameters,
     check_weights,
     engine_rows,
+    fits_precision,
     hidden_units,
     plain_array,
     restored_on_error,
     unchanged_on_error,
 )
+from .parameters import CONSTRAINTS, WITHOUT_EFFECT, check_combinations
+from .validation import Data, Validation, hold_out
 
-__all__ = ["BaseMLP", "is_stochastic"]
+__all__ = ["BaseMLP", "Target", "is_stochastic"]
 
 # Attributes that exist only while they belong to this estimator in this process
 _TRANSIENT = ("_network", "_spare", "_predictor")
@@ -48,11 +52,25 @@ _OF_EPOCHS = (
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
+    "validation_loss_curve_",
     "_best_coefs",
     "_best_intercepts",
     "_no_improvement_count",
     "_optimizer",
 )
+
+
+# What a checkpoint tells data apart by
+_NAMES = {"X": "X", "labels": "y", "score_weight": "sample_weight"}
+
+
+class Target(NamedTuple):
+    """What a fit aims at, as the engine takes it."""
+
+    y: np.ndarray
+    n_outputs: int
+    loss: str
+    loss_options: dict[str, Any]
 
 
 def is_stochastic(estimator):
@@ -69,85 +87,30 @@ def computing_dtype(dtypes):
     return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
 
 
-class BaseMLP(BaseEstimator, ABC):
+def _in_precision(data, dtype, of=""):
+    """Data whose numbers are within the precision that trains them, real targets converted to it.
+
+    Raises
+    ------
+    ValueError
+        If a number is beyond it.
+    """
+    X, y = data.X, data.y
+    if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
+        raise ValueError(f"X{of} has values beyond {dtype}, in which it is trained.")
+    if y.dtype.kind != "f":
+        return data
+    with np.errstate(over="ignore"):
+        y = plain_array(y, dtype)
+    if not is_finite(y):
+        raise ValueError(f"y{of} has values beyond {dtype}, in which X{of} of dtype {X.dtype} is trained.")
+    return data._replace(y=y)
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and the forward pass of both estimators."""
 
-    _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
-        *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+    _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
     def __getstate__(self):
         return {key: value for key, value in super().__getstate__().items() if key not in _TRANSIENT}
@@ -167,7 +130,13 @@ class BaseMLP(BaseEstimator, ABC):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            With the same parameters and, if fitted, copies of all that was learnt, the optimizer's state included.
+            With the same parameters, as far as there are such, and, if fitted, copies of all that was learnt, the
+            optimizer's state included.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn's has no such activation, loss, solver or kind of target.
         """
         from .interop import to_sklearn  # which knows both estimators
 
@@ -176,30 +145,46 @@ class BaseMLP(BaseEstimator, ABC):
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
-    _validation_score = None  # (y, sample_weight) of the validation rows -> a function of the network's outputs
+    _segments = None  # sizes of the blocks of outputs that each have a softmax
 
     @abstractmethod
     def _encode(self, y, first, incremental):
-        """From validated y: y as the engine takes it (or floats of any kind), the number of outputs, the loss's name.
+        """The `Target` of validated y, its y as the engine takes it, or floats of any kind.
 
         Labels are learnt when `first`, else checked against those known.
         """
 
+    @abstractmethod
+    def _quick_score(self):
+        """The score of `score` as a class of training.scores, or None where it has none."""
+
+    def _loss_weights(self, target, labels, sample_weight):
+        """Weights of the rows in the loss."""
+        return sample_weight
+
     # Fitting
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to the training set.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data. C-contiguous float32 or float64 and CSR are used where they lie, anything else is
-            converted once. float32 is trained in float32, except by solver="lbfgs".
+            converted once. float32 is trained in float32, except by solver="lbfgs" or as `dtype` says.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels or an indicator matrix; for regression real numbers.
+            Class labels, an indicator matrix or a column of labels for each output; for regression real numbers.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero. None weighs all samples by 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data, looked at after every epoch and with `early_stopping` to stop. Not for "lbfgs". In a
+            Pipeline, ``transform_input=["X_val"]`` transforms them as X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : float or array-like of shape (n_val,), default=None
+            Their weights, in the validation loss and score.
 
         Returns
         -------
@@ -219,17 +204,63 @@ class BaseMLP(BaseEstimator, ABC):
         UserWarning
             If interrupted (Ctrl-C): the model after the last whole batch, or lbfgs iteration, is kept.
         """
+        listeners = Listeners(self, X, y, sample_weight)
         with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight)
+            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), listeners)
+        listeners.fit_ends()
+        return self
 
-    def _fit(self, X, y, sample_weight, incremental=False):
+    def _partial_fit(self, X, y, sample_weight, validation_set):
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, validation_set, Listeners(self), incremental=True)
+
+    def _fit(self, X, y, sample_weight, validation_set, listeners, incremental=False):
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         hidden = hidden_units(self.hidden_layer_sizes)
-        if self.early_stopping and self.solver in OPTIMIZERS:
-            if incremental:
-                raise ValueError("partial_fit does not support early_stopping=True")
-            if self.validation_fraction == 0:
-                raise ValueError("validation_fraction must be in (0, 1) with early_stopping=True, got 0.")
+        has_validation_set = any(part is not None for part in validation_set)
+        check_combinations(self, len(hidden), incremental, has_validation_set)
+        data, target = self._validated(X, y, sample_weight, first, incremental)
+        validation_data = self._validated_for_validation(*validation_set) if has_validation_set else None
+        if self.input_dropout > 0 and issparse(data.X):
+            raise ValueError(f"input_dropout={self.input_dropout!r} needs a dense X.")
+        units = (data.X.shape[1], *hidden, target.n_outputs)
+        # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
+        kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
+        precision = np.dtype(self.dtype or data.X.dtype)
+        if first:
+            plan, network = self._fresh_network(units, target, precision)
+        else:
+            plan, network = self._resumed_network(units, target, precision, kept.get("_network"))
+        data = _in_precision(data, network.dtype)
+        if has_validation_set:
+            validation_data = _in_precision(validation_data, network.dtype, of="_val")
+        checkpoint, state = self._checkpoint(data, validation_data)
+        random_state = check_random_state(self.random_state)
+        if state is not None and self.random_state is None:
+            random_state = np.random.RandomState()  # NumPy's own is left as it is
+        if first and state is None:
+            initialize(network, self.weight_init, precision, random_state)
+        self.n_outputs_, self.out_activation_ = target.n_outputs, LOSSES[target.loss]
+        try:
+            network.bind(data.X, data.y, data.sample_weight)
+            with single_threaded_blas() if network.uses_blas else nullcontext():
+                if self.solver == "lbfgs":
+                    self._fit_lbfgs(network, first, listeners)
+                else:
+                    spare = self._fit_epochs(
+                        network, data, validation_data, random_state, first, kept, listeners, checkpoint, state
+                    )
+                    if incremental:
+                        self._network, self._spare = (plan, network), spare
+        finally:
+            if incremental:  # the network stays for the next call, the data need not
+                network.release()
+        self._random_state = random_state
+        self._keep_predictor()
+        return self
+
+    def _validated(self, X, y, sample_weight, first, incremental):
+        """X, y and weights as `Data`, and what to aim at."""
         X, y = validate_data(
             self,
             X,
@@ -242,51 +273,45 @@ class BaseMLP(BaseEstimator, ABC):
             **self._check_y,
         )
         X = engine_rows(X)
-        y, n_outputs, loss = self._encode(y, first, incremental)
+        target = self._encode(y, first, incremental)
         sample_weight = check_weights(sample_weight, X)
-        units = (X.shape[1], *hidden, n_outputs)
-        # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
-        kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
-        if first:
-            network = self._fresh_network(units, loss, X)
-        else:
-            network = self._resumed_network(units, loss, X, kept.get("_network"))
-        if y.dtype.kind == "f":
-            with np.errstate(over="ignore"):
-                y = plain_array(y, network.dtype)
-            if not is_finite(y):
-                raise ValueError(f"y has values beyond {network.dtype}, in which X of dtype {X.dtype} is trained.")
-        random_state = check_random_state(self.random_state)
-        if first:
-            initialize(network, "auto", X.dtype, random_state)
+        return Data(X, target.y, self._loss_weights(target, y, sample_weight), y, sample_weight), target
+
+    def _validated_for_validation(self, X_val, y_val, sample_weight_val):
+        if X_val is None or y_val is None:
+            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
-            network.bind(X, y, sample_weight)
-            with single_threaded_blas() if network.uses_blas else nullcontext():
-                if self.solver == "lbfgs":
-                    self._fit_lbfgs(network, first)
-                else:
-                    validation = (
-                        self._split(network, X, y, sample_weight, random_state) if self.early_stopping else None
-                    )
-                    self._fit_epochs(network, X.shape[0], random_state, validation, first, kept)
-        finally:
-            if incremental:  # the network stays for the next call, the data need not
-                network.release()
-        self.n_outputs_ = n_outputs
-        self.out_activation_ = LOSSES[loss]
-        self._random_state = random_state
-        self._keep_predictor()
-        return self
+            return self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True)[0]
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"X_val, y_val or sample_weight_val: {error}") from error
 
-    def _fresh_network(self, units, loss, X):
-        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
+    def _plan(self, units, target, dtype):
+        """The arguments of a Network."""
+        dropout = self.dropout if isinstance(self.dropout, (list, tuple)) else [self.dropout] * (len(units) - 2)
+        dropout = (float(self.input_dropout), *map(float, dropout))
+        return {
+            "layer_units": units,
+            "activation": self.activation,
+            "loss": target.loss,
+            "dtype": dtype,
+            "loss_options": target.loss_options,
+            "dropout": dropout if any(dropout) else None,
+            "max_threads": self._max_threads(),
+        }
+
+    def _max_threads(self):
+        return None if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
+
+    def _fresh_network(self, units, target, precision):
+        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else precision
         check_layers(units, self.solver, dtype.itemsize)
-        return Network(units, self.activation, loss, dtype)
+        plan = self._plan(units, target, dtype)
+        return plan, Network(**plan)
 
-    def _resumed_network(self, units, loss, X, network):
-        """A network with the parameters as the user left them: the given one, of the call before, if it fits."""
+    def _resumed_network(self, units, target, precision, kept):
+        """A network with the parameters as the user left them: that of the call before, if it fits."""
         floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
-        dtype = computing_dtype(floats or [X.dtype])
+        dtype = computing_dtype(floats or [precision]) if self.dtype is None else precision
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)
         coefs, intercepts = check_parameters(self.coefs_, self.intercepts_, dtype)
@@ -296,67 +321,136 @@ class BaseMLP(BaseEstimator, ABC):
                 f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs does not go on"
                 f" from coefs_ of shapes {shapes}: set coefs_ to match, or fit anew with warm_start=False."
             )
-        wanted = (units, self.activation, loss, dtype)
-        if network is None or wanted != (network.layer_units, network.activation, network.loss, network.dtype):
+        plan = self._plan(units, target, dtype)
+        if kept is not None and kept[0] == plan:
+            network = kept[1]
+        else:
             check_layers(units, self.solver, dtype.itemsize)
-            network = Network(*wanted)
+            network = Network(**plan)
         own, given = network.coefs + network.intercepts, coefs + intercepts
         if any(a is not b for a, b in zip(own, given, strict=True)):
             # copied first: what the user assigned may be this network's own arrays in another order
             for array, values in zip(own, [values.copy() for values in given], strict=True):
                 array[...] = values
-        return network
+        return plan, network
 
-    def _split(self, network, X, y, sample_weight, random_state):
-        """Rows to train on, and the validation score of the network on the others as a function."""
-        stratify = None
-        if is_classifier(self) and network.layer_units[-1] == 1:
-            stratify = y.astype(bool)
-            if 1 < y.sum() < len(y) - 1:
-                # scikit-learn joins the columns of a row to one word, in Python; a vector splits alike, so only
-                # a class of one sample, whose name is in the error, goes the slow way
-                stratify = stratify[:, 0]
-        rows, held_out = train_test_split(
-            np.arange(X.shape[0], dtype=np.intp),
-            random_state=random_state,
-            test_size=self.validation_fraction,
-            stratify=stratify,
+    def _checkpoint(self, data, validation_data):
+        """The checkpoint to write to with what tells its fit from others, and the state to go on from, or None."""
+        if self.checkpoint_path is None:
+            return None, None
+        sets = {"": data} if validation_data is None else {"": data, "_val": validation_data}
+        identity = fingerprint(
+            {key: value for key, value in self.get_params(deep=False).items() if key not in WITHOUT_EFFECT},
+            {name + of: getattr(part, field) for of, part in sets.items() for field, name in _NAMES.items()},
         )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        weights = None if sample_weight is None else sample_weight[held_out]
-        if weights is not None and not weights.any():
-            raise ValueError("sample_weight is zero on all rows of the validation set.")
-        if is_classifier(self) and len(self.classes_) == 1:
-            return rows, lambda: 1.0  # which predict cannot miss
-        score = self._validation_score(y[held_out], weights)
-        return rows, lambda: score(network.predict(X, held_out))
+        checkpoint = Checkpoint(self.checkpoint_path, self.checkpoint_every)
+        state = checkpoint.read()
+        if state is not None:
+            check_same(state["identity"], identity, self.checkpoint_path)
+        return (checkpoint, identity), state
 
-    def _fit_lbfgs(self, network, first):
+    def _validation(self, network, data, validation_data, random_state, held_out, fitted):
+        """Rows to train on, those held out, and what is asked of the network after an epoch; None for none."""
+        rows = None
+        given = validation_data is not None
+        if not given and self.early_stopping:
+            if held_out is None:
+                rows, held_out = hold_out(
+                    data.X.shape[0], self.validation_fraction, self._stratify(data.y), random_state
+                )
+            for part in (data.sample_weight, data.score_weight):
+                if part is not None and not part[held_out].any():
+                    raise ValueError("sample_weight is zero on all rows of the validation set.")
+            validation_data = data
+        if validation_data is None:
+            return rows, None, None
+        return rows, held_out, Validation(
+            network,
+            validation_data,
+            held_out,
+            with_loss=given,
+            scoring=self.scoring,
+            quick_score=self._quick_score(),
+            fitted=fitted,
+        )
+
+    def _stratify(self, y):
+        """Classes whose shares a split keeps: where there is one output, of two classes."""
+        if not is_classifier(self) or y.ndim != 2 or y.shape[1] != 1:
+            return None
+        stratify = y.astype(bool)
+        # scikit-learn joins the columns of a row to one word, in Python; a vector splits alike, so only a class of one
+        # sample, whose name is in the error, goes the slow way
+        return stratify[:, 0] if 1 < y.sum() < len(y) - 1 else stratify
+
+    def _fit_lbfgs(self, network, first, listeners):
+        def iteration_ends(n_iter, loss):
+            listeners.step_begins("iteration")
+            return listeners.step_ends(
+                n_iter,
+                {"loss": loss},
+                lambda: {**self._parameters_of(network, copied=True), "n_iter_": n_iter, "loss_": loss},
+            )
+
         n_iter, loss = lbfgs.train(
-            network, alpha=self.alpha, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, verbose=self.verbose
+            network,
+            alpha=self.alpha,
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+            tol=self.tol,
+            verbose=self.verbose,
+            iteration_ends=iteration_ends if listeners else None,
         )
         check_finite(network.coefs + network.intercepts)
         for key in (*_TRANSIENT, *_OF_EPOCHS):
             vars(self).pop(key, None)
-        self._set_parameters(network)
+        vars(self).update(self._parameters_of(network))
         self.n_iter_, self.loss_, self.t_ = n_iter, loss, 0 if first else getattr(self, "t_", 0)
 
-    def _fit_epochs(self, network, n_rows, random_state, validation, first, kept):
+    def _fit_epochs(self, network, data, validation_data, random_state, first, kept, listeners, checkpoint, state):
         incremental = bool(kept)
-        rows, validate = validation or (np.arange(n_rows, dtype=np.intp) if self.shuffle else None, None)
-        n_rows = n_rows if rows is None else len(rows)
-        batch_size = min(200, n_rows) if self.batch_size == "auto" else int(self.batch_size)
-        if batch_size > n_rows:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-            batch_size = n_rows
-        reused = network is kept.get("_network")
+        reused = incremental and kept["_network"] is not None and network is kept["_network"][1]
         optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
         if optimizer is None:
             optimizer = Optimizer(self.solver, vars(self)).on(network)
         progress = Progress() if first else self._progress(network)
+
+        def fitted():
+            estimator = copy(self)
+            vars(estimator).update(self._parameters_of(network, copied=True))
+            vars(estimator).pop("feature_names_in_", None)  # scorers get arrays
+            return estimator
+
+        held_out = None if state is None else state["held_out"]
+        rows, held_out, validate = self._validation(network, data, validation_data, random_state, held_out, fitted)
+        n_rows = data.X.shape[0] - (0 if held_out is None else len(held_out))
+        if rows is None and self.shuffle:
+            rows = np.arange(n_rows, dtype=np.intp)
+        if network.dropout:
+            optimizer.dropout_seed = int(random_state.randint(2**63, dtype=np.int64))
+        batch_size = min(200, n_rows) if self.batch_size == "auto" else int(self.batch_size)
+        if batch_size > n_rows:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+            batch_size = n_rows
+        if state is not None:
+            rows = stochastic.restore(state, network, optimizer, progress, random_state)
+
+        def epoch_ends():
+            if listeners and listeners.step_ends(
+                progress.n_iter,
+                progress.metrics(),
+                lambda: {
+                    **self._parameters_of(network, copied=True),
+                    **self._progress_of(progress, first, extend=False),
+                },
+            ):
+                progress.stopped = True
+            if checkpoint is not None:
+                file, identity = checkpoint
+                if file.due(progress.n_iter) or progress.stopped or progress.n_iter == self.max_iter:
+                    state = stochastic.state_of(network, optimizer, progress, rows, held_out, random_state)
+                    file.write({"identity": identity, **state})
+
         # only what is trained in place has something to lose
         in_place = network.coefs + network.intercepts + optimizer.state if reused else []
         with restored_on_error(in_place, kept.get("_spare")) as spare, unchanged_on_error(optimizer):
@@ -375,17 +469,22 @@ class BaseMLP(BaseEstimator, ABC):
                 n_iter_no_change=self.n_iter_no_change,
                 verbose=self.verbose,
                 validate=validate,
+                early_stopping=self.early_stopping,
+                epoch_begins=(lambda: listeners.step_begins("epoch")) if listeners else None,
+                epoch_ends=epoch_ends if listeners or checkpoint else None,
                 single_epoch=incremental,
             )
             check_finite(network.coefs + network.intercepts)
-            self._set_parameters(network)
-            self._set_progress(progress, first)
+            stale = ("_best_coefs", "_best_intercepts", *(("validation_loss_curve_",) if first else ()))
+            for key in stale:
+                vars(self).pop(key, None)
+            vars(self).update(self._parameters_of(network))
+            vars(self).update(self._progress_of(progress, first, extend=True))
             self._optimizer = optimizer
-            if incremental:
-                self._network, self._spare = network, spare
-            else:
+            if not incremental:
                 for key in _TRANSIENT:
                     vars(self).pop(key, None)
+        return spare
 
     def _continued_optimizer(self, optimizer, network, reused):
         """The given optimizer, of the call before, on this network, or None if it does not fit."""
@@ -393,9 +492,12 @@ class BaseMLP(BaseEstimator, ABC):
             return None
         return optimizer if reused and hasattr(optimizer, "state") else optimizer.on(network)
 
-    def _set_parameters(self, network):
-        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
-        self.n_layers_ = len(network.layer_units)
+    def _parameters_of(self, network, copied=False):
+        """Fitted attributes that are the model: views on the network, or copies."""
+        coefs, intercepts = list(network.coefs), list(network.intercepts)
+        if copied:
+            coefs, intercepts = [a.copy() for a in coefs], [a.copy() for a in intercepts]
+        return {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
 
     def _progress(self, network):
         """Where an earlier fit left off, as far as its attributes serve this one."""
@@ -413,28 +515,43 @@ class BaseMLP(BaseEstimator, ABC):
         progress.no_improvement_count = getattr(self, "_no_improvement_count", 0)
         return progress
 
-    def _set_progress(self, progress, first):
+    def _progress_of(self, progress, first, extend):
+        """Fitted attributes that tell of the training; curves go on from those of before, in place if `extend`."""
+
         def continued(name, values):
             before = None if first else getattr(self, name, None)
             if not isinstance(before, list):
-                return values
+                before = []
+            if not extend:
+                return before + values
             before.extend(values)
             return before
 
-        self.n_iter_, self.t_, self.loss_ = progress.n_iter, progress.t, progress.loss
-        self._no_improvement_count = progress.no_improvement_count
-        self.loss_curve_ = continued("loss_curve_", progress.losses)
         best = progress.best
+        attributes = {
+            "n_iter_": progress.n_iter,
+            "t_": progress.t,
+            "loss_": progress.loss,
+            "loss_curve_": continued("loss_curve_", progress.losses),
+            "_no_improvement_count": progress.no_improvement_count,
+            "best_loss_": None,
+            "validation_scores_": None,
+            "best_validation_score_": None,
+        }
+        if progress.validation_losses:
+            attributes["validation_loss_curve_"] = continued("validation_loss_curve_", progress.validation_losses)
+        if self.early_stopping or progress.scores:
+            attributes["validation_scores_"] = continued("validation_scores_", progress.scores)
         if self.early_stopping:
-            self.validation_scores_ = continued("validation_scores_", progress.scores)
-            self.best_validation_score_, self.best_loss_ = -math.inf if best is None else best, None
-            n_coefs = len(self.coefs_)
-            self._best_coefs, self._best_intercepts = progress.best_params[:n_coefs], progress.best_params[n_coefs:]
+            attributes["best_validation_score_"] = -math.inf if best is None else best
+            n_coefs = len(progress.best_params) // 2
+            attributes["_best_coefs"] = progress.best_params[:n_coefs]
+            attributes["_best_intercepts"] = progress.best_params[n_coefs:]
         else:
-            self.validation_scores_ = self.best_validation_score_ = None
-            self.best_loss_ = math.inf if best is None else best
-            for key in ("_best_coefs", "_best_intercepts"):
-                vars(self).pop(key, None)
+            attributes["best_loss_"] = math.inf if best is None else best
+            if progress.scores:
+                attributes["best_validation_score_"] = max(attributes["validation_scores_"])
+        return attributes
 
     # Prediction
 
@@ -449,8 +566,11 @@ class BaseMLP(BaseEstimator, ABC):
             if outputs is not None:
                 return outputs
         X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
-        dtype = computing_dtype([X.dtype, *(getattr(coef, "dtype", np.float64) for coef in self.coefs_)])
+        dtypes = [getattr(coef, "dtype", np.float64) for coef in self.coefs_]
+        dtype = computing_dtype(dtypes if self.dtype is not None else [X.dtype, *dtypes])
         X = engine_rows(X if X.dtype in (np.float32, np.float64) else X.astype(dtype))
+        if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
+            raise ValueError(f"X has values beyond {dtype}, the precision of the model.")
         if predictor.dtype != dtype:
             predictor = self._new_predictor(dtype)
         if predictor.coefs[0].shape[0] != X.shape[1]:
@@ -460,8 +580,10 @@ class BaseMLP(BaseEstimator, ABC):
     def _current_predictor(self):
         """The predictor kept for the parameters, or a new one if they are not those it was made for."""
         predictor = vars(self).get("_predictor")
-        if predictor is not None and predictor.serves(
-            self.coefs_, self.intercepts_, self.activation, self.out_activation_
+        if (
+            predictor is not None
+            and predictor.serves(self.coefs_, self.intercepts_, self.activation, self.out_activation_)
+            and predictor.max_threads == self._max_threads()
         ):
             return predictor
         return self._new_predictor(computing_dtype([getattr(coef, "dtype", np.float64) for coef in self.coefs_]))
@@ -473,7 +595,15 @@ class BaseMLP(BaseEstimator, ABC):
             isinstance(theirs, np.ndarray) and np.may_share_memory(ours, theirs)
             for ours, theirs in zip(coefs + intercepts, held[0] + held[1], strict=True)
         )
-        return Predictor(coefs, intercepts, self.activation, self.out_activation_, held=held if shared else None)
+        return Predictor(
+            coefs,
+            intercepts,
+            self.activation,
+            self.out_activation_,
+            segments=self._segments,
+            max_threads=self._max_threads(),
+            held=held if shared else None,
+        )
 
     def _keep_predictor(self):
         """Keep a predictor of the fitted parameters, so that predict need not make one and changes nothing."""

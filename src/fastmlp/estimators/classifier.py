@@ -1,113 +1,81 @@
 """Classification: labels in, labels and probabilities out."""
 
+import functools
+from numbers import Real
+from typing import ClassVar
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from ..engine import logarithm
 from ..training.scores import Accuracy
-from .base import BaseMLP, is_stochastic
+from .base import BaseMLP, Target, is_stochastic
 from .inputs import unchanged_on_error
+from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters
 
 __all__ = ["MLPClassifier"]
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
-    """Multilayer perceptron for classification, with scikit-learn's parameters, attributes and results.
+def _positions(classes, y):
+    """Positions of labels in ascending classes, without a matrix of a column per class; None if some are not there."""
+    try:
+        codes = np.searchsorted(classes, y)
+        np.minimum(codes, len(classes) - 1, out=codes)
+        return codes.astype(np.intp, copy=False) if np.all(classes[codes] == y) else None
+    except TypeError:  # labels that do not compare with those known
+        return None
 
-    Minimises the log-loss with an L2 penalty ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight) of the
-    samples in the batch. Labels of two classes and indicator matrices (multilabel) end in logistic units, more
-    classes in a softmax.
+
+def _has_probabilities(estimator):
+    if estimator.loss == "hinge":
+        raise AttributeError("loss='hinge' gives no probabilities: see decision_function.")
+    return True
+
+
+def _has_margins(estimator):
+    if estimator.loss != "hinge":
+        raise AttributeError(f"decision_function is for loss='hinge', got loss={estimator.loss!r}: see predict_proba.")
+    return True
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    __doc__ = f"""Multilayer perceptron for classification: scikit-learn's parameters, attributes and results, and more.
+
+    Minimises the log-loss, or another, with an L2 penalty ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight)
+    of the samples in the batch. Labels of two classes and indicator matrices (multilabel) end in logistic units, more
+    classes in a softmax, several columns of labels (multiclass-multioutput) in a softmax for each. The parameters up to
+    `max_fun` are scikit-learn's; docs/options.md has the formulas and sources of the others.
 
     Parameters
     ----------
-    hidden_layer_sizes : array-like of int or int, default=(100,)
-        Units of each hidden layer. ``()`` is logistic regression.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        "sgd" and "adam" train by mini-batches, "lbfgs" on all the data at once and in float64.
-    alpha : float, default=0.0001
-        Strength of the L2 penalty on `coefs_`; intercepts are free.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule of solver "sgd". "invscaling" is ``learning_rate_init / (t_ + 1)**power_t``, `t_` counting the
-        samples seen; "adaptive" divides the rate by 5 instead of stopping, until it is 1e-6 or less.
-    learning_rate_init : float, default=0.001
-        Initial rate of "sgd" and "adam".
-    power_t : float, default=0.5
-        Exponent of "invscaling".
-    max_iter : int, default=200
-        Most epochs, or iterations of "lbfgs".
-    shuffle : bool, default=True
-        Draw a new order of the rows for every epoch.
-    random_state : int, RandomState instance or None, default=None
-        Source of initial weights, of the validation split and of the order of rows. An int starts anew at every
-        call of `fit` and `partial_fit`.
-    tol : float, default=1e-4
-        An epoch must improve the best loss, or validation score, by this much to count as progress; for "lbfgs" the
-        largest gradient at which to stop.
-    verbose : bool or int, default=False
-        Print the loss of every epoch or iteration.
-    warm_start : bool, default=False
-        Let `fit` go on from the parameters that are there.
-    momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1].
-    nesterovs_momentum : bool, default=True
-        Use Nesterov's form of it.
-    early_stopping : bool, default=False
-        Set rows aside, score them after every epoch, stop when the score no longer improves, and keep the
-        parameters of the best. Not used by "lbfgs".
-    validation_fraction : float, default=0.1
-        Share of the rows set aside by `early_stopping`.
-    beta_1 : float, default=0.9
-        Decay of adam's first moment, in [0, 1).
-    beta_2 : float, default=0.999
-        Decay of adam's second moment, in [0, 1).
-    epsilon : float, default=1e-8
-        Added to adam's denominator, outside of the bias correction.
-    n_iter_no_change : int or inf, default=10
-        Epochs without progress to put up with.
-    max_fun : int, default=15000
-        Most evaluations of loss and gradient by "lbfgs".
+{DOCUMENTATION["network"]}
+{DOCUMENTATION["training"]}
+    loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
+        "focal" is the log-loss with less weight on samples that are right already; "hinge" is about margins and gives
+        no probabilities.
+    class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``. For several
+        outputs a list with one for each, or "balanced"; a sample then has the product.
+    label_smoothing : float, default=0.0
+        Share of a target that is spread evenly over the classes, in [0, 1); with "log_loss".
+    focal_gamma : float, default=2.0
+        Exponent of loss="focal".
+{DOCUMENTATION["more"]}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted; of an indicator matrix the column numbers.
-    coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer. What is assigned to them is what the next call uses.
-    intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, likewise.
-    loss_ : float
-        Loss of the last epoch or iteration, penalty included; NaN if interrupted before the end of the first.
-    best_loss_ : float or None
-        Lowest loss of an epoch; None with `early_stopping`. Not for "lbfgs".
-    loss_curve_ : list of float
-        Loss of each epoch. Not for "lbfgs".
-    n_iter_ : int
-        Epochs or iterations of the last call.
-    n_layers_ : int
-        Layers, input and output included.
-    n_outputs_ : int
-        Outputs.
-    t_ : int
-        Training samples seen, epochs times rows.
-    n_features_in_ : int
-        Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had any that were all strings.
-    validation_scores_ : list of float or None
-        Accuracy on the validation rows after each epoch, with `early_stopping`. Not for "lbfgs".
-    best_validation_score_ : float or None
-        Highest of them. Not for "lbfgs".
+    classes_ : ndarray of shape (n_classes,) or list of such
+        Labels in ascending order; a list, one for each output, for multiclass-multioutput.
+{DOCUMENTATION["attributes"]}
     out_activation_ : str
-        "softmax" for three classes and more, else "logistic".
+        "softmax" or "logistic"; "identity" for "hinge".
 
     See Also
     --------
@@ -116,9 +84,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Notes
     -----
-    With the same integer seed and float64 data the results are scikit-learn's to rounding; `docs/deviations.md` lists
-    where they are meant to differ. The source of the method is Glorot and Bengio (2010) for the initial weights,
-    Kingma and Ba (2014) for adam, Nesterov (1983) and Sutskever et al. (2013) for sgd's momentum.
+    With scikit-learn's parameters, the same integer seed and float64 data the results are scikit-learn's to rounding;
+    docs/deviations.md lists where they are meant to differ. The source of the method is Glorot and Bengio (2010) for
+    the initial weights, Kingma and Ba (2015) for adam, Nesterov (1983) and Sutskever et al. (2013) for sgd's momentum.
 
     Examples
     --------
@@ -132,18 +100,83 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    loss = "log_loss"  # an attribute of scikit-learn's, not a parameter
-    _validation_score = Accuracy
+    _parameter_constraints: ClassVar[dict] = {
+        **CONSTRAINTS,
+        # each stands for a row of the engine's table for single labels and one for indicators
+        "loss": [StrOptions({"log_loss", "focal", "hinge"})],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "focal_gamma": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="log_loss",
+        class_weight=None,
+        label_smoothing=0.0,
+        focal_gamma=2.0,
+        weight_init="auto",
+        dropout=0.0,
+        input_dropout=0.0,
+        weight_decay=None,
+        max_norm=None,
+        clip_norm=None,
+        clip_value=None,
+        lr_schedule=None,
+        lr_schedule_params=None,
+        warmup=0,
+        scoring=None,
+        callbacks=None,
+        dtype=None,
+        n_jobs=None,
+        checkpoint_path=None,
+        checkpoint_every=1,
+    ):
+        keep_parameters(self, locals())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
 
+    @property
+    def _segments(self):
+        """Numbers of classes, where there are several outputs of classes; else None."""
+        classes = getattr(self, "classes_", None)
+        return tuple(map(len, classes)) if isinstance(classes, list) else None
+
     def _encode(self, y, first, incremental):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
         learn = not hasattr(self, "classes_") or not (self.warm_start or incremental)
+        if (learn and y.ndim == 2 and type_of_target(y) == "multiclass-multioutput") or (
+            not learn and self._segments is not None
+        ):
+            return self._encode_outputs(y, learn)
         if learn:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -159,23 +192,83 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 if len(labels) != len(self._label_binarizer.classes_) or not np.isin(labels, self.classes_).all():
                     raise self._labels_error(labels, incremental)
             y = y.toarray() if issparse(y) else y
-            return (y != 0).astype(np.uint8, order="C"), y.shape[1], "binary_log_loss"
-        codes = self._codes(y)
+            return self._target((y != 0).astype(np.uint8, order="C"), y.shape[1])
+        codes = _positions(self.classes_, y)
         lacking = not learn and not incremental and codes is not None and len(np.unique(codes)) < len(self.classes_)
         if codes is None or lacking:
             raise self._labels_error(unique_labels(y), incremental)
         if kind == "multiclass":
-            return codes, len(self.classes_), "log_loss"
-        return (codes == 1).astype(np.uint8)[:, None], 1, "binary_log_loss"
+            return self._target(codes, len(self.classes_))
+        return self._target((codes == 1).astype(np.uint8)[:, None], 1)
 
-    def _codes(self, y):
-        """Positions of labels in classes_, without a matrix of one column per class; None if some are not there."""
-        try:
-            codes = np.searchsorted(self.classes_, y)
-            np.minimum(codes, len(self.classes_) - 1, out=codes)
-            return codes.astype(np.intp, copy=False) if np.all(self.classes_[codes] == y) else None
-        except TypeError:  # labels that do not compare with those known
+    def _encode_outputs(self, y, learn):
+        """Codes of shape (n, n_outputs) for a column of labels for each output."""
+        if self.loss != "log_loss":
+            raise ValueError(f"loss={self.loss!r} does not go with several outputs of classes: use 'log_loss'.")
+        if learn:
+            self.classes_ = [np.unique(column) for column in y.T]
+            vars(self).pop("_label_binarizer", None)
+        if y.ndim != 2 or y.shape[1] != len(self.classes_):
+            raise ValueError(f"y of shape {y.shape} does not go on from the {len(self.classes_)} outputs of before.")
+        codes = [_positions(classes, column) for classes, column in zip(self.classes_, y.T, strict=True)]
+        for i, (classes, column) in enumerate(zip(codes, y.T, strict=True)):
+            if classes is None:
+                raise ValueError(f"y[:, {i}] has classes not in classes_[{i}]={self.classes_[i]}: {np.unique(column)}.")
+        return self._target(np.stack(codes, axis=1), sum(self._segments))
+
+    def _target(self, y, n_outputs):
+        """The row of the engine's table that the parameters mean for targets of this kind."""
+        options = {}
+        loss = self.loss
+        if y.dtype == np.uint8:
+            loss = f"binary_{loss}"
+            if self.label_smoothing > 0:
+                loss = "soft_binary_log_loss"
+        if self.label_smoothing > 0:
+            options["label_smoothing"] = float(self.label_smoothing)
+        if self.loss == "focal":
+            options["focal_gamma"] = float(self.focal_gamma)
+        if self._segments is not None:
+            options["segments"] = self._segments
+        return Target(y, n_outputs, loss, options)
+
+    def _loss_weights(self, target, labels, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        weights = np.ones(len(target.y)) if sample_weight is None else sample_weight.copy()
+        classes, columns = [self.classes_], [labels]
+        if getattr(labels, "ndim", 1) == 2 and labels.shape[1] > 1:
+            columns = list((labels.toarray() if issparse(labels) else labels).T)
+            classes = self.classes_ if self._segments else [np.array([0, 1])] * len(columns)
+        elif getattr(labels, "ndim", 1) == 2:
+            columns = [column_or_1d(labels.toarray() if issparse(labels) else labels)]
+        given = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight] * len(columns)
+        if len(given) != len(columns) or (len(columns) > 1 and isinstance(self.class_weight, dict)):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} must be a list with a dict for each of {len(columns)} outputs, or"
+                " 'balanced'."
+            )
+        for weight, known, column in zip(given, classes, columns, strict=True):
+            if isinstance(weight, dict):
+                if not all(isinstance(w, Real) and 0 <= w < np.inf for w in weight.values()):
+                    raise ValueError(f"class_weight={self.class_weight!r} must have finite values >= 0.")
+                by_class = np.array([weight.get(label, 1.0) for label in known.tolist()], dtype=float)
+                unknown = [label for label in weight if label not in known.tolist()]
+                if unknown:
+                    raise ValueError(f"class_weight={self.class_weight!r} has {unknown[0]!r}: the classes are {known}.")
+            else:
+                by_class = compute_class_weight(weight, classes=known, y=column)
+            weights *= by_class[_positions(known, column)]
+        if not weights.any():
+            raise ValueError(f"class_weight={self.class_weight!r} leaves all samples a weight of zero.")
+        return weights
+
+    def _quick_score(self):
+        if self._segments is not None:
             return None
+        if len(self.classes_) == 1:
+            return lambda y, sample_weight: lambda outputs: 1.0  # which predict cannot miss
+        return functools.partial(Accuracy, threshold=0.0 if self.loss == "hinge" else 0.5)
 
     def _labels_error(self, labels, incremental):
         if incremental:
@@ -189,20 +282,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None
+    ):
         """Train one epoch on the given data, going on from the parameters and the optimizer's state as they are.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels or an indicator matrix.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, an indicator matrix or a column of labels for each output.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever be seen. Needed at the first call, optional and unchanged afterwards. `y` may
-            lack some of them.
+            All labels that will ever be seen, for an indicator matrix the numbers of its columns, for several outputs a
+            list of such arrays. Needed at the first call, optional and unchanged afterwards. `y` may lack some of them.
+        X_val, y_val, sample_weight_val
+            Validation data as in `fit`: their loss and score after the epoch go to `validation_loss_curve_` and
+            `validation_scores_`.
 
         Returns
         -------
@@ -217,10 +315,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If `classes` is missing or changed, if y has labels outside of it, and as in `fit`; the estimator is then
             as it was before the call.
         """
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' needs all the data: give partial_fit a dict of weights.")
         with unchanged_on_error(self):
+            self._learn_classes(classes)
+            return self._partial_fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _learn_classes(self, classes):
+        """Take the labels from the first call's `classes`, and check that later calls' are the same."""
+        if classes is None or np.ndim(classes[0]) == 0:
             if _check_partial_fit_first_call(self, classes):
                 vars(self).pop("_label_binarizer", None)
-            return self._fit(X, y, sample_weight, incremental=True)
+            return
+        given = [np.unique(labels) for labels in classes]
+        known = getattr(self, "classes_", given)
+        if not isinstance(known, list) or not all(map(np.array_equal, known, given)) or len(known) != len(given):
+            raise ValueError(f"classes={classes!r} is not the same as on the last call to partial_fit, {known!r}.")
+        self.classes_ = known
 
     def predict(self, X):
         """Predict class labels.
@@ -232,9 +343,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The most probable class of each sample; for multilabel 1 where the probability exceeds 0.5, sparse if the
-            model was fitted to a sparse y.
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The most probable class of each sample, or of each of its outputs; for multilabel 1 where the probability
+            exceeds 0.5, sparse if the model was fitted to a sparse y.
 
         Raises
         ------
@@ -242,12 +353,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If X has another number of features, or values that are not finite.
         """
         outputs = self._outputs(X)
+        if self._segments is not None:
+            columns = [
+                classes.take(part.argmax(axis=1))
+                for classes, part in zip(self.classes_, self._by_output(outputs), strict=True)
+            ]
+            return np.stack(columns, axis=1)
+        if self.out_activation_ == "identity" and self._is_binary():
+            outputs = outputs > 0
         if self.n_outputs_ == 1:
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")  # one class alone has no second
-        if self.out_activation_ == "softmax":
-            return self.classes_.take(outputs.argmax(axis=1))
-        return self._label_binarizer.inverse_transform(outputs)
+        if self._is_binary():
+            return self._label_binarizer.inverse_transform(outputs)
+        return self.classes_.take(outputs.argmax(axis=1))
 
+    def _is_binary(self):
+        """Whether each output says yes or no, rather than one of them."""
+        if self.out_activation_ == "identity":  # of loss="hinge"
+            return self._label_binarizer.y_type_ != "multiclass"
+        return self.out_activation_ == "logistic"
+
+    def _by_output(self, outputs):
+        """The outputs' columns, those of each block of classes."""
+        return np.split(outputs, np.cumsum(self._segments)[:-1], axis=1)
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -258,8 +388,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        y_prob : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`, in the dtype of ``X @ coefs_[0]``. Rows sum to 1 unless multilabel.
+        y_prob : ndarray of shape (n_samples, n_classes), or list of such
+            In the order of `classes_`, in the dtype of ``X @ coefs_[0]`` or as `dtype` says. Rows sum to 1 unless
+            multilabel. A list, one for each output, for multiclass-multioutput.
 
         Raises
         ------
@@ -267,6 +398,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If X has another number of features, or values that are not finite.
         """
         outputs = self._outputs(X)
+        if self._segments is not None:
+            return [np.ascontiguousarray(part) for part in self._by_output(outputs)]
         if self.n_outputs_ > 1:
             return outputs
         both = np.empty((len(outputs), 2), dtype=outputs.dtype)
@@ -274,6 +407,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         np.subtract(1, outputs[:, 0], out=both[:, 0])
         return both
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
 
@@ -284,7 +418,46 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        log_y_prob : ndarray of shape (n_samples, n_classes)
+        log_y_prob : ndarray of shape (n_samples, n_classes), or list of such
             ``log(predict_proba(X))``; -inf, without a warning, for a probability of 0.
         """
-        return logarithm(self.predict_proba(X))
+        probabilities = self.predict_proba(X)
+        return list(map(logarithm, probabilities)) if isinstance(probabilities, list) else logarithm(probabilities)
+
+    @available_if(_has_margins)
+    def decision_function(self, X):
+        """Outputs of the network, for loss="hinge".
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes positive where the second is predicted; for more the largest is; for multilabel positive
+            where a label is.
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of the predictions; with several outputs of a sample all of them must be right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+        """
+        if getattr(self, "_segments", None) is None:
+            return super().score(X, y, sample_weight)
+        return float(np.average((self.predict(X) == np.asarray(y)).all(axis=1), weights=sample_weight))

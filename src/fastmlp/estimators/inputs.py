@@ -17,6 +17,7 @@ __all__ = [
     "check_parameters",
     "check_weights",
     "engine_rows",
+    "fits_precision",
     "hidden_units",
     "plain_array",
     "restored_on_error",
@@ -184,6 +185,13 @@ def check_parameters(coefs, intercepts, dtype):
         elif intercept.shape != (n_out,):
             raise ValueError(f"intercepts_[{i}] must be of shape ({n_out},), got {intercept.shape}.")
     return coefs, intercepts
+
+
+def fits_precision(X, dtype):
+    """Whether no value of a finite array or CSR matrix is beyond a float dtype."""
+    values = X.data if issparse(X) else X
+    limit = np.finfo(dtype).max
+    return values.size == 0 or (-limit <= values.min() and values.max() <= limit)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from copy import deepcopy
 
 from sklearn.base import is_classifier
+from sklearn.utils._param_validation import StrOptions
 
-from ..training.optimizers import Optimizer
+from ..training.optimizers import RULES, Optimizer
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 
@@ -47,7 +48,7 @@ def from_sklearn(estimator):
     kind = next((ours[name] for name in names if name in ours), None)
     if kind is None:
         raise TypeError(f"estimator must be scikit-learn's MLPClassifier or MLPRegressor, got {estimator!r}.")
-    taken = kind(**{name: getattr(estimator, name) for name in kind._get_param_names()})
+    taken = kind(**{name: getattr(estimator, name) for name in kind._get_param_names() if hasattr(estimator, name)})
     _copy_fitted(estimator, taken)
     theirs = getattr(estimator, "_optimizer", None)
     if theirs is not None:
@@ -75,6 +76,13 @@ def to_sklearn(estimator):
     )
 
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
+    known = {**kind._parameter_constraints, "loss": kind._parameter_constraints.get("loss", [StrOptions({"log_loss"})])}
+    for name in ("activation", "loss", "solver"):
+        value = getattr(estimator, name)
+        if not any(option.is_satisfied_by(value) for option in known[name]):
+            raise ValueError(f"{name}={value!r} has no counterpart in scikit-learn's {kind.__name__}.")
+    if estimator._segments is not None:
+        raise ValueError(f"scikit-learn's {kind.__name__} has no several outputs of classes.")
     given = kind(**{name: getattr(estimator, name) for name in kind._get_param_names()})
     _copy_fitted(estimator, given)
     if not hasattr(given, "coefs_"):
@@ -83,7 +91,8 @@ def to_sklearn(estimator):
         given._best_coefs, given._best_intercepts = deepcopy(given.coefs_), deepcopy(given.intercepts_)
     ours = getattr(estimator, "_optimizer", None)
     if ours is not None:
-        theirs = {"sgd": SGDOptimizer, "adam": AdamOptimizer}[ours.name]([], ours.learning_rate_init, **ours.hyper)
+        hyper = {key: ours.hyper[key] for key in RULES[ours.name].hyper}
+        theirs = {"sgd": SGDOptimizer, "adam": AdamOptimizer}[ours.name]([], ours.learning_rate_init, **hyper)
         theirs.learning_rate, theirs.t = ours.learning_rate, ours.t
         if ours.name == "sgd":
             theirs.lr_schedule, theirs.power_t = ours.schedule, ours.power_t

@@ -1,112 +1,52 @@
 """Regression."""
 
+from numbers import Real
 from typing import ClassVar
 
+import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.metrics import d2_pinball_score
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from ..engine import LOSS_ROWS
 from ..training.scores import R2
-from .base import BaseMLP, is_stochastic
-from .inputs import unchanged_on_error
+from .base import BaseMLP, Target, is_stochastic
+from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters
 
 __all__ = ["MLPRegressor"]
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """Multilayer perceptron for regression, with scikit-learn's parameters, attributes and results.
+    __doc__ = f"""Multilayer perceptron for regression: scikit-learn's parameters, attributes and results, and more.
 
-    Minimises half the squared error, averaged over outputs, or half the Poisson deviance, each with an L2 penalty
-    ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight) of the samples in the batch.
+    Minimises a loss with an L2 penalty ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight) of the samples in
+    the batch. The parameters up to `max_fun` are scikit-learn's; docs/options.md has the formulas and sources of the
+    others.
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        "poisson" predicts through an exponential and needs ``y >= 0``.
-    hidden_layer_sizes : array-like of int or int, default=(100,)
-        Units of each hidden layer. ``()`` is linear (with "poisson" log-linear) regression.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        "sgd" and "adam" train by mini-batches, "lbfgs" on all the data at once and in float64.
-    alpha : float, default=0.0001
-        Strength of the L2 penalty on `coefs_`; intercepts are free.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule of solver "sgd". "invscaling" is ``learning_rate_init / (t_ + 1)**power_t``, `t_` counting the
-        samples seen; "adaptive" divides the rate by 5 instead of stopping, until it is 1e-6 or less.
-    learning_rate_init : float, default=0.001
-        Initial rate of "sgd" and "adam".
-    power_t : float, default=0.5
-        Exponent of "invscaling".
-    max_iter : int, default=200
-        Most epochs, or iterations of "lbfgs".
-    shuffle : bool, default=True
-        Draw a new order of the rows for every epoch.
-    random_state : int, RandomState instance or None, default=None
-        Source of initial weights, of the validation split and of the order of rows. An int starts anew at every
-        call of `fit` and `partial_fit`.
-    tol : float, default=1e-4
-        An epoch must improve the best loss, or validation score, by this much to count as progress; for "lbfgs" the
-        largest gradient at which to stop.
-    verbose : bool or int, default=False
-        Print the loss of every epoch or iteration.
-    warm_start : bool, default=False
-        Let `fit` go on from the parameters that are there.
-    momentum : float, default=0.9
-        Momentum of "sgd", in [0, 1].
-    nesterovs_momentum : bool, default=True
-        Use Nesterov's form of it.
-    early_stopping : bool, default=False
-        Set rows aside, score them after every epoch, stop when the score no longer improves, and keep the
-        parameters of the best. Not used by "lbfgs".
-    validation_fraction : float, default=0.1
-        Share of the rows set aside by `early_stopping`.
-    beta_1 : float, default=0.9
-        Decay of adam's first moment, in [0, 1).
-    beta_2 : float, default=0.999
-        Decay of adam's second moment, in [0, 1).
-    epsilon : float, default=1e-8
-        Added to adam's denominator, outside of the bias correction.
-    n_iter_no_change : int or inf, default=10
-        Epochs without progress to put up with.
-    max_fun : int, default=15000
-        Most evaluations of loss and gradient by "lbfgs".
+    loss : str, default="squared_error"
+        "squared_error" (halved, averaged over outputs), "absolute_error", "huber", "log_cosh" and "quantile"; through
+        an exponential "poisson" (half the deviance; y >= 0), "gamma" (likewise; y > 0) and "tweedie" (likewise;
+        y >= 0).
+{DOCUMENTATION["network"]}
+{DOCUMENTATION["training"]}
+    quantile : float or list of float, default=0.5
+        Level of loss="quantile", in (0, 1), or several: `predict` then has a column for each.
+    huber_delta : float, default=1.0
+        Residual from which on loss="huber" is linear.
+    tweedie_power : float, default=1.5
+        Power of loss="tweedie", in (1, 2).
+{DOCUMENTATION["more"]}
 
     Attributes
     ----------
-    coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer. What is assigned to them is what the next call uses.
-    intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer, likewise.
-    loss_ : float
-        Loss of the last epoch or iteration, penalty included; NaN if interrupted before the end of the first.
-    best_loss_ : float or None
-        Lowest loss of an epoch; None with `early_stopping`. Not for "lbfgs".
-    loss_curve_ : list of float
-        Loss of each epoch. Not for "lbfgs".
-    n_iter_ : int
-        Epochs or iterations of the last call.
-    n_layers_ : int
-        Layers, input and output included.
-    n_outputs_ : int
-        Outputs.
-    t_ : int
-        Training samples seen, epochs times rows.
-    n_features_in_ : int
-        Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had any that were all strings.
-    validation_scores_ : list of float or None
-        R2 on the validation rows after each epoch, with `early_stopping`. Not for "lbfgs".
-    best_validation_score_ : float or None
-        Highest of them. Not for "lbfgs".
+{DOCUMENTATION["attributes"]}
     out_activation_ : str
-        "identity", for Poisson loss "exp".
+        "identity", or "exp" for the losses that predict through it.
 
     See Also
     --------
@@ -115,9 +55,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Notes
     -----
-    With the same integer seed and float64 data the results are scikit-learn's to rounding; `docs/deviations.md` lists
-    where they are meant to differ. The source of the method is Glorot and Bengio (2010) for the initial weights,
-    Kingma and Ba (2014) for adam, Nesterov (1983) and Sutskever et al. (2013) for sgd's momentum.
+    With scikit-learn's parameters, the same integer seed and float64 data the results are scikit-learn's to rounding;
+    docs/deviations.md lists where they are meant to differ. The source of the method is Glorot and Bengio (2010) for
+    the initial weights, Kingma and Ba (2015) for adam, Nesterov (1983) and Sutskever et al. (2013) for sgd's momentum.
 
     Examples
     --------
@@ -130,11 +70,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseMLP._parameter_constraints,
+        **CONSTRAINTS,
         "loss": [StrOptions({loss for loss, row in LOSS_ROWS.items() if row.target == "real"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "tweedie_power": [Interval(Real, 1, 2, closed="neither")],
     }
     _check_y: ClassVar[dict] = {"y_numeric": True}
-    _validation_score = R2
 
     def __init__(
         self,
@@ -163,33 +105,32 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        quantile=0.5,
+        huber_delta=1.0,
+        tweedie_power=1.5,
+        weight_init="auto",
+        dropout=0.0,
+        input_dropout=0.0,
+        weight_decay=None,
+        max_norm=None,
+        clip_norm=None,
+        clip_value=None,
+        lr_schedule=None,
+        lr_schedule_params=None,
+        warmup=0,
+        scoring=None,
+        callbacks=None,
+        dtype=None,
+        n_jobs=None,
+        checkpoint_path=None,
+        checkpoint_every=1,
     ):
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-        )
-        self.loss = loss
+        keep_parameters(self, locals())
+
+    @property
+    def _levels(self):
+        """The quantile parameter as a tuple, where it has several."""
+        return tuple(self.quantile) if isinstance(self.quantile, (list, tuple)) else None
 
     def _encode(self, y, first, incremental):
         if issparse(y):
@@ -201,11 +142,60 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         domain = LOSS_ROWS[self.loss].domain
         if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
             raise ValueError(f"loss={self.loss!r} needs {domain}, got {y.min()}.")
-        return (y if y.dtype.kind == "f" else y.astype(float)), y.shape[1], self.loss
+        y = y if y.dtype.kind == "f" else y.astype(float)
+        options = {}
+        if self.loss == "quantile":
+            levels = self._levels or (self.quantile,)
+            if not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
+                raise ValueError(f"quantile={self.quantile!r} must have levels in (0, 1).")
+            if len(levels) > 1:
+                if y.shape[1] > 1:
+                    raise ValueError(
+                        f"quantile={self.quantile!r} with several levels needs y of one output, not of {y.shape[1]}."
+                    )
+                y = np.repeat(y, len(levels), axis=1)
+            options["quantiles"] = tuple(map(float, levels))
+        elif self.loss == "huber":
+            options["huber_delta"] = float(self.huber_delta)
+        elif self.loss == "tweedie":
+            options["tweedie_power"] = float(self.tweedie_power)
+        return Target(y, y.shape[1], self.loss, options)
+
+    def _quick_score(self):
+        return None if self._levels else R2
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions, R2; for several quantiles D2 of the pinball losses.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over the levels.
+        """
+        if not self._levels:
+            return super().score(X, y, sample_weight)
+        columns = self.predict(X).T
+        return float(
+            np.mean(
+                [
+                    d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level)
+                    for level, column in zip(self._levels, np.atleast_2d(columns), strict=True)
+                ]
+            )
+        )
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train one epoch on the given data, going on from the parameters and the optimizer's state as they are.
 
         Parameters
@@ -216,6 +206,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Target values.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero.
+        X_val, y_val, sample_weight_val
+            Validation data as in `fit`: their loss and score after the epoch go to `validation_loss_curve_` and
+            `validation_scores_`.
 
         Returns
         -------
@@ -229,8 +222,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError, TypeError
             As in `fit`; the estimator is then as it was before the call.
         """
-        with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight, incremental=True)
+        return self._partial_fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def predict(self, X):
         """Predict target values.
@@ -243,7 +235,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, in the dtype of ``X @ coefs_[0]``.
+            Predictions, in the dtype of ``X @ coefs_[0]`` or as `dtype` says. For several quantiles of shape
+            (n_samples, n_levels).
 
         Raises
         ------

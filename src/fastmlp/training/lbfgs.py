@@ -12,7 +12,7 @@ from .stochastic import INTERRUPTED
 __all__ = ["train"]
 
 
-def train(network, *, alpha, max_iter, max_fun, tol, verbose):
+def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=None):
     """Minimise the penalised loss of a bound float64 network over all its parameters.
 
     Parameters
@@ -27,6 +27,8 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose):
         Largest projected gradient at which to stop.
     verbose : bool or int
         Print the loss of every iteration.
+    iteration_ends : callable, default=None
+        Called with the number of the iteration and its loss, the iterate being in the network; True ends the training.
 
     Returns
     -------
@@ -59,15 +61,20 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose):
         return loss, np.concatenate([grad.ravel() for grad in (*coef_grads, *intercept_grads)])
 
     iterate = np.concatenate([param.ravel() for param in params])
-    n_iter, last_loss = 0, math.nan
+    n_iter, last_loss, stopped = 0, math.nan, False
 
     # SciPy looks at this name to decide what to pass
-    def iteration_ends(intermediate_result):
-        nonlocal n_iter, last_loss
+    def heed(intermediate_result):
+        nonlocal n_iter, last_loss, stopped
         iterate[:] = intermediate_result.x
         n_iter, last_loss = n_iter + 1, float(intermediate_result.fun)
         if verbose:
             print(f"Iteration {n_iter}, loss = {last_loss:.8f}")
+        if iteration_ends is not None:
+            to_network(iterate)
+            if iteration_ends(n_iter, last_loss):
+                stopped = True
+                raise StopIteration
 
     try:
         result = minimize(
@@ -75,12 +82,15 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose):
             iterate.copy(),
             method="L-BFGS-B",
             jac=True,
-            callback=iteration_ends,
+            callback=heed,
             options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
         )
     except KeyboardInterrupt:
         to_network(iterate)
         warnings.warn(INTERRUPTED)
+        return n_iter, last_loss
+    if stopped:
+        to_network(iterate)
         return n_iter, last_loss
     to_network(result.x)
     return _check_optimize_result("lbfgs", result, max_iter), float(result.fun)

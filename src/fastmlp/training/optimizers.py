@@ -1,7 +1,8 @@
 """Learning rates and the memory of an optimizer; the update itself is the engine's."""
 
 import copy
-from math import inf, sqrt
+from itertools import chain
+from math import sqrt
 from typing import NamedTuple
 
 from ..engine import OPTIMIZERS
@@ -15,6 +16,7 @@ class Rule(NamedTuple):
 
     hyper: dict  # the engine's name of a hyperparameter -> the estimator's
     scheduled: bool = False  # whether the parameter `learning_rate` applies
+    weight_decay: float = 0.0  # unless the estimator has one
 
 
 _AVERAGES = {"beta_1": "beta_1", "beta_2": "beta_2"}
@@ -22,7 +24,7 @@ _EPSILON = {"epsilon": "epsilon"}
 RULES = {
     "sgd": Rule({"momentum": "momentum", "nesterov": "nesterovs_momentum"}, scheduled=True),
     "adam": Rule(_AVERAGES | _EPSILON),
-    "adamw": Rule(_AVERAGES | _EPSILON),
+    "adamw": Rule(_AVERAGES | _EPSILON, weight_decay=0.01),
     "nadam": Rule(_AVERAGES | _EPSILON),
     "rmsprop": Rule({"beta_2": "beta_2"} | _EPSILON),
     "adagrad": Rule(_EPSILON),
@@ -31,6 +33,8 @@ RULES = {
 }
 # Of every optimizer, under the same name here and there; missing, None or 0: off
 EXTRAS = ("weight_decay", "clip_value", "clip_norm", "max_norm")
+
+_CHANGING = ("rate", "t", "memory", "watched", "dropout_seed")
 
 
 class Optimizer:
@@ -54,6 +58,8 @@ class Optimizer:
         Name of the schedule; None for a callable.
     memory : list of float
         Numbers that the engine carries from update to update.
+    dropout_seed : int or None
+        Seed of dropout, where the network has it.
     t : int
         Updates done so far; the engine counts them.
     hyper : dict
@@ -69,7 +75,7 @@ class Optimizer:
         If the schedule or its options are not allowed.
     """
 
-    rates = None
+    rates = dropout_seed = None
 
     def __init__(self, name, params):
         rule = RULES[name]
@@ -85,7 +91,8 @@ class Optimizer:
         self.schedule = self.plan.name
         self.power_t = params["power_t"]
         self.hyper = {key: params[parameter] for key, parameter in rule.hyper.items()}
-        self.hyper |= {key: params[key] for key in EXTRAS if params.get(key)}
+        extras = {"weight_decay": rule.weight_decay} | {k: params[k] for k in EXTRAS if params.get(k) is not None}
+        self.hyper |= {key: value for key, value in extras.items() if value}
         self.rate = float(self.learning_rate_init)
         self.watched = None, 0  # of a plateau: the best so far, and epochs without a better one
         self.memory = []
@@ -117,6 +124,17 @@ class Optimizer:
             for to, values in zip(new, old, strict=True):
                 to[...] = values
         return moved
+
+    def get_state(self):
+        """What changes from update to update, as plain values and arrays; the arrays are not copies."""
+        return {name: getattr(self, name) for name in (*_CHANGING, "moments")}
+
+    def set_state(self, state):
+        """The opposite of `get_state`, in place."""
+        for name in _CHANGING:
+            setattr(self, name, state[name])
+        for own, values in zip(chain(*self.moments), chain(*state["moments"]), strict=True):
+            own[...] = values
 
     def iteration_begins(self, n_batches, n_epochs):
         """Set the rates of an epoch of so many batches; `n_epochs` are planned from the first update on."""
@@ -151,9 +169,8 @@ class Optimizer:
     def _watch(self, monitored, maximise, factor, patience, threshold, min_lr):
         """One step of PyTorch's ReduceLROnPlateau with its relative threshold."""
         best, waited = self.watched
-        if best is None:
-            best = -inf if maximise else inf
-        better = monitored > best * (1 + threshold) if maximise else monitored < best * (1 - threshold)
+        margin = 0.0 if best is None else threshold * abs(best)
+        better = best is None or (monitored > best + margin if maximise else monitored < best - margin)
         best, waited = (monitored, 0) if better else (best, waited + 1)
         if waited > patience:
             self.rate, waited = max(self.rate * factor, min_lr), 0

@@ -12,16 +12,18 @@ class Accuracy:
     ----------
     y : ndarray of shape (n,) of class codes, or (n, n_outputs) of 0 and 1
     sample_weight : ndarray of shape (n,) or None
+    threshold : float, default=0.5
+        Output above which a label is predicted.
     """
 
-    def __init__(self, y, sample_weight):
-        self.y, self.sample_weight = y, sample_weight
+    def __init__(self, y, sample_weight, threshold=0.5):
+        self.y, self.sample_weight, self.threshold = y, sample_weight, threshold
 
     def __call__(self, outputs):
         if self.y.ndim == 1:
             hits = outputs.argmax(axis=1) == self.y
         else:
-            hits = ((outputs > 0.5) == self.y).all(axis=1)
+            hits = ((outputs > self.threshold) == self.y).all(axis=1)
         return float(np.average(hits, weights=self.sample_weight))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["INTERRUPTED", "Progress", "check_finite", "is_finite", "train"]
+__all__ = ["INTERRUPTED", "Progress", "check_finite", "is_finite", "restore", "state_of", "train"]
 
 INTERRUPTED = "Training interrupted by user."
 
@@ -37,9 +37,21 @@ class Progress:
     best: float | None = None  # lowest loss, or with validation the highest score; None before the first epoch
     best_params: list | None = None  # copies of the parameters that had the best score; kept with validation only
     n_iter: int = 0  # epochs, losses and scores of this call
+    stopped: bool = False  # before max_iter
     loss: float = math.nan
+    rate: float = math.nan  # of the last update
     losses: list = field(default_factory=list)
     scores: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+
+    def metrics(self):
+        """What the last epoch came to, by name."""
+        metrics = {"loss": self.loss, "learning_rate": self.rate}
+        if self.scores:
+            metrics["validation_score"] = self.scores[-1]
+        if self.validation_losses:
+            metrics["validation_loss"] = self.validation_losses[-1]
+        return metrics
 
 
 def train(
@@ -58,9 +70,12 @@ def train(
     n_iter_no_change,
     verbose,
     validate=None,
+    early_stopping=False,
+    epoch_begins=None,
+    epoch_ends=None,
     single_epoch=False,
 ):
-    """Train a bound network for up to `max_iter` epochs.
+    """Train a bound network until `max_iter` epochs are done, or progress ends.
 
     Parameters
     ----------
@@ -69,20 +84,24 @@ def train(
     optimizer : Optimizer
         Living on the network's layout.
     progress : Progress
-        Updated in place.
+        Updated in place; one of a fit that was cut short goes on there.
     rows : intp ndarray of shape (n_rows,) or None
         The rows to train on, reordered in place when `shuffle`. None: all rows in order, without `shuffle`.
     random_state : RandomState
         Shuffled once per epoch.
-    validate : callable returning float, or None
-        Score of the network as it is. With it the parameters of the best score are restored at the end.
+    validate : callable returning (float, float or None), or None
+        Validation score and loss of the network as it is.
+    early_stopping : bool
+        Whether that score decides in place of the training loss; the parameters of the best are restored at the end.
+    epoch_begins, epoch_ends : callable or None
+        Called before and after each epoch, after all else; the latter may set ``progress.stopped``.
     single_epoch : bool
         One epoch without the warning that `max_iter` was reached.
 
     Raises
     ------
     ValueError
-        As soon as an epoch leaves a loss and parameters that are not finite; with `validate`, where an earlier
+        As soon as an epoch leaves a loss and parameters that are not finite; with `early_stopping`, where an earlier
         state may be restored, the caller decides.
 
     Warns
@@ -94,58 +113,106 @@ def train(
     """
     params = network.coefs + network.intercepts
     n_batches = -(-n_rows // batch_size)
-    if validate is None:
-        best = math.inf if progress.best is None else progress.best
-        what = "Training loss"
-    else:
+    if early_stopping:
         best = -math.inf if progress.best is None else progress.best
         what = "Validation score"
         if progress.best_params is None:
             progress.best_params = [param.copy() for param in params]
+    else:
+        best = math.inf if progress.best is None else progress.best
+        what = "Training loss"
     try:
-        for epoch in range(1, max_iter + 1):
+        while progress.n_iter < max_iter and not progress.stopped:
+            if epoch_begins is not None:
+                epoch_begins()
             if shuffle:
                 random_state.shuffle(rows)
             optimizer.iteration_begins(n_batches, max_iter)
             progress.loss = loss = network.epoch(rows, batch_size, optimizer, alpha)
-            progress.n_iter = epoch
+            progress.rate = optimizer.rate if optimizer.rates is None else float(optimizer.rates[-1])
+            progress.n_iter += 1
             progress.t += n_rows
             progress.losses.append(loss)
             if verbose:
-                print(f"Iteration {epoch}, loss = {loss:.8f}")
-            if validate is None:
-                if not math.isfinite(loss):
-                    check_finite(params)
-                monitored, stalled = loss, loss > best - tol
-                best = min(best, loss)  # in this order a NaN is not taken
-            else:
-                score = validate()
+                print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+            if validate is not None:
+                score, validation_loss = validate()
                 progress.scores.append(score)
+                if validation_loss is not None:
+                    progress.validation_losses.append(validation_loss)
                 if verbose:
                     print(f"Validation score: {score:f}")
+            if early_stopping:
                 monitored, stalled = score, score < best + tol
                 if score > best:
                     best = score
                     # replaced at once, so that an interrupt finds those of one epoch
                     progress.best_params = [param.copy() for param in params]
+            else:
+                if not math.isfinite(loss):
+                    check_finite(params)
+                monitored, stalled = loss, loss > best - tol
+                best = min(best, loss)  # in this order a NaN is not taken
             progress.best = best
             progress.no_improvement_count = progress.no_improvement_count + 1 if stalled else 0
-            optimizer.iteration_ends(progress.t, monitored, maximise=validate is not None)
+            optimizer.iteration_ends(progress.t, monitored, maximise=early_stopping)
             if progress.no_improvement_count > n_iter_no_change:
                 message = f"{what} did not improve more than tol={tol:f} for {n_iter_no_change} consecutive epochs."
-                if optimizer.trigger_stopping(message, verbose):
-                    break
-                progress.no_improvement_count = 0
+                progress.stopped = optimizer.trigger_stopping(message, verbose)
+                if not progress.stopped:
+                    progress.no_improvement_count = 0
+            if epoch_ends is not None:
+                epoch_ends()
             if single_epoch:
                 break
         else:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't"
-                " converged yet.",
-                ConvergenceWarning,
-            )
+            if not progress.stopped:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't"
+                    " converged yet.",
+                    ConvergenceWarning,
+                )
     except KeyboardInterrupt:
         warnings.warn(INTERRUPTED)
-    if validate is not None:
+    if early_stopping:
         for kept, param in zip(progress.best_params, params, strict=True):
             param[...] = kept
+
+
+def state_of(network, optimizer, progress, rows, held_out, random_state):
+    """All that the epochs to come depend on, as plain values and arrays; the arrays are not copies.
+
+    Parameters
+    ----------
+    network, optimizer, progress, rows, random_state
+        As `train` has them.
+    held_out : intp ndarray or None
+        The rows that are not trained on.
+
+    Returns
+    -------
+    state : dict
+    """
+    return {
+        "parameters": network.coefs + network.intercepts,
+        "optimizer": optimizer.get_state(),
+        "progress": dict(vars(progress)),
+        "rows": rows,
+        "held_out": held_out,
+        "random_state": random_state.get_state(),
+    }
+
+
+def restore(state, network, optimizer, progress, random_state):
+    """The opposite of `state_of`, in place; returns the rows.
+
+    Returns
+    -------
+    rows : intp ndarray or None
+    """
+    for array, values in zip(network.coefs + network.intercepts, state["parameters"], strict=True):
+        array[...] = values
+    optimizer.set_state(state["optimizer"])
+    vars(progress).update(state["progress"])
+    random_state.set_state(state["random_state"])
+    return state["rows"]
