@@ -91,6 +91,9 @@ CASES = {
     "labels of several kinds": (MLPClassifier, {}, X, np.c_[LABELS, LABELS], {}, "Multioutput target data"),
     "sparse numbers": (MLPRegressor, {}, X, sparse.csr_matrix(np.c_[NUMBERS, NUMBERS]), {}, "y must be dense"),
     "Poisson below zero": (MLPRegressor, {"loss": "poisson"}, X, NUMBERS, {}, "loss='poisson' needs y >= 0, got -"),
+    "Tweedie below zero": (MLPRegressor, {"loss": "tweedie"}, X, NUMBERS, {}, "loss='tweedie' needs y >= 0, got -"),
+    "gamma of zero": (MLPRegressor, {"loss": "gamma"}, X, 0 * NUMBERS, {}, "loss='gamma' needs y > 0, got "),
+    "loss of classes": (MLPRegressor, {"loss": "binary_hinge"}, X, NUMBERS, {}, "loss.*'huber'.*Got 'binary_hinge'"),
     "y beyond float32": (
         MLPRegressor,
         {},

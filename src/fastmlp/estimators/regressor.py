@@ -24,8 +24,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        "poisson" predicts through an exponential and needs ``y >= 0``.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "log_cosh", "poisson", "gamma", "tweedie"}, \
+            default="squared_error"
+        "poisson", "gamma" and "tweedie" predict through an exponential and need ``y >= 0``, "gamma" ``y > 0``.
     hidden_layer_sizes : array-like of int or int, default=(100,)
         Units of each hidden layer. ``()`` is linear (with "poisson" log-linear) regression.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
