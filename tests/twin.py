@@ -163,7 +163,8 @@ def _quantile_slope(y, z, p, o):
 
 def _log_cosh(y, z, p, o):
     r = np.abs(z - y)
-    return np.where(r < 1, -0.5 * np.log1p(-(np.tanh(r) ** 2)), r + np.log1p(np.exp(-2 * r)) - np.log(2)).sum(axis=1)
+    near = -0.5 * np.log1p(-(np.tanh(np.minimum(r, 1)) ** 2))
+    return np.where(r < 1, near, r + np.log1p(np.exp(-2 * r)) - np.log(2)).sum(axis=1)
 
 
 def _gamma(y, z, p, o):
@@ -438,7 +439,17 @@ def _layers(coefs, intercepts, activation, output, A, masks=None):
 
 
 def forward(
-    coefs, intercepts, activation, out_activation, X, rows=None, *, segments=None, n_threads=None, max_threads=None, isa=None
+    coefs,
+    intercepts,
+    activation,
+    out_activation,
+    X,
+    rows=None,
+    *,
+    segments=None,
+    n_threads=None,
+    max_threads=None,
+    isa=None,
 ):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
     Z = _layers(coefs, intercepts, activation, "identity", _gather(X, rows))[0][-1]
@@ -463,7 +474,16 @@ class TwinNetwork:
     uses_blas = False
 
     def __init__(
-        self, layer_units, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None, max_threads=None,
+        self,
+        layer_units,
+        activation,
+        loss,
+        dtype,
+        *,
+        loss_options=None,
+        dropout=None,
+        n_threads=None,
+        max_threads=None,
         isa=None,
     ):
         self.layer_units = tuple(layer_units)
