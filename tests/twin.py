@@ -163,7 +163,8 @@ def _quantile_slope(y, z, p, o):
 
 def _log_cosh(y, z, p, o):
     r = np.abs(z - y)
-    return np.where(r < 1, -0.5 * np.log1p(-(np.tanh(r) ** 2)), r + np.log1p(np.exp(-2 * r)) - np.log(2)).sum(axis=1)
+    near = -0.5 * np.log1p(-(np.tanh(np.minimum(r, 1)) ** 2))
+    return np.where(r < 1, near, r + np.log1p(np.exp(-2 * r)) - np.log(2)).sum(axis=1)
 
 
 def _gamma(y, z, p, o):
@@ -187,7 +188,7 @@ def _soft_binary_log_loss(y, z, p, o):
 
 def _focal_parts(log_p, log_wrong, gamma):
     """Loss and dL/dlog(p) of -(1 - p)^gamma log(p), from the logarithms of p and of 1 - p."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         # log(p) / (1 - p) is -1 at p = 1
         ratio = np.where(log_p == 0, -1.0, log_p * np.exp(log_p - log_wrong))
     wrong = np.exp(gamma * log_wrong) if gamma else 1.0

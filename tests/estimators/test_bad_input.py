@@ -90,6 +90,9 @@ CASES = {
     "continuous labels": (MLPClassifier, {}, X, NUMBERS, {}, "Unknown label type"),
     "sparse numbers": (MLPRegressor, {}, X, sparse.csr_matrix(np.c_[NUMBERS, NUMBERS]), {}, "y must be dense"),
     "Poisson below zero": (MLPRegressor, {"loss": "poisson"}, X, NUMBERS, {}, "loss='poisson' needs y >= 0, got -"),
+    "Tweedie below zero": (MLPRegressor, {"loss": "tweedie"}, X, NUMBERS, {}, "loss='tweedie' needs y >= 0, got -"),
+    "gamma of zero": (MLPRegressor, {"loss": "gamma"}, X, 0 * NUMBERS, {}, "loss='gamma' needs y > 0, got "),
+    "loss of classes": (MLPRegressor, {"loss": "binary_hinge"}, X, NUMBERS, {}, "loss.*'huber'.*Got 'binary_hinge'"),
     "y beyond float32": (
         MLPRegressor,
         {},
