@@ -330,7 +330,7 @@ def trained(schedule, params=None, *, kind=Network, name="adamw", warmup=0, part
         for _ in range(part):
             stochastic.train(
                 network, optimizer, progress, np.arange(20), 20, batch_size=8, random_state=state,
-                max_iter=6, single_epoch=True, validate=validate, **options
+                max_iter=6, single_epoch=True, validate=validate, early_stopping=validate is not None, **options
             )  # fmt: skip
     return np.concatenate([array.ravel() for array in network.coefs + network.intercepts]), optimizer
 
@@ -365,7 +365,7 @@ def test_a_rate_of_zero_leaves_the_parameters_alone():
 
 def test_the_validation_score_is_what_a_plateau_watches():
     scores = iter([0.5, 0.4, 0.3, 0.6, 0.5, 0.4])
-    _, optimizer = trained("plateau", {"patience": 0, "factor": 0.5}, validate=lambda: next(scores))
+    _, optimizer = trained("plateau", {"patience": 0, "factor": 0.5}, validate=lambda: (next(scores), None))
     assert optimizer.watched == (0.6, 0) and optimizer.rate == pytest.approx(0.2 / 16)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from itertools import chain
-from math import sqrt
+from math import isnan, sqrt
 from typing import NamedTuple
 
 from ..engine import OPTIMIZERS
@@ -169,8 +169,11 @@ class Optimizer:
     def _watch(self, monitored, maximise, factor, patience, threshold, min_lr):
         """One step of PyTorch's ReduceLROnPlateau with its relative threshold."""
         best, waited = self.watched
-        margin = 0.0 if best is None else threshold * abs(best)
-        better = best is None or (monitored > best + margin if maximise else monitored < best - margin)
+        if best is None:
+            better = not isnan(monitored)
+        else:
+            margin = threshold * abs(best)  # PyTorch's is the other way for a negative best, such as of a negative loss
+            better = monitored > best + margin if maximise else monitored < best - margin
         best, waited = (monitored, 0) if better else (best, waited + 1)
         if waited > patience:
             self.rate, waited = max(self.rate * factor, min_lr), 0
