@@ -41,14 +41,14 @@ class Lane:
         }
 
 
-def interleave(lanes, rounds):
+def interleave(lanes, rounds, pause=PAUSE):
     """Time every lane `rounds` times, each time after a pause and a discarded call; the order turns by one a round."""
     pools = ThreadpoolController()
     for i in range(rounds):
         turn = i % len(lanes)
         for lane in lanes[turn:] + lanes[:turn]:
             with limit_threads(lane.threads, pools):
-                time.sleep(PAUSE)
+                time.sleep(pause)
                 lane.warm()
                 begin = time.perf_counter()
                 lane.run()

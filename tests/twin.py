@@ -96,12 +96,13 @@ def dropout_mask(rate, seed, t, layer, first, shape):
     `first` is the place in the epoch of the batch's first row.
     """
     key = _mixed(_mixed(_mixed(seed) ^ t) ^ layer)
-    place = (first + np.arange(shape[0], dtype=np.uint64)[:, None]) * np.uint64(shape[1])
-    counter = ((place % 2**32 + np.arange(shape[1], dtype=np.uint64) + np.uint64(key % 2**32)) % 2**32).astype(
-        np.uint32
-    )
+    # a word serves two columns, 16 apart
+    column = np.arange(shape[1], dtype=np.uint64)
+    place = (first + np.arange(shape[0], dtype=np.uint64)[:, None]) * np.uint64(-(-shape[1] // 32) * 16)
+    counter = ((place % 2**32 + column // 32 * 16 + column % 16 + np.uint64(key % 2**32)) % 2**32).astype(np.uint32)
     word = _scrambled(_scrambled(counter) ^ ((place >> np.uint64(32)) ^ np.uint64(key >> 32)).astype(np.uint32))
-    return (word >= min(round(rate * 2**32), 2**32 - 1)) / (1 - rate)
+    random = np.where(column // 16 % 2, word >> 16, word & 0xFFFF)
+    return (random >= min(round(rate * 2**16), 2**16 - 1)) / (1 - rate)
 
 
 def _softmax(z):

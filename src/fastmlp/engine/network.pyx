@@ -205,7 +205,7 @@ cdef class Network:
             raise ValueError(
                 f"dropout={self.dropout}: {self.job.n_layers} rates in [0, 1), of the input and of each hidden layer")
         for l, rate in enumerate(self.dropout):
-            self._dropout_of(l).threshold = min(round(rate * 2**32), 2**32 - 1)
+            self._dropout_of(l).threshold = min(round(rate * 2**16), 2**16 - 1)
             self._dropout_of(l).scale = 1.0 / (1.0 - rate)
 
     cdef Dropout *_dropout_of(self, int l) noexcept:

@@ -13,7 +13,7 @@ from .threads cimport Signals, fm_phases
 # Dropout of one layer's outputs.
 ctypedef struct Dropout:
     bint on                             # in this call
-    uint32_t threshold                  # 2^32 times the rate
+    uint32_t threshold                  # 2^16 times the rate
     double scale                        # 1 / (1 - rate)
 
 

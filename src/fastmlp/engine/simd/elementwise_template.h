@@ -80,23 +80,34 @@ INLINE FN(words) FN(scrambled)(FN(words) x)
     return x ^ (x >> 16);
 }
 
-/* Srivastava et al. (2014), section 10: what is kept is scaled in training. The random words are those of a counter, the
- * element's number, as in Salmon et al. (2011), scrambled twice, with half of the key each time. */
-static void FN(dropout)(void *out, const void *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
+INLINE void FN(drop)(REAL *out, const REAL *in, FN(words) random, uint32_t threshold, FN(vector) factor)
+{
+    FN(vector) kept = __builtin_convertvector(-(random >= threshold), FN(vector));
+    *(FN(vector) *)out = *(const FN(vector) *)in * (kept * factor);
+}
+
+/* Srivastava et al. (2014), section 10: what is kept is scaled in training. The random words are those of a counter, as
+ * in Salmon et al. (2011), scrambled twice, with half of the key each time. A word serves two columns: of each
+ * 2 FM_DROPOUT_COLUMNS the first half take the lower, the others the upper 16 bits. */
+static void FN(dropout)(void *out_, const void *in_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
                         ptrdiff_t first, uint32_t threshold, double scale)
 {
+    enum { HALF = FM_DROPOUT_COLUMNS };
     const FN(vector) factor = FN(splat)((REAL)scale);
-    FN(words) column;
-    FOR_VECTOR column[l] = (uint32_t)l;
+    const uint64_t words = (uint64_t)((n + 2 * HALF - 1) / (2 * HALF) * HALF); /* of a row */
+    FN(words) lane;
+    FOR_VECTOR lane[l] = (uint32_t)l;
     for (ptrdiff_t i = 0; i < rows; i++) {
-        const uint64_t element = (uint64_t)(first + i) * (uint64_t)n;
-        const uint32_t start = (uint32_t)(element + key), other = (uint32_t)((element >> 32) ^ (key >> 32));
-        for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
-            FN(words) word = FN(scrambled)(FN(scrambled)(column + (start + (uint32_t)j)) ^ other);
-            FN(vector) kept = __builtin_convertvector(-(word >= threshold), FN(vector));
-            FN(vector) value = *(const FN(vector) *)((const REAL *)in + i * ld + j);
-            *(FN(vector) *)((REAL *)out + i * ld + j) = value * (kept * factor);
-        }
+        const uint64_t count = (uint64_t)(first + i) * words;
+        const uint32_t start = (uint32_t)(count + key), other = (uint32_t)((count >> 32) ^ (key >> 32));
+        const REAL *in = (const REAL *)in_ + i * ld;
+        REAL *out = (REAL *)out_ + i * ld;
+        for (ptrdiff_t j = 0; j < n; j += 2 * HALF)
+            for (ptrdiff_t l = j; l < j + HALF && l < n; l += VECTOR_LANES) {
+                FN(words) word = FN(scrambled)(FN(scrambled)(lane + (start + (uint32_t)(l - j / 2))) ^ other);
+                FN(drop)(out + l, in + l, word & 0xffff, threshold, factor);
+                if (l + HALF < n) FN(drop)(out + l + HALF, in + l + HALF, word >> 16, threshold, factor);
+            }
     }
 }
 

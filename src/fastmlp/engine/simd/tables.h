@@ -248,10 +248,11 @@ typedef struct { const void *indptr, *indices, *data; } fm_csr;
 typedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* out (rows, ld) = f(z) */
 typedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
-/* out (rows, ld) = in, a share of threshold / 2^32 of its elements times 0 and all others times scale; out may be in.
+/* out (rows, ld) = in, a share of threshold / 2^16 of its elements times 0 and all others times scale; out may be in.
  * Which they are is a function of the key, the row's number, counted from first, and the column. */
 typedef void (*fm_dropout)(void *out, const void *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, uint64_t key,
                            ptrdiff_t first, uint32_t threshold, double scale);
+#define FM_DROPOUT_COLUMNS 16 /* that take the same half of their random words: a multiple of every vector's lanes */
 /* z (rows, ld) becomes the delta w * dL/d(z + bias), row_loss (rows,) = w * loss. weight may be NULL */
 typedef void (*fm_loss)(void *z, const void *bias, const void *y, const double *weight, double *row_loss,
                         ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fm_loss_options *options);
