@@ -2,6 +2,8 @@
 #include "math_template.h"
 #include "vector_template.h"
 #include "elementwise_template.h"
+#include "loss_template.h"
+#include "step_template.h"
 #include "product_template.h"
 #include "sparse_template.h"
 

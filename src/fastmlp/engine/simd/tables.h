@@ -20,8 +20,8 @@
 #endif
 
 /* ROW(name, usable in hidden layers, what the slope is written in, f(z), dL/dz from d = dL/da and a = f(z), or z).
- * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison has zero first so that NaN stays NaN; its derivative is a select so that
- * 0 * inf never arises. At a kink the slope is PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
+ * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison has
+ * zero first so that NaN stays NaN; its derivative is a select so that 0 * inf never arises. At a kink the slope is PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
  *   leaky_relu    Maas et al. (2013), 0.01 below 0       silu        Elfwing et al. (2018)
  *   elu           Clevert et al. (2016), alpha = 1       mish        Misra (2020)
  *   selu          Klambauer et al. (2017)                softplus    Dugas et al. (2001), nowhere cut off
@@ -243,8 +243,8 @@ typedef struct { const void *indptr, *indices, *data; } fm_csr;
 #define FM_ROW_BYTES 64
 
 /* What a product ends in. forward: z (rows, ld) = f(z + operand), operand the bias. backward: d (rows, ld) =
- * d * f'(z), operand (rows, ld) = f(z), or z where the slope is written in it. All but softmax work on elements: z may begin at any whole vector of
- * its rows. */
+ * d * f'(z), operand (rows, ld) = f(z), or z where the slope is written in it. All but softmax work on elements: z may
+ * begin at any whole vector of its rows. */
 typedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* out (rows, ld) = f(z) */
 typedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);

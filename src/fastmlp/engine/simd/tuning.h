@@ -30,7 +30,7 @@
 /* Up to so many columns are dot products: 100 deep, 1 column takes 0.24, 4 columns 0.65 of a tile's time. */
 #define FM_DOT_COLUMNS 4
 
-/* ---- loss (elementwise_template.h) ---- */
+/* ---- loss (loss_template.h) ---- */
 
 /* Up to so many outputs are transposed, a row to a lane: a whole step of 64-100-10 is 1.3, of 4-100-3 1.8 times as fast. */
 #define FM_NARROW 32
