@@ -2,7 +2,7 @@
 
     python bench/options.py [--nets 64-100-10] [--rounds 31]
 
-Each option is timed by turns with the same fit with scikit-learn's parameters alone (adam, relu); activations with tanh.
+Each option is timed by turns with a fit with scikit-learn's parameters alone (adam, relu); activations with tanh.
 """
 
 import argparse

@@ -297,6 +297,13 @@ def test_class_weights_count_in_the_validation_loss_and_not_in_the_score():
     proba, weight = model.predict_proba(X[:40]), compute_sample_weight(class_weight, LABELS[:40])
     assert model.validation_loss_curve_[-1] == pytest.approx(log_loss(LABELS[:40], proba, sample_weight=weight))
     assert model.validation_scores_[-1] == model.score(X[:40], LABELS[:40])
+    # balanced by the training labels, also where the validation set lacks a class
+    two = LABELS != 30
+    model.set_params(class_weight="balanced").fit(X, LABELS, X_val=X[two], y_val=LABELS[two])
+    by_class = dict(zip([10, 20, 30], N / (3 * np.unique(LABELS, return_counts=True)[1]), strict=True))
+    weight = [by_class[label] for label in LABELS[two]]
+    loss = log_loss(LABELS[two], model.predict_proba(X[two]), sample_weight=weight, labels=[10, 20, 30])
+    assert model.validation_loss_curve_[-1] == pytest.approx(loss)
 
 
 OUTPUTS = np.stack([LABELS, np.array([1, 0, 7])[data("multiclass", seed=3)[1] // 10 - 1]], axis=1)

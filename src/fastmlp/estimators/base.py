@@ -158,8 +158,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _quick_score(self):
         """The score of `score` as a class of training.scores, or None where it has none."""
 
-    def _loss_weights(self, target, labels, sample_weight):
-        """Weights of the rows in the loss."""
+    def _class_weights(self, labels):
+        """The weights of classes in the loss, by the training labels: what `_loss_weights` needs; None for none."""
+        return None
+
+    def _loss_weights(self, class_weights, labels, sample_weight):
+        """Weights of rows in the loss."""
         return sample_weight
 
     # Fitting
@@ -220,7 +224,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         has_validation_set = any(part is not None for part in validation_set)
         check_combinations(self, len(hidden), incremental, has_validation_set)
         data, target = self._validated(X, y, sample_weight, first, incremental)
-        validation_data = self._validated_for_validation(*validation_set) if has_validation_set else None
+        class_weights = self._class_weights(data.labels)
+        data = data._replace(sample_weight=self._loss_weights(class_weights, data.labels, data.score_weight))
+        validation_data = self._validated_for_validation(*validation_set, class_weights) if has_validation_set else None
         if self.input_dropout > 0 and issparse(data.X):
             raise ValueError(f"input_dropout={self.input_dropout!r} needs a dense X.")
         units = (data.X.shape[1], *hidden, target.n_outputs)
@@ -275,13 +281,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X = engine_rows(X)
         target = self._encode(y, first, incremental)
         sample_weight = check_weights(sample_weight, X)
-        return Data(X, target.y, self._loss_weights(target, y, sample_weight), y, sample_weight), target
+        return Data(X, target.y, sample_weight, y, sample_weight), target
 
-    def _validated_for_validation(self, X_val, y_val, sample_weight_val):
+    def _validated_for_validation(self, X_val, y_val, sample_weight_val, class_weights):
         if X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
-            return self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True)[0]
+            data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True)
+            return data._replace(sample_weight=self._loss_weights(class_weights, data.labels, data.score_weight))
         except (ValueError, TypeError) as error:
             raise type(error)(f"X_val, y_val or sample_weight_val: {error}") from error
 

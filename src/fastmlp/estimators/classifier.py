@@ -33,6 +33,12 @@ def _positions(classes, y):
         return None
 
 
+def _columns(labels):
+    """Labels, or each column of them, as vectors."""
+    dense = labels.toarray() if issparse(labels) else labels
+    return [dense.ravel()] if dense.ndim == 1 or dense.shape[1] == 1 else list(dense.T)
+
+
 def _has_probabilities(estimator):
     if estimator.loss == "hinge":
         raise AttributeError("loss='hinge' gives no probabilities: see decision_function.")
@@ -232,36 +238,49 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             options["segments"] = self._segments
         return Target(y, n_outputs, loss, options)
 
-    def _loss_weights(self, target, labels, sample_weight):
+    def _class_weights(self, labels):
         if self.class_weight is None:
-            return sample_weight
-        weights = np.ones(len(target.y)) if sample_weight is None else sample_weight.copy()
-        classes, columns = [self.classes_], [labels]
-        if getattr(labels, "ndim", 1) == 2 and labels.shape[1] > 1:
-            columns = list((labels.toarray() if issparse(labels) else labels).T)
-            classes = self.classes_ if self._segments else [np.array([0, 1])] * len(columns)
-        elif getattr(labels, "ndim", 1) == 2:
-            columns = [column_or_1d(labels.toarray() if issparse(labels) else labels)]
+            return None
+        columns = _columns(labels)
+        several = len(columns) > 1
         given = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight] * len(columns)
-        if len(given) != len(columns) or (len(columns) > 1 and isinstance(self.class_weight, dict)):
+        if len(given) != len(columns) or (several and isinstance(self.class_weight, dict)):
             raise ValueError(
                 f"class_weight={self.class_weight!r} must be a list with a dict for each of {len(columns)} outputs, or"
                 " 'balanced'."
             )
-        for weight, known, column in zip(given, classes, columns, strict=True):
-            if isinstance(weight, dict):
-                if not all(isinstance(w, Real) and 0 <= w < np.inf for w in weight.values()):
-                    raise ValueError(f"class_weight={self.class_weight!r} must have finite values >= 0.")
-                by_class = np.array([weight.get(label, 1.0) for label in known.tolist()], dtype=float)
-                unknown = [label for label in weight if label not in known.tolist()]
-                if unknown:
-                    raise ValueError(f"class_weight={self.class_weight!r} has {unknown[0]!r}: the classes are {known}.")
-            else:
-                by_class = compute_class_weight(weight, classes=known, y=column)
-            weights *= by_class[_positions(known, column)]
-        if not weights.any():
-            raise ValueError(f"class_weight={self.class_weight!r} leaves all samples a weight of zero.")
+        weights = []
+        for weight, classes, column in zip(given, self._classes_of(columns), columns, strict=True):
+            if weight == "balanced":
+                weights.append(compute_class_weight(weight, classes=classes, y=column))
+                continue
+            if not isinstance(weight, dict) or not all(
+                isinstance(w, Real) and 0 <= w < np.inf for w in weight.values()
+            ):
+                raise ValueError(f"class_weight={self.class_weight!r} must have dicts of finite values >= 0.")
+            known = classes.tolist()
+            for label in weight:
+                if label not in known:
+                    raise ValueError(f"class_weight={self.class_weight!r} has {label!r}: the classes are {classes}.")
+            weights.append(np.array([weight.get(label, 1.0) for label in known], dtype=float))
         return weights
+
+    def _loss_weights(self, class_weights, labels, sample_weight):
+        if class_weights is None:
+            return sample_weight
+        columns = _columns(labels)
+        product = np.ones(len(columns[0])) if sample_weight is None else sample_weight.copy()
+        for weights, classes, column in zip(class_weights, self._classes_of(columns), columns, strict=True):
+            product *= weights[_positions(classes, column)]
+        if not product.any():
+            raise ValueError(f"class_weight={self.class_weight!r} leaves all samples a weight of zero.")
+        return product
+
+    def _classes_of(self, columns):
+        """The classes of each column of labels."""
+        if self._segments is not None:
+            return self.classes_
+        return [self.classes_] if len(columns) == 1 else [np.array([0, 1])] * len(columns)
 
     def _quick_score(self):
         if self._segments is not None:
