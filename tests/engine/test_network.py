@@ -329,6 +329,22 @@ def test_the_quick_way_takes_what_needs_no_conversion(dtype):
 
 
 @every_dtype
+@pytest.mark.parametrize("n_features", [14, 16])
+def test_the_quick_way_casts_if_told(n_features, dtype):
+    network = network_for((n_features, 33, 5), "logistic", "log_loss", dtype)
+    predictor = Predictor(network.coefs, network.intercepts, "logistic", "softmax")
+    other = np.float64 if dtype == np.float32 else np.float32
+    X, _, _ = data_for((n_features, 33, 5), "log_loss", 600, other)
+    for rows in (1, 2, 600):
+        assert same_bits([predictor.quick(X[:rows], cast=True)], [predictor(X[:rows])])
+    assert predictor.quick(X) is None
+    X[299, 13] = np.finfo(other).max
+    assert (predictor.quick(X, cast=True) is None) == (dtype == np.float32)
+    X[299, 13] = np.nan
+    assert predictor.quick(X, cast=True) is None
+
+
+@every_dtype
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("row, column", [(0, 0), (299, 13), (599, 7)])
 def test_the_quick_way_leaves_what_is_not_finite(row, column, value, dtype):

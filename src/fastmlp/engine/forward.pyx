@@ -25,6 +25,17 @@ from .threads import checked_max_threads, effective_n_threads, single_threaded_b
 _no_guard = contextlib.nullcontext()
 
 
+cdef bint all_finite(const PredictJob *job, const Rows *x, ptrdiff_t rows) noexcept nogil:
+    """Whether dense rows are; what lies between them is not looked at."""
+    cdef ptrdiff_t i
+    if x.ld == job.reader.n_features:
+        return job.kernels.all_finite(x.dense, rows * x.ld)
+    for i in range(rows):
+        if not job.kernels.all_finite(x.dense + i * x.ld * job.itemsize, job.reader.n_features):
+            return False
+    return True
+
+
 cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
     cdef char *inputs = job.scratch + member * job.scratch_size
     cdef char *outputs = inputs + job.block_rows * job.input_ld * job.itemsize
@@ -42,7 +53,7 @@ cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
         first = block * job.block_rows
         rows = min(job.block_rows, job.n_rows - first)
         x = read_rows(&job.reader, first, rows, inputs, job.input_ld, True)
-        if job.check and not job.kernels.all_finite(x.dense, rows * x.ld):
+        if job.check and not all_finite(job, &x, rows):
             job.refused = True
             return
         for l in range(job.n_layers):
@@ -192,7 +203,7 @@ cdef class Predictor:
         job.n_rows = source.n_rows if rows is None else len(rows)
         return self._run(&job, n_threads)
 
-    def quick(self, X):
+    def quick(self, X, bint cast=False):
         """Outputs for X, if it is an array that needs no conversion; else None.
 
         Parameters
@@ -200,6 +211,8 @@ cdef class Predictor:
         X : object
             Taken if it is a C-contiguous ndarray of the network's dtype and of shape (n_samples, n_features) with at
             least one row, all finite.
+        cast : bool, default=False
+            Take float32 and float64 alike, if the values are finite in the network's dtype.
 
         Returns
         -------
@@ -207,7 +220,8 @@ cdef class Predictor:
         """
         cdef Py_buffer view
         cdef PredictJob job = self.job
-        if type(X) is not np.ndarray or X.dtype != self.dtype:
+        if type(X) is not np.ndarray or (X.dtype != self.dtype and not (
+                cast and X.dtype in (np.float32, np.float64))):
             return None
         try:
             PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)
@@ -216,9 +230,10 @@ cdef class Predictor:
         try:
             if view.ndim != 2 or view.shape[0] == 0 or view.shape[1] != self.n_features:
                 return None
-            if <uintptr_t> view.buf % <uintptr_t> job.itemsize:
+            if <uintptr_t> view.buf % <uintptr_t> view.itemsize:
                 return None
-            job.reader = dense_reader(job.kernels, <const char *> view.buf, view.shape[1], job.itemsize)
+            job.reader = dense_reader(job.kernels, <const char *> view.buf, view.itemsize == 8, view.shape[1],
+                                      job.itemsize)
             job.n_rows = view.shape[0]
             job.check = True
             return self._run(&job, None)

@@ -24,7 +24,8 @@ ctypedef struct Reader:
 
 
 cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsize, const ptrdiff_t *index)
-cdef Reader dense_reader(const fm_kernels *kernels, const char *data, ptrdiff_t n_features, ptrdiff_t itemsize)
+cdef Reader dense_reader(const fm_kernels *kernels, const char *data, bint double_values, ptrdiff_t n_features,
+                         ptrdiff_t itemsize)
 cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char *room, ptrdiff_t ld,
                     bint fetch) noexcept nogil
 cdef const ptrdiff_t *index_of(object rows, ptrdiff_t n_rows) except? NULL

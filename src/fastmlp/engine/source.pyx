@@ -53,13 +53,15 @@ cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsi
     return reader
 
 
-cdef Reader dense_reader(const fm_kernels *kernels, const char *data, ptrdiff_t n_features, ptrdiff_t itemsize):
-    """A reader of all rows of a C-contiguous array of the kernels' precision."""
+cdef Reader dense_reader(const fm_kernels *kernels, const char *data, bint double_values, ptrdiff_t n_features,
+                         ptrdiff_t itemsize):
+    """A reader of all rows of a C-contiguous array."""
     cdef Reader reader
     memset(&reader, 0, sizeof(Reader))
     reader.kernels = kernels
     reader.dense = data
-    reader.direct = True
+    reader.double_values = double_values
+    reader.direct = itemsize == (8 if double_values else 4)
     reader.n_features = n_features
     reader.itemsize = itemsize
     return reader

@@ -569,7 +569,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         predictor = self._current_predictor()
         if not hasattr(self, "feature_names_in_"):
             # validate_data takes longer than a small network; what it would find right is let through here
-            outputs = predictor.quick(X)
+            outputs = predictor.quick(X, self.dtype is not None)
             if outputs is not None:
                 return outputs
         X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
