@@ -102,7 +102,8 @@ def dropout_mask(rate, seed, t, layer, first, shape):
     counter = ((place % 2**32 + column // 32 * 16 + column % 16 + np.uint64(key % 2**32)) % 2**32).astype(np.uint32)
     word = _scrambled(_scrambled(counter) ^ ((place >> np.uint64(32)) ^ np.uint64(key >> 32)).astype(np.uint32))
     random = np.where(column // 16 % 2, word >> 16, word & 0xFFFF)
-    return (random >= min(round(rate * 2**16), 2**16 - 1)) / (1 - rate)
+    threshold = min(round(rate * 2**16), 2**16 - 1)
+    return (random >= threshold) / (1 - threshold / 2**16)
 
 
 def _softmax(z):
@@ -174,7 +175,13 @@ def _gamma(y, z, p, o):
 
 def _tweedie(y, z, p, o):
     k = o["tweedie_power"]
-    return (y ** (2 - k) / ((1 - k) * (2 - k)) - y * p ** (1 - k) / (1 - k) + p ** (2 - k) / (2 - k)).sum(axis=1)
+    a, b = 1 - k, 2 - k
+    with np.errstate(all="ignore"):
+        d, p, q = np.log(y) - z, y * np.exp(a * z), np.exp(b * z)
+        # the formula in a form that keeps its digits at either end of the powers
+        near = (p * (np.expm1(a * d) / a - 1) + q) / b if k < 1.5 else (q * np.expm1(b * d) / b - (p - q)) / a
+        far = y**b / (a * b) - p / a + q / b
+    return np.where(y == 0, q / b, np.where(np.abs((a if k < 1.5 else b) * d) < 1, near, far)).sum(axis=1)
 
 
 def _tweedie_slope(y, z, p, o):
@@ -228,7 +235,7 @@ def _binary_focal_slope(y, z, p, o):
 def _hinge_margin(y, z):
     """1 + the largest of the others - z_y, and the column of that other."""
     others = np.where(y > 0, -np.inf, z)
-    return 1 + others.max(axis=1) - (y * z).sum(axis=1), others.argmax(axis=1)
+    return 1 + (others.max(axis=1) - (y * z).sum(axis=1)), others.argmax(axis=1)
 
 
 def _hinge(y, z, p, o):

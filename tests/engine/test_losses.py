@@ -581,16 +581,46 @@ def test_targets_that_segments_refuse(y, match):
         network.bind(np.ones((5, 4)), y)
 
 
+@pytest.mark.parametrize("power", [1 + 1e-6, 1.0001, 1.01, 1.99, 1.9999, 2 - 1e-6])
+@every_dtype
+def test_tweedie_keeps_its_digits_near_poisson_and_gamma(power, dtype):
+    Z, y = outputs_and_targets("tweedie", 200, 2, dtype)
+    losses, _ = losses_and_slopes("tweedie", Z, y, {"tweedie_power": power})
+    k = mpmath.mpf(float(dtype(power)))
+    with mpmath.workprec(200):
+        expected = [
+            sum(
+                mpmath.mpf(t) ** (2 - k) / ((1 - k) * (2 - k))
+                - t * mpmath.exp((1 - k) * z) / (1 - k)
+                + mpmath.exp((2 - k) * z) / (2 - k)
+                for t, z in zip(map(float, targets), map(float, outputs), strict=True)
+            )
+            for targets, outputs in zip(y, Z, strict=True)
+        ]
+    np.testing.assert_allclose(losses, np.array(expected, dtype=float), rtol=100 * np.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss, options",
+    [("tweedie", {"tweedie_power": 1 + 1e-9}), ("focal", {"focal_gamma": 1e39}), ("huber", {"huber_delta": 1e-60})],
+)
+def test_numbers_that_leave_their_range_in_float32_are_refused(loss, options):
+    Network((2, 3), "relu", loss, np.float64, loss_options=options)
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Network((2, 3), "relu", loss, np.float32, loss_options=options)
+
+
 # ---- the loss of other data ----
 
 
 @every_isa
 @every_dtype
 @every_loss
-@pytest.mark.parametrize("weights", [False, True], ids=["unweighted", "weighted"])
-@pytest.mark.parametrize("sparse", [None, np.int32, np.int64], ids=["dense", "csr32", "csr64"])
 @pytest.mark.parametrize("x_dtype", DTYPES, ids=lambda dtype: "X-" + dtype.__name__)
-def test_evaluate(x_dtype, sparse, weights, loss, dtype, isa):
+def test_evaluate(x_dtype, loss, dtype, isa):
+    # kinds of data in turn over the losses, with and without weights
+    i = list(LOSSES).index(loss)
+    sparse, weights = [None, np.int32, np.int64][i % 3], i % 2 == 0
     network, expected = pair((14, 20, 5), "tanh", loss, dtype, 30, isa=isa)
     data = data_for((14, 20, 5), loss, 301, dtype, x_dtype=x_dtype, weights=weights, sparse=sparse, seed=7)
     value = network.evaluate(*data)

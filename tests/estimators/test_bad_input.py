@@ -263,7 +263,7 @@ def test_validation_rows_of_no_weight():
     sample_weight = np.ones(N)
     sample_weight[held_out] = 0
     model = MLPRegressor(hidden_layer_sizes=3, early_stopping=True, random_state=0)
-    with pytest.raises(ValueError, match="sample_weight is zero on all rows of the validation set"):
+    with pytest.raises(ValueError, match="sample_weight or class_weight is zero on all rows of the validation set"):
         model.fit(X, NUMBERS, sample_weight=sample_weight)
 
 

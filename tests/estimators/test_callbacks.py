@@ -144,3 +144,39 @@ def test_progress_bar_and_scoring_monitor_in_a_pipeline_and_a_search(capsys):
 def test_callbacks_are_there_where_scikit_learn_has_them():
     has = importlib.util.find_spec("sklearn.callback") is not None
     assert hasattr(MLPClassifier(), "set_callbacks") == has
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_an_end_of_an_iteration_that_a_function_raises_is_not_swallowed(solver):
+    def ends(estimator, epoch, metrics):
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        MLPClassifier(**{**PARAMS, "solver": solver}, callbacks=ends).fit(X, LABELS)
+
+
+def test_the_copy_shows_nothing_of_an_earlier_fit():
+    model = MLPClassifier(**PARAMS, early_stopping=True).fit(X, LABELS)
+    told = []
+    model.set_params(solver="lbfgs", callbacks=lambda copy, *_: told.append(copy)).fit(X, LABELS)
+    assert not hasattr(told[0], "validation_scores_") and not hasattr(told[0], "_optimizer")
+
+
+def test_a_function_that_changes_the_estimator_does_not_confuse_its_fit():
+    model = MLPClassifier(**PARAMS)
+    model.set_params(callbacks=lambda *_: model.set_params(early_stopping=True) and None).fit(X, LABELS)
+    assert model.n_iter_ == 8 and model.best_loss_ == min(model.loss_curve_)
+
+
+def test_an_error_at_the_end_of_scikit_learn_s_protocol_leaves_the_estimator_as_it_was():
+    pytest.importorskip("sklearn.callback")
+
+    class Fails(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "fit":
+                raise LookupError
+
+    model = MLPClassifier(**PARAMS).set_callbacks(Fails())
+    with pytest.raises(LookupError):
+        model.fit(X, LABELS)
+    assert not hasattr(model, "coefs_")

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import hypothesis.strategies as st
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from parity import N, data, distance, pair, quietly, weights
+from scipy import sparse
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.metrics import d2_pinball_score, hinge_loss, log_loss, mean_gamma_deviance, mean_pinball_loss
@@ -147,7 +149,7 @@ COMBINATIONS = [
     ({"checkpoint_path": "x", "warm_start": True}, "checkpoint_path='x' does not go with warm_start"),
     ({"class_weight": {99: 2.0}}, "class_weight=.*99"),
     ({"class_weight": {10: -2.0}}, "class_weight=.*>= 0"),
-    ({"class_weight": {10: 0, 20: 0, 30: 0}}, "class_weight=.*weight of zero"),
+    ({"class_weight": {10: 0, 20: 0, 30: 0}}, "sample_weight times class_weight .*not all zero"),
     ({"class_weight": [{0: 1}, {0: 1}]}, "class_weight=.*list"),
 ]
 
@@ -363,8 +365,6 @@ def test_partial_fit_and_validation_with_several_outputs():
 
 @pytest.mark.parametrize("sparse_y", [False, True])
 def test_multilabel_partial_fit_is_fit_epoch_by_epoch(sparse_y):
-    from scipy import sparse
-
     y = data("multilabel")[1]
     y = sparse.csr_matrix(y) if sparse_y else y
     whole = MLPClassifier(**PARAMS, shuffle=False).fit(X, y)
@@ -373,6 +373,56 @@ def test_multilabel_partial_fit_is_fit_epoch_by_epoch(sparse_y):
         parts.partial_fit(X, y, classes=range(3))
     assert _same(whole, parts)
     assert abs(whole.predict(X) - parts.predict(X)).sum() == 0
+
+
+def test_columns_of_several_types_and_targets_that_do_not_fit():
+    table = pd.DataFrame({"a": [f"c{label}" for label in LABELS], "b": OUTPUTS[:, 1]})
+    model = MLPClassifier(**PARAMS).fit(X, table)
+    plain = MLPClassifier(**PARAMS).fit(X, OUTPUTS)
+    assert _same(model, plain)
+    assert model.classes_[0].dtype.kind == "U" and model.classes_[1].dtype.kind == "i"
+    predicted = model.predict(X)
+    assert list(predicted[:, 0]) == [f"c{label}" for label in plain.predict(X)[:, 0]]
+    assert list(predicted[:, 1]) == list(plain.predict(X)[:, 1])
+    assert _same(MLPClassifier(**PARAMS).fit(X, OUTPUTS.astype(object)), plain)
+    with pytest.raises(ValueError, match="y must be of shape"):
+        plain.score(X, OUTPUTS[:1])
+    with pytest.raises(TypeError, match="y must be dense"):
+        plain.partial_fit(X, sparse.csr_matrix(OUTPUTS))
+    assert plain._current_predictor() is plain._current_predictor()
+
+
+def test_classes_of_any_kind_of_sequence():
+    model = MLPClassifier(**PARAMS).partial_fit(X, LABELS, classes=pd.Series([10, 20, 30], index=[5, 6, 7]))
+    assert _same(model, MLPClassifier(**PARAMS).partial_fit(X, LABELS, classes=[10, 20, 30]))
+    with pytest.raises(ValueError, match="class_weight"):
+        MLPClassifier(**PARAMS, class_weight=["balanced", {0: 1}]).partial_fit(X, OUTPUTS)
+
+
+def test_what_a_model_gives_is_as_it_was_fitted_whatever_the_parameter_says_now():
+    margins = MLPClassifier(**PARAMS, loss="hinge").fit(X, LABELS).set_params(loss="log_loss")
+    probabilities = MLPClassifier(**PARAMS).fit(X, LABELS).set_params(loss="hinge")
+    assert hasattr(margins, "decision_function") and not hasattr(margins, "predict_proba")
+    assert hasattr(probabilities, "predict_proba") and not hasattr(probabilities, "decision_function")
+    single = MLPRegressor(**PARAMS).fit(X.astype(np.float32), NUMBERS)
+    assert single.set_params(dtype="float64").predict(X).dtype == np.float64
+
+
+def test_activations_changed_in_place_are_those_of_the_next_call():
+    model = MLPClassifier(**PARAMS, activation=["relu", "relu"]).partial_fit(X, LABELS, classes=[10, 20, 30])
+    other = MLPClassifier(**PARAMS, activation=["relu", "relu"]).partial_fit(X, LABELS, classes=[10, 20, 30])
+    model.activation[0] = "tanh"
+    other.set_params(activation=["tanh", "relu"])
+    assert _same(model.partial_fit(X, LABELS), other.partial_fit(X, LABELS))
+
+
+def test_weights_are_judged_in_the_precision_that_trains():
+    tiny = np.full(N, 1e-42)
+    with pytest.raises(ValueError, match="sample_weight must have a positive"):
+        MLPRegressor(**PARAMS, dtype="float32").fit(X, NUMBERS, tiny)
+    MLPRegressor(**PARAMS, dtype="float64").fit(X.astype(np.float32), NUMBERS, tiny)
+    with pytest.raises(ValueError, match="class_weight must have a positive"):
+        MLPClassifier(**PARAMS, class_weight=dict.fromkeys([10, 20, 30], 1e-310)).fit(X, LABELS)
 
 
 # ---- losses as the estimators offer them ----
@@ -470,5 +520,9 @@ def test_to_sklearn_refuses_what_scikit_learn_has_not(params):
 def test_to_sklearn_leaves_options_of_the_training_behind():
     model = MLPClassifier(**PARAMS, dropout=0.2, weight_decay=0.01, lr_schedule="cosine", clip_norm=1.0).fit(X, LABELS)
     np.testing.assert_allclose(model.to_sklearn().predict_proba(X), model.predict_proba(X), rtol=1e-12)
+    stepped = MLPClassifier(**PARAMS, solver="sgd", lr_schedule="step").fit(X, LABELS).to_sklearn()
+    assert stepped._optimizer.lr_schedule == "constant"
+    other = MLPClassifier(**PARAMS, solver="adamw").fit(X, LABELS).set_params(solver="adam").to_sklearn()
+    assert not hasattr(other, "_optimizer")
     assert MLPClassifier(dropout=0.2).to_sklearn().get_params() == pair("binary")[1].get_params()
     assert fastmlp.from_sklearn(pair("binary")[1]).get_params() == pair("binary")[0].get_params()

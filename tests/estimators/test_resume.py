@@ -131,6 +131,13 @@ def test_other_parameters_are_refused_by_name(params, match, tmp_path):
     _fit(MLPClassifier, {}, LABELS, path, n_jobs=1, checkpoint_every=7)
 
 
+def test_schedules_of_one_name_and_another_formula_are_told_apart(tmp_path):
+    path = tmp_path / "checkpoint"
+    _fit(MLPClassifier, {"lr_schedule": lambda step: 0.1}, LABELS, path)
+    with pytest.raises(ValueError, match="lr_schedule differs"):
+        _fit(MLPClassifier, {"lr_schedule": lambda step: 0.01}, LABELS, path)
+
+
 def test_other_data_are_refused_by_name(tmp_path):
     path = tmp_path / "checkpoint"
     model = MLPClassifier(**PARAMS, checkpoint_path=path)

@@ -164,3 +164,42 @@ def test_bad_validation_sets_are_refused(given, match):
     assert not hasattr(model, "coefs_")
     with pytest.raises(ValueError, match="validation set"):
         quietly(MLPClassifier(**PARAMS, solver="lbfgs").fit, X, LABELS, X_val=X_VAL, y_val=LABELS_VAL)
+
+
+def test_scores_of_another_kind_start_anew():
+    model = MLPClassifier(**PARAMS, early_stopping=True, warm_start=True).fit(X, LABELS)
+    before = [coef.copy() for coef in model.coefs_]
+    model.set_params(scoring="loss").fit(X, LABELS)
+    assert not all(np.array_equal(a, b) for a, b in zip(model.coefs_, before, strict=True))
+    assert len(model.validation_scores_) == model.n_iter_ and model.best_validation_score_ < 0
+    model.fit(X, LABELS)
+    assert len(model.validation_scores_) > model.n_iter_
+
+
+def test_calls_without_a_validation_set_add_nothing_to_its_record():
+    model = MLPClassifier(**PARAMS).partial_fit(X, LABELS, classes=[10, 20, 30], X_val=X, y_val=LABELS)
+    model.partial_fit(X, LABELS).partial_fit(X, LABELS, X_val=X, y_val=LABELS)
+    assert len(model.loss_curve_) == 3 and len(model.validation_scores_) == len(model.validation_loss_curve_) == 2
+    assert model.best_validation_score_ == max(model.validation_scores_)
+
+
+@pytest.mark.parametrize("score", [float("nan"), None, {"a": 1.0}])
+def test_what_a_scorer_gives_must_be_a_number(score):
+    model = MLPClassifier(**PARAMS, early_stopping=True, scoring=lambda estimator, X, y: score)
+    with pytest.raises(ValueError, match="scoring=.*must give a number"):
+        model.fit(X, LABELS)
+    if score is not None and not isinstance(score, dict):
+        model.set_params(early_stopping=False).fit(X, LABELS, X_val=X, y_val=LABELS)
+        assert np.isnan(model.best_validation_score_)
+
+
+def test_a_scorer_without_weights_is_refused_where_there_are_some():
+    model = MLPRegressor(**PARAMS, early_stopping=True, scoring="neg_max_error")
+    with pytest.raises(ValueError, match="scoring='neg_max_error' takes no sample_weight"):
+        model.fit(X, data("regression")[1], weights())
+    model.fit(X, data("regression")[1])
+
+
+def test_targets_of_a_validation_set_have_the_columns_of_the_others():
+    with pytest.raises(ValueError, match="y_val must have 1 columns, got 3"):
+        MLPRegressor(**PARAMS).fit(X, data("regression")[1], X_val=X, y_val=data("multi-output")[1])

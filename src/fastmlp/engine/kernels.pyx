@@ -100,7 +100,7 @@ cdef const fm_optimizer_row *optimizer_row(int number):
     return &fm_optimizer_rows[number]
 
 
-def loss_numbers(str loss, options):
+def loss_numbers(str loss, options, dtype):
     """The numbers of a loss, checked.
 
     Parameters
@@ -109,6 +109,8 @@ def loss_numbers(str loss, options):
         One of ``LOSSES``.
     options : dict or None
         Values for some keys of ``LOSS_OPTIONS``, for ``"quantiles"`` a sequence; ``"segments"`` is left alone.
+    dtype : float32 or float64
+        Precision in which the numbers must be in their ranges.
 
     Returns
     -------
@@ -130,9 +132,9 @@ def loss_numbers(str loss, options):
         several = key == "quantiles"
         value = given.get(key, (default,) if several else default)
         values = (value,) if not several else tuple(value) if np.ndim(value) == 1 else ()
-        if not values or not all(
-            isinstance(number, Real) and (low < number < high or (closed and number == low)) for number in values
-        ):
+        with np.errstate(over="ignore"):
+            rounded = [np.dtype(dtype).type(number) if isinstance(number, Real) else np.nan for number in values]
+        if not values or not all(low < number < high or (closed and number == low) for number in rounded):
             kind = "a sequence of numbers" if several else "a number"
             raise ValueError(f"{key}={value!r}: {kind} in {'[' if closed else '('}{low:g}, {high:g})")
         if key not in taken and values != (default,):

@@ -150,7 +150,7 @@ cdef class Network:
 
     cdef _set_loss_options(self, options):
         n_outputs = self.layer_units[-1]
-        numbers = loss_numbers(self.loss, options)
+        numbers = loss_numbers(self.loss, options, self.dtype)
         levels = numbers["quantiles"]
         if len(levels) not in (1, n_outputs):
             raise ValueError(f"quantiles={levels}: one, or one for each of the {n_outputs} outputs")
@@ -206,7 +206,7 @@ cdef class Network:
                 f"dropout={self.dropout}: {self.job.n_layers} rates in [0, 1), of the input and of each hidden layer")
         for l, rate in enumerate(self.dropout):
             self._dropout_of(l).threshold = min(round(rate * 2**16), 2**16 - 1)
-            self._dropout_of(l).scale = 1.0 / (1.0 - rate)
+            self._dropout_of(l).scale = 65536.0 / (65536 - self._dropout_of(l).threshold)
 
     cdef Dropout *_dropout_of(self, int l) noexcept:
         """Of the l-th hidden layer's outputs, or for l = 0 of the input."""

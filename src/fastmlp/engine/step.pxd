@@ -14,7 +14,7 @@ from .threads cimport Signals, fm_phases
 ctypedef struct Dropout:
     bint on                             # in this call
     uint32_t threshold                  # 2^16 times the rate
-    double scale                        # 1 / (1 - rate)
+    double scale                        # 1 / (1 - the rate so rounded)
 
 
 ctypedef struct Trained:

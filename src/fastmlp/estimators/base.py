@@ -31,6 +31,7 @@ from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .inputs import (
     check_layers,
     check_parameters,
+    check_total,
     check_weights,
     engine_rows,
     fits_precision,
@@ -57,6 +58,7 @@ _OF_EPOCHS = (
     "_best_intercepts",
     "_no_improvement_count",
     "_optimizer",
+    "_scored",
 )
 
 
@@ -145,6 +147,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
+    _scored = (None, False)  # what validation_scores_ are: the scoring, and whether of a set that was given
+    _of_epochs: ClassVar[tuple] = _OF_EPOCHS
     _segments = None  # sizes of the blocks of outputs that each have a softmax
 
     @abstractmethod
@@ -211,7 +215,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         listeners = Listeners(self, X, y, sample_weight)
         with unchanged_on_error(self):
             self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), listeners)
-        listeners.fit_ends()
+            listeners.fit_ends()
         return self
 
     def _partial_fit(self, X, y, sample_weight, validation_set):
@@ -225,14 +229,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         check_combinations(self, len(hidden), incremental, has_validation_set)
         data, target = self._validated(X, y, sample_weight, first, incremental)
         class_weights = self._class_weights(data.labels)
-        data = data._replace(sample_weight=self._loss_weights(class_weights, data.labels, data.score_weight))
-        validation_data = self._validated_for_validation(*validation_set, class_weights) if has_validation_set else None
+        data = self._weighed(data, class_weights)
+        validation_data = None
+        if has_validation_set:
+            validation_data = self._validated_for_validation(*validation_set, class_weights)
+            if validation_data.y.shape[1:] != data.y.shape[1:]:
+                raise ValueError(f"y_val must have {data.y.shape[1]} columns, got {validation_data.y.shape[1]}.")
         if self.input_dropout > 0 and issparse(data.X):
             raise ValueError(f"input_dropout={self.input_dropout!r} needs a dense X.")
         units = (data.X.shape[1], *hidden, target.n_outputs)
         # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
         kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
-        precision = np.dtype(self.dtype or data.X.dtype)
+        precision = self._precision(data.X)
         if first:
             plan, network = self._fresh_network(units, target, precision)
         else:
@@ -280,15 +288,26 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         )
         X = engine_rows(X)
         target = self._encode(y, first, incremental)
-        sample_weight = check_weights(sample_weight, X)
+        sample_weight = check_weights(sample_weight, X, self._precision(X))
         return Data(X, target.y, sample_weight, y, sample_weight), target
+
+    def _precision(self, X):
+        """The dtype that X is trained in, but for lbfgs."""
+        return np.dtype(self.dtype or X.dtype)
+
+    def _weighed(self, data, class_weights):
+        """Data with class weights in those of the loss."""
+        weights = self._loss_weights(class_weights, data.labels, data.score_weight)
+        if class_weights is not None:
+            check_total(weights, self._precision(data.X), "sample_weight times class_weight")
+        return data._replace(sample_weight=weights)
 
     def _validated_for_validation(self, X_val, y_val, sample_weight_val, class_weights):
         if X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
             data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True)
-            return data._replace(sample_weight=self._loss_weights(class_weights, data.labels, data.score_weight))
+            return self._weighed(data, class_weights)
         except (ValueError, TypeError) as error:
             raise type(error)(f"X_val, y_val or sample_weight_val: {error}") from error
 
@@ -298,7 +317,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         dropout = (float(self.input_dropout), *map(float, dropout))
         return {
             "layer_units": units,
-            "activation": self.activation,
+            "activation": self.activation if isinstance(self.activation, str) else tuple(self.activation),
             "loss": target.loss,
             "dtype": dtype,
             "loss_options": target.loss_options,
@@ -367,7 +386,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 )
             for part in (data.sample_weight, data.score_weight):
                 if part is not None and not part[held_out].any():
-                    raise ValueError("sample_weight is zero on all rows of the validation set.")
+                    raise ValueError("sample_weight or class_weight is zero on all rows of the validation set.")
             validation_data = data
         if validation_data is None:
             return rows, None, None
@@ -379,6 +398,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             scoring=self.scoring,
             quick_score=self._quick_score(),
             fitted=fitted,
+            decides=self.early_stopping,
         )
 
     def _stratify(self, y):
@@ -420,7 +440,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
         if optimizer is None:
             optimizer = Optimizer(self.solver, vars(self)).on(network)
-        progress = Progress() if first else self._progress(network)
+        scored = (self.scoring, validation_data is not None)
+        progress = Progress() if first else self._progress(network, scored)
 
         def fitted():
             estimator = copy(self)
@@ -430,6 +451,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         held_out = None if state is None else state["held_out"]
         rows, held_out, validate = self._validation(network, data, validation_data, random_state, held_out, fitted)
+        first_scores = first or scored != self._scored
         n_rows = data.X.shape[0] - (0 if held_out is None else len(held_out))
         if rows is None and self.shuffle:
             rows = np.arange(n_rows, dtype=np.intp)
@@ -448,7 +470,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 progress.metrics(),
                 lambda: {
                     **self._parameters_of(network, copied=True),
-                    **self._progress_of(progress, first, extend=False),
+                    **self._progress_of(progress, first, first_scores, incremental, extend=False),
                 },
             ):
                 progress.stopped = True
@@ -482,12 +504,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 single_epoch=incremental,
             )
             check_finite(network.coefs + network.intercepts)
-            stale = ("_best_coefs", "_best_intercepts", *(("validation_loss_curve_",) if first else ()))
-            for key in stale:
+            attributes = self._progress_of(progress, first, first_scores, incremental, extend=True)
+            for key in ("_best_coefs", "_best_intercepts", *(() if incremental else ("validation_loss_curve_",))):
                 vars(self).pop(key, None)
             vars(self).update(self._parameters_of(network))
-            vars(self).update(self._progress_of(progress, first, extend=True))
+            vars(self).update(attributes)
             self._optimizer = optimizer
+            if progress.scores:
+                self._scored = scored
             if not incremental:
                 for key in _TRANSIENT:
                     vars(self).pop(key, None)
@@ -506,11 +530,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             coefs, intercepts = [a.copy() for a in coefs], [a.copy() for a in intercepts]
         return {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
 
-    def _progress(self, network):
+    def _progress(self, network, scored):
         """Where an earlier fit left off, as far as its attributes serve this one."""
         progress = Progress(t=getattr(self, "t_", 0))
         best = getattr(self, "best_validation_score_" if self.early_stopping else "best_loss_", None)
-        if best is None:
+        if best is None or (self.early_stopping and scored != self._scored):
             return progress
         if self.early_stopping:
             kept = [*getattr(self, "_best_coefs", ()), *getattr(self, "_best_intercepts", ())]
@@ -522,11 +546,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         progress.no_improvement_count = getattr(self, "_no_improvement_count", 0)
         return progress
 
-    def _progress_of(self, progress, first, extend):
+    def _progress_of(self, progress, first, first_scores, incremental, extend):
         """Fitted attributes that tell of the training; curves go on from those of before, in place if `extend`."""
 
-        def continued(name, values):
-            before = None if first else getattr(self, name, None)
+        def continued(name, values, anew=first):
+            before = None if anew else getattr(self, name, None)
             if not isinstance(before, list):
                 before = []
             if not extend:
@@ -545,11 +569,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             "validation_scores_": None,
             "best_validation_score_": None,
         }
+        stops_early = progress.best_params is not None
         if progress.validation_losses:
             attributes["validation_loss_curve_"] = continued("validation_loss_curve_", progress.validation_losses)
-        if self.early_stopping or progress.scores:
-            attributes["validation_scores_"] = continued("validation_scores_", progress.scores)
-        if self.early_stopping:
+        if stops_early or progress.scores:
+            attributes["validation_scores_"] = continued("validation_scores_", progress.scores, first_scores)
+        elif incremental:  # a call without validation adds nothing
+            for name in ("validation_scores_", "best_validation_score_"):
+                attributes[name] = getattr(self, name, None)
+        if stops_early:
             attributes["best_validation_score_"] = -math.inf if best is None else best
             n_coefs = len(progress.best_params) // 2
             attributes["_best_coefs"] = progress.best_params[:n_coefs]
@@ -557,7 +585,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         else:
             attributes["best_loss_"] = math.inf if best is None else best
             if progress.scores:
-                attributes["best_validation_score_"] = max(attributes["validation_scores_"])
+                scores = [score for score in attributes["validation_scores_"] if not math.isnan(score)]
+                attributes["best_validation_score_"] = max(scores, default=math.nan)
         return attributes
 
     # Prediction
@@ -569,12 +598,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         predictor = self._current_predictor()
         if not hasattr(self, "feature_names_in_"):
             # validate_data takes longer than a small network; what it would find right is let through here
-            outputs = predictor.quick(X, self.dtype is not None)
+            outputs = predictor.quick(X, self.dtype is not None and predictor.dtype == self.dtype)
             if outputs is not None:
                 return outputs
         X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
         dtypes = [getattr(coef, "dtype", np.float64) for coef in self.coefs_]
-        dtype = computing_dtype(dtypes if self.dtype is not None else [X.dtype, *dtypes])
+        dtype = computing_dtype(dtypes)
+        if self.dtype is None or dtype != self.dtype:
+            dtype = computing_dtype([X.dtype, *dtypes])
         X = engine_rows(X if X.dtype in (np.float32, np.float64) else X.astype(dtype))
         if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
             raise ValueError(f"X has values beyond {dtype}, the precision of the model.")
@@ -589,7 +620,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         predictor = vars(self).get("_predictor")
         if (
             predictor is not None
-            and predictor.serves(self.coefs_, self.intercepts_, self.activation, self.out_activation_)
+            and predictor.serves(
+                self.coefs_, self.intercepts_, self.activation, self.out_activation_, segments=self._segments
+            )
             and predictor.max_threads == self._max_threads()
         ):
             return predictor

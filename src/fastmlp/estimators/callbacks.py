@@ -32,6 +32,8 @@ class _Fitted:
     def estimator(self):
         """A copy of the estimator as if `fit` had stopped here."""
         fitted = copy.copy(self._estimator)
+        for name in self._estimator._of_epochs:  # of an earlier fit
+            vars(fitted).pop(name, None)
         vars(fitted).update(self.attributes)
         return fitted
 

@@ -36,17 +36,25 @@ def _positions(classes, y):
 def _columns(labels):
     """Labels, or each column of them, as vectors."""
     dense = labels.toarray() if issparse(labels) else labels
-    return [dense.ravel()] if dense.ndim == 1 or dense.shape[1] == 1 else list(dense.T)
+    if dense.ndim == 1 or dense.shape[1] == 1:
+        return [dense.ravel()]
+    # of a table with columns of several types each has its own
+    return [np.array(column.tolist()) if dense.dtype == object else column for column in dense.T]
+
+
+def _is_about_margins(estimator):
+    """Whether the model, once there is one, and else the parameter, is of loss="hinge"."""
+    return getattr(estimator, "out_activation_", "identity" if estimator.loss == "hinge" else "") == "identity"
 
 
 def _has_probabilities(estimator):
-    if estimator.loss == "hinge":
+    if _is_about_margins(estimator):
         raise AttributeError("loss='hinge' gives no probabilities: see decision_function.")
     return True
 
 
 def _has_margins(estimator):
-    if estimator.loss != "hinge":
+    if not _is_about_margins(estimator):
         raise AttributeError(f"decision_function is for loss='hinge', got loss={estimator.loss!r}: see predict_proba.")
     return True
 
@@ -179,9 +187,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
         learn = not hasattr(self, "classes_") or not (self.warm_start or incremental)
-        if (learn and y.ndim == 2 and type_of_target(y) == "multiclass-multioutput") or (
-            not learn and self._segments is not None
-        ):
+        if (self._has_several_outputs(y)) if learn else self._segments is not None:
             return self._encode_outputs(y, learn)
         if learn:
             self._label_binarizer = LabelBinarizer().fit(y)
@@ -207,18 +213,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self._target(codes, len(self.classes_))
         return self._target((codes == 1).astype(np.uint8)[:, None], 1)
 
+    @staticmethod
+    def _has_several_outputs(y):
+        """Whether y has a column of labels for each of several outputs, and is no indicator matrix."""
+        if y.ndim != 2:
+            return False
+        # scikit-learn has no name for columns of several types
+        return (not issparse(y) and y.dtype == object) or type_of_target(y) == "multiclass-multioutput"
+
     def _encode_outputs(self, y, learn):
         """Codes of shape (n, n_outputs) for a column of labels for each output."""
+        if issparse(y):
+            raise TypeError("y must be dense for several outputs of classes, got a sparse matrix.")
         if self.loss != "log_loss":
             raise ValueError(f"loss={self.loss!r} does not go with several outputs of classes: use 'log_loss'.")
         if learn:
-            self.classes_ = [np.unique(column) for column in y.T]
+            self.classes_ = [np.unique(column) for column in _columns(y)]
             vars(self).pop("_label_binarizer", None)
         if y.ndim != 2 or y.shape[1] != len(self.classes_):
             raise ValueError(f"y of shape {y.shape} does not go on from the {len(self.classes_)} outputs of before.")
-        codes = [_positions(classes, column) for classes, column in zip(self.classes_, y.T, strict=True)]
-        for i, (classes, column) in enumerate(zip(codes, y.T, strict=True)):
-            if classes is None:
+        codes = [_positions(classes, column) for classes, column in zip(self.classes_, _columns(y), strict=True)]
+        for i, (positions, column) in enumerate(zip(codes, _columns(y), strict=True)):
+            if positions is None:
                 raise ValueError(f"y[:, {i}] has classes not in classes_[{i}]={self.classes_[i]}: {np.unique(column)}.")
         return self._target(np.stack(codes, axis=1), sum(self._segments))
 
@@ -251,7 +267,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         weights = []
         for weight, classes, column in zip(given, self._classes_of(columns), columns, strict=True):
-            if weight == "balanced":
+            if isinstance(weight, str) and weight == "balanced":
                 weights.append(compute_class_weight(weight, classes=classes, y=column))
                 continue
             if not isinstance(weight, dict) or not all(
@@ -272,8 +288,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         product = np.ones(len(columns[0])) if sample_weight is None else sample_weight.copy()
         for weights, classes, column in zip(class_weights, self._classes_of(columns), columns, strict=True):
             product *= weights[_positions(classes, column)]
-        if not product.any():
-            raise ValueError(f"class_weight={self.class_weight!r} leaves all samples a weight of zero.")
         return product
 
     def _classes_of(self, columns):
@@ -334,15 +348,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If `classes` is missing or changed, if y has labels outside of it, and as in `fit`; the estimator is then
             as it was before the call.
         """
-        if self.class_weight == "balanced":
-            raise ValueError("class_weight='balanced' needs all the data: give partial_fit a dict of weights.")
+        if "balanced" in (self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]):
+            raise ValueError(f"class_weight={self.class_weight!r} needs all the data: give partial_fit numbers.")
         with unchanged_on_error(self):
             self._learn_classes(classes)
             return self._partial_fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _learn_classes(self, classes):
         """Take the labels from the first call's `classes`, and check that later calls' are the same."""
-        if classes is None or np.ndim(classes[0]) == 0:
+        if classes is None or np.ndim(next(iter(classes), None)) == 0:
             if _check_partial_fit_first_call(self, classes):
                 vars(self).pop("_label_binarizer", None)
             return
@@ -377,7 +391,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 classes.take(part.argmax(axis=1))
                 for classes, part in zip(self.classes_, self._by_output(outputs), strict=True)
             ]
-            return np.stack(columns, axis=1)
+            kinds = {column.dtype.kind for column in columns}
+            return np.stack(columns, axis=1, dtype=object if len(kinds) > 1 else None)
         if self.out_activation_ == "identity" and self._is_binary():
             outputs = outputs > 0
         if self.n_outputs_ == 1:
@@ -479,4 +494,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if getattr(self, "_segments", None) is None:
             return super().score(X, y, sample_weight)
-        return float(np.average((self.predict(X) == np.asarray(y)).all(axis=1), weights=sample_weight))
+        predicted, y = self.predict(X), np.asarray(y)
+        if y.shape != predicted.shape:
+            raise ValueError(f"y must be of shape {predicted.shape}, one column for each output, got {y.shape}.")
+        return float(np.average((predicted == y).all(axis=1), weights=sample_weight))

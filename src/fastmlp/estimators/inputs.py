@@ -1,6 +1,5 @@
 """Checks of everything that reaches the engine: it does no bounds checks of its own."""
 
-import math
 import os
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,6 +14,7 @@ from ..engine import MAX_LAYERS, OPTIMIZERS
 __all__ = [
     "check_layers",
     "check_parameters",
+    "check_total",
     "check_weights",
     "engine_rows",
     "fits_precision",
@@ -130,7 +130,23 @@ def engine_rows(X):
     return X
 
 
-def check_weights(sample_weight, X):
+def check_total(weights, dtype, name):
+    """Refuse weights whose sum is beyond a precision.
+
+    Raises
+    ------
+    ValueError
+        That names them.
+    """
+    total = weights.sum()
+    limits = np.finfo(dtype)
+    if not limits.tiny <= total < limits.max:  # below it training takes numbers for zero
+        raise ValueError(
+            f"{name} must have a positive, finite sum: not all zero, at least {limits.tiny:.3g}. The sum is {total}."
+        )
+
+
+def check_weights(sample_weight, X, dtype):
     """`sample_weight` as float64 of shape (n,), or None.
 
     Raises
@@ -143,12 +159,7 @@ def check_weights(sample_weight, X):
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weights.min() < 0:
         raise ValueError(f"sample_weight must be >= 0, got {weights.min()}.")
-    total = weights.sum()
-    least = np.finfo(X.dtype).tiny  # below it training takes numbers for zero
-    if not least <= total < math.inf:
-        raise ValueError(
-            f"sample_weight must have a positive, finite sum: not all zero, at least {least:.3g}. The sum is {total}."
-        )
+    check_total(weights, dtype, "sample_weight")
     return plain_array(weights, np.float64)
 
 

@@ -90,12 +90,13 @@ def to_sklearn(estimator):
     if not hasattr(given, "_best_coefs"):
         given._best_coefs, given._best_intercepts = deepcopy(given.coefs_), deepcopy(given.intercepts_)
     ours = getattr(estimator, "_optimizer", None)
-    if ours is not None:
+    if ours is not None and ours.name in _MOMENTS:
         hyper = {key: ours.hyper[key] for key in RULES[ours.name].hyper}
         theirs = {"sgd": SGDOptimizer, "adam": AdamOptimizer}[ours.name]([], ours.learning_rate_init, **hyper)
         theirs.learning_rate, theirs.t = ours.learning_rate, ours.t
         if ours.name == "sgd":
-            theirs.lr_schedule, theirs.power_t = ours.schedule, ours.power_t
+            theirs.power_t = ours.power_t
+            theirs.lr_schedule = ours.schedule if ours.schedule in ("invscaling", "adaptive") else "constant"
         for name, moments in zip(_MOMENTS[ours.name], ours.moments, strict=True):
             setattr(theirs, name, deepcopy(moments))
         given._optimizer = theirs

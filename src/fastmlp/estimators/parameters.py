@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..engine import ACTIVATIONS, OPTIMIZERS
 from ..training.initialization import INITIALIZERS
-from ..training.schedules import SCHEDULES
+from ..training.schedules import SCHEDULES, schedule_for
 
 __all__ = [
     "CONSTRAINTS",
@@ -60,7 +60,7 @@ CONSTRAINTS = {
     "clip_value": [_POSITIVE, None],
     "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
     "lr_schedule_params": [dict, None],
-    "warmup": [Interval(Integral, 0, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
+    "warmup": [Interval(Integral, 0, None, closed="left"), _FRACTION],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "callbacks": [callable, list, tuple, None],
     "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
@@ -160,6 +160,13 @@ def check_combinations(estimator, n_hidden, incremental, has_validation_set):
                 _refuse(estimator, "dropout", f"has {rate!r}, which is not in [0, 1).")
     if changed("lr_schedule_params") and not isinstance(estimator.lr_schedule, str):
         _refuse(estimator, "lr_schedule_params", f"needs a name as lr_schedule, got {estimator.lr_schedule!r}.")
+    if stochastic:
+        schedule_for(
+            estimator.lr_schedule,
+            estimator.lr_schedule_params,
+            estimator.warmup,
+            learning_rate_init=estimator.learning_rate_init,
+        )
     if changed("lr_schedule") and changed("learning_rate"):
         _refuse(estimator, "lr_schedule", f"replaces learning_rate, got learning_rate={estimator.learning_rate!r}.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:

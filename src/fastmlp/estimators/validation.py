@@ -1,5 +1,7 @@
 """Rows that are not trained on: where they come from, and how the network does on them after an epoch."""
 
+import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,11 +72,14 @@ class Validation:
         (y, sample_weight) -> a function of the network's outputs, which serves `scoring` None; None: there is no such.
     fitted : callable
         Gives a fitted copy of the estimator, for all other scorers.
+    decides : bool
+        Whether the score stops the training: it must then be a number.
     """
 
-    def __init__(self, network, data, rows, *, with_loss, scoring, quick_score, fitted):
+    def __init__(self, network, data, rows, *, with_loss, scoring, quick_score, fitted, decides):
         self.network, self.rows = network, rows
-        self.quick_score = self.scorer = self.kept = None
+        self.quick_score = self.scorer = None
+        self.scoring, self.decides = scoring, decides
         self.data, self.fitted, self.with_loss = data, fitted, with_loss or scoring == "loss"
         if scoring is None and quick_score is not None:
             y, weight = (data.y, data.score_weight) if rows is None else _at(data, rows)
@@ -91,6 +96,11 @@ class Validation:
         -------
         score : float
         loss : float or None
+
+        Raises
+        ------
+        ValueError
+            If a scorer does not give one number, or takes no weights where there are some.
         """
         data, loss = self.data, None
         if self.with_loss:
@@ -100,7 +110,15 @@ class Validation:
         if self.scorer is None:
             return -loss, loss
         weight = {} if data.score_weight is None else {"sample_weight": data.score_weight}
-        return float(self.scorer(self.fitted(), data.X, data.labels, **weight)), loss
+        try:
+            score = self.scorer(self.fitted(), data.X, data.labels, **weight)
+        except TypeError as error:
+            if "sample_weight" not in str(error):
+                raise
+            raise ValueError(f"scoring={self.scoring!r} takes no sample_weight, and there are some.") from error
+        if not isinstance(score, Real) or (self.decides and math.isnan(score)):
+            raise ValueError(f"scoring={self.scoring!r} must give a number, got {score!r}.")
+        return float(score), loss
 
 
 def _at(data, rows):

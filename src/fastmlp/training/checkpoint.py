@@ -253,7 +253,12 @@ def _description(value):
     if isinstance(value, functools.partial):
         return f"partial({', '.join(map(_description, (value.func, value.args, value.keywords)))})"
     if hasattr(value, "__qualname__"):
-        return f"{getattr(value, '__module__', None) or 'builtins'}.{value.__qualname__}"
+        name = f"{getattr(value, '__module__', None) or 'builtins'}.{value.__qualname__}"
+        code = getattr(value, "__code__", None)
+        if code is None:
+            return name
+        parts = (code.co_code, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(code.co_consts)).encode())
+        return f"{name}({_digest(parts)})"
     if hasattr(value, "get_params"):
         return f"{_description(type(value))}({_description(value.get_params(deep=False))})"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -61,19 +61,22 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=Non
         return loss, np.concatenate([grad.ravel() for grad in (*coef_grads, *intercept_grads)])
 
     iterate = np.concatenate([param.ravel() for param in params])
-    n_iter, last_loss, stopped = 0, math.nan, False
+    n_iter, last_loss, stopped, raised = 0, math.nan, False, None
 
     # SciPy looks at this name to decide what to pass
     def heed(intermediate_result):
-        nonlocal n_iter, last_loss, stopped
+        nonlocal n_iter, last_loss, stopped, raised
         iterate[:] = intermediate_result.x
         n_iter, last_loss = n_iter + 1, float(intermediate_result.fun)
         if verbose:
             print(f"Iteration {n_iter}, loss = {last_loss:.8f}")
         if iteration_ends is not None:
             to_network(iterate)
-            if iteration_ends(n_iter, last_loss):
-                stopped = True
+            try:
+                stopped = iteration_ends(n_iter, last_loss)
+            except StopIteration as error:  # which SciPy would take for its own
+                stopped, raised = True, error
+            if stopped:
                 raise StopIteration
 
     try:
@@ -89,6 +92,8 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=Non
         to_network(iterate)
         warnings.warn(INTERRUPTED)
         return n_iter, last_loss
+    if raised is not None:
+        raise raised
     if stopped:
         to_network(iterate)
         return n_iter, last_loss

@@ -227,7 +227,7 @@ def schedule_for(lr_schedule, lr_schedule_params=None, warmup=0, *, learning_rat
         raise ValueError(f"lr_schedule must be None, a callable or one of {sorted(SCHEDULES)}, got {lr_schedule!r}.")
     if not isinstance(given, Mapping):
         raise ValueError(f"lr_schedule_params must be None or a dict, got {lr_schedule_params!r}.")
-    if not (_is_integer(warmup) and warmup >= 0 or isinstance(warmup, float) and 0 <= warmup < 1):
+    if not (_is_integer(warmup) and warmup >= 0 or _is_real(warmup) and 0 <= warmup < 1):
         raise ValueError(f"warmup must be an integer >= 0 or a float in [0, 1), got {warmup!r}.")
     known = SCHEDULES[lr_schedule].options if isinstance(lr_schedule, str) else {}
     for key, value in given.items():

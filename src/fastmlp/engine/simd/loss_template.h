@@ -175,11 +175,15 @@ INLINE REAL FN(log_cosh)(REAL r)
     return (a < R(1.0)) ? near : far;
 }
 
-/* p = y exp((1 - k) z) */
+/* p = y exp((1 - k) z). The formula would lose its digits where a or b is nearly 0; there it is written with exp(x) - 1. */
 INLINE REAL FN(tweedie)(REAL y, REAL z, REAL p, REAL k)
 {
-    REAL a = R(1.0) - k, b = R(2.0) - k;
-    return FN(exp)(b * FN(log)(y)) / (a * b) - p / a + FN(exp)(b * z) / b;
+    const REAL a = R(1.0) - k, b = R(2.0) - k, log_y = FN(log)(y), q = FN(exp)(b * z);
+    const REAL c = (k < R(1.5)) ? a : b, x = c * (log_y - z);
+    const REAL e = FN(bounded_expm1)(FN(bounded)(x, R(-1.0), R(1.0))) / c;
+    REAL near = (k < R(1.5)) ? (p * (e - R(1.0)) + q) / b : (q * e - (p - q)) / a;
+    REAL far = FN(exp)(b * log_y) / (a * b) - p / a + q / b;
+    return (y == R(0.0)) ? q / b : (FN(abs)(x) < R(1.0)) ? near : far;
 }
 
 /* -(1 - p_t)^gamma log(p_t), p_t = logistic(x), and its slope in x. Powers of 1 - p_t are exponentials of multiples of
