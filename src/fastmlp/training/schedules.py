@@ -61,7 +61,7 @@ def _half_cosine(start, end, share):
 
 
 def _step(rate, updates, n_batches, planned, *, step_size, gamma):
-    return rate * float(gamma) ** (updates // n_batches // step_size)
+    return rate * float(gamma) ** (updates // n_batches // float(step_size))
 
 
 def _exponential(rate, updates, n_batches, planned, *, gamma):
@@ -176,8 +176,8 @@ class Schedule(NamedTuple):
         curve = SCHEDULES[self.name].curve
         if curve is None:
             return None
-        planned = n_batches * n_epochs
-        updates = np.minimum(np.arange(t, t + n_batches, dtype=np.float64), float(planned - 1))
+        planned = float(n_batches * n_epochs)
+        updates = np.minimum(np.arange(n_batches, dtype=np.float64) + float(t), planned - 1.0)
         return curve(float(learning_rate_init), updates, n_batches, planned, **self.options)
 
     def _called(self, step):
@@ -192,7 +192,9 @@ class Schedule(NamedTuple):
         (k + 1) / n of the k-th update for k < n, 1 from then on: Goyal et al. (2017), section 2.2.
         """
         steps = self.warmup if _is_integer(self.warmup) else round(self.warmup * n_batches * n_epochs)
-        return None if t >= steps else np.minimum(1.0, np.arange(t + 1, t + n_batches + 1) / float(steps))
+        if t >= steps:
+            return None
+        return np.minimum(1.0, (np.arange(n_batches, dtype=np.float64) + float(t + 1)) / float(steps))
 
 
 def schedule_for(lr_schedule, lr_schedule_params=None, warmup=0, *, learning_rate_init, otherwise="constant"):
