@@ -434,4 +434,4 @@ def test_numbers_without_end_are_no_trouble():
         rates = course(optimizer_with(name, options), 3, huge, run=2, monitored=[1.0, 2.0])
         assert np.isfinite(rates).all() and rates[0] == 0.2
         warmed = course(optimizer_with(name, options, huge), 3, huge, run=2, monitored=[1.0, 2.0])
-        np.testing.assert_allclose(warmed, rates * np.arange(1, 7) / huge, rtol=1e-12)
+        np.testing.assert_allclose(warmed, rates * np.arange(1, 7) / float(huge), rtol=1e-12)
