@@ -63,7 +63,7 @@ def main():
     for name in options.nets:
         net = NETS[name]
         X, y = net.data(np.float32)
-        print(f"\n| {name}, float32 | us a batch | ratio of medians (of bests) | to |\n|---|---:|---:|---|")
+        print(f"\n| {name}, float32 | us a batch | median of ratios (of bests) | to |\n|---|---:|---:|---|")
         for option, params, against, others in options_of(net):
             # our own threads sleep between calls, so there is no pool to wait for
             lane, other = lane_of(net, X, y, option, params), lane_of(net, X, y, against, others)

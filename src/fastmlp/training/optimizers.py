@@ -138,6 +138,8 @@ class Optimizer:
 
     def iteration_begins(self, n_batches, n_epochs):
         """Set the rates of an epoch of so many batches; `n_epochs` are planned from the first update on."""
+        if self.plan.steady:
+            return
         rates = self.plan.rates(self.learning_rate_init, self.t, n_batches, n_epochs)
         factors = self.plan.warming(self.t, n_batches, n_epochs)
         self.rates = rates

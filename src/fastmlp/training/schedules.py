@@ -147,6 +147,11 @@ class Schedule(NamedTuple):
     options: dict
     warmup: float | int
 
+    @property
+    def steady(self):
+        """Whether the rate is held through every epoch."""
+        return self.warmup == 0 and self.name is not None and SCHEDULES[self.name].curve is None
+
     def rates(self, learning_rate_init, t, n_batches, n_epochs):
         """Learning rates of an epoch, before warm-up.
 
