@@ -9,11 +9,12 @@ import twin
 from networks import DTYPES, bits, bound, copies, data_for, distance, network_for, optimizer_for, pair, same_bits, train
 
 from fastmlp.engine import ACTIVATIONS, ISAS, Network, Predictor, forward
-from fastmlp.engine.kernels import apply, derivative
+from fastmlp.engine.kernels import apply
 
 every_isa = pytest.mark.parametrize("isa", ISAS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
+derivative = functools.partial(apply, slope=True)
 
 
 def _clip(x, low, high):

@@ -332,12 +332,16 @@ def test_several_outputs_of_classes(names):
     np.testing.assert_array_equal(again.predict(X), predicted)
 
 
-def test_one_output_of_several_is_that_output_alone():
-    # the second column tells nothing, so its block has no gradient worth speaking of: the first trains as alone
-    both = np.stack([LABELS, np.full(N, 5)], axis=1)
-    model = MLPClassifier(**PARAMS, weight_init="he_uniform", shuffle=False, alpha=0.0).fit(X, both)
-    assert [proba.shape for proba in model.predict_proba(X)] == [(N, 3), (N, 1)]
-    np.testing.assert_array_equal(model.predict(X)[:, 1], 5)
+def test_an_output_of_one_class_has_no_gradient():
+    y = np.stack([LABELS, np.full(N, 5)], axis=1)
+    short, long = (
+        MLPClassifier(**{**PARAMS, "max_iter": epochs}, weight_init="he_uniform", alpha=0.0).fit(X, y)
+        for epochs in (1, 6)
+    )
+    assert [proba.shape for proba in long.predict_proba(X)] == [(N, 3), (N, 1)]
+    np.testing.assert_array_equal(long.predict(X)[:, 1], 5)
+    np.testing.assert_array_equal(short.coefs_[-1][:, 3], long.coefs_[-1][:, 3])
+    assert long.intercepts_[-1][3] == 0 and np.abs(short.coefs_[-1] - long.coefs_[-1])[:, :3].max(axis=0).min() > 0
 
 
 def test_partial_fit_and_validation_with_several_outputs():

@@ -5,21 +5,11 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from params import PARAMS
 from twin import TwinNetwork
 
 from fastmlp.engine import OPTIMIZERS, Network
 from fastmlp.training.optimizers import RULES, Optimizer
-
-PARAMS = {
-    "learning_rate_init": 0.2,
-    "learning_rate": "constant",
-    "power_t": 0.5,
-    "momentum": 0.7,
-    "nesterovs_momentum": False,
-    "beta_1": 0.8,
-    "beta_2": 0.95,
-    "epsilon": 1e-5,
-}
 
 
 def _networks(dtype=np.float64):

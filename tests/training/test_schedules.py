@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from params import PARAMS
 from twin import TwinNetwork
 
 from fastmlp.engine import OPTIMIZERS, Network
@@ -15,16 +16,6 @@ from fastmlp.training import stochastic
 from fastmlp.training.optimizers import Optimizer
 from fastmlp.training.schedules import SCHEDULES, schedule_for
 
-PARAMS = {
-    "learning_rate_init": 0.2,
-    "learning_rate": "constant",
-    "power_t": 0.5,
-    "momentum": 0.7,
-    "nesterovs_momentum": False,
-    "beta_1": 0.8,
-    "beta_2": 0.95,
-    "epsilon": 1e-5,
-}
 PLANNED = [name for name, row in SCHEDULES.items() if row.curve]
 # the same examples everywhere, whatever time they take
 quick = settings(

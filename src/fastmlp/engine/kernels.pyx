@@ -185,8 +185,8 @@ cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL:
     return _isas[<int> ISAS.index(name)].kernels[1 if dtype == np.float64 else 0]
 
 
-def apply(str name, x, isa=None):
-    """Apply an elementwise function of the activation table in place.
+def apply(str name, x, isa=None, *, bint slope=False):
+    """Apply an elementwise function of the activation table, or its derivative, in place.
 
     Parameters
     ----------
@@ -196,36 +196,14 @@ def apply(str name, x, isa=None):
         Any shape; overwritten.
     isa : str, default=None
         Instruction set; None takes the default.
+    slope : bool, default=False
+        Replace each element z by f'(z), as training computes it, in place of f(z).
 
     Returns
     -------
     x : ndarray
         The same array.
     """
-    return _apply(name, x, isa, False)
-
-
-def derivative(str name, x, isa=None):
-    """Replace each element z by f'(z), as training computes it.
-
-    Parameters
-    ----------
-    name : str
-        One of ``ACTIVATIONS``, or ``"exp"`` or ``"log"``.
-    x : ndarray of float32 or float64, C-contiguous and writable
-        Any shape; overwritten.
-    isa : str, default=None
-        Instruction set; None takes the default.
-
-    Returns
-    -------
-    x : ndarray
-        The same array.
-    """
-    return _apply(name, x, isa, True)
-
-
-cdef object _apply(str name, x, isa, bint slope):
     if name == "softmax":
         raise ValueError("softmax works on rows, not on elements")
     cdef const fm_kernels *kernels = kernels_for(x.dtype, isa)

@@ -152,10 +152,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     _segments = None  # sizes of the blocks of outputs that each have a softmax
 
     @abstractmethod
-    def _encode(self, y, first, incremental):
+    def _encode(self, y, incremental):
         """The `Target` of validated y, its y as the engine takes it, or floats of any kind.
 
-        Labels are learnt when `first`, else checked against those known.
+        Labels are learnt by a fit that starts anew, else checked against those known.
         """
 
     @abstractmethod
@@ -287,7 +287,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             **self._check_y,
         )
         X = engine_rows(X)
-        target = self._encode(y, first, incremental)
+        target = self._encode(y, incremental)
         sample_weight = check_weights(sample_weight, X, self._precision(X))
         return Data(X, target.y, sample_weight, y, sample_weight), target
 

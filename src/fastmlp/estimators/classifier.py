@@ -183,7 +183,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes = getattr(self, "classes_", None)
         return tuple(map(len, classes)) if isinstance(classes, list) else None
 
-    def _encode(self, y, first, incremental):
+    def _encode(self, y, incremental):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
         learn = not hasattr(self, "classes_") or not (self.warm_start or incremental)

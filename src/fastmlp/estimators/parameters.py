@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import textwrap
 from datetime import timedelta
 from numbers import Integral, Real
 
@@ -199,15 +200,21 @@ def check_combinations(estimator, n_hidden, incremental, has_validation_set):
             raise ValueError("validation_fraction must be in (0, 1) with early_stopping=True, got 0.")
 
 
+def _listed(names):
+    """Names of a table as a paragraph of a docstring."""
+    text = ", ".join(f'"{name}"' for name in names)
+    return textwrap.fill(f"{text}.", 112, initial_indent=8 * " ", subsequent_indent=8 * " ")
+
+
 # numpydoc of the parameters and attributes that both estimators have
 DOCUMENTATION = {
     "network": """\
     hidden_layer_sizes : array-like of int or int, default=(100,)
         Units of each hidden layer. ``()`` is a linear model.
     activation : str or list of str, default="relu"
-        Activation of the hidden layers, or one for each of them: "identity", "logistic", "tanh", "relu", "leaky_relu",
-        "elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign", "hard_sigmoid", "hard_swish",
-        "relu6".""",
+        Activation of the hidden layers, or one for each of them, of
+"""
+    + _listed(ACTIVATIONS),
     "training": """\
     solver : str, default="adam"
         "sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "lion" and "schedule_free_adamw" train by mini-batches,

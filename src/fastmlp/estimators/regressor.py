@@ -132,7 +132,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """The quantile parameter as a tuple, where it has several."""
         return tuple(self.quantile) if isinstance(self.quantile, (list, tuple)) else None
 
-    def _encode(self, y, first, incremental):
+    def _encode(self, y, incremental):
         if issparse(y):
             raise TypeError("y must be dense for regression, got a sparse matrix.")
         if y.ndim == 2 and y.shape[1] == 1:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from scipy.sparse import issparse
 
-__all__ = ["Checkpoint", "check_same", "fingerprint", "mismatch", "pack", "unpack"]
+__all__ = ["Checkpoint", "check_same", "fingerprint", "pack", "unpack"]
 
 VERSION = 1  # of the file's format
 BLOCK = 1 << 24  # bytes of an array that are hashed at a time
@@ -207,11 +207,6 @@ def fingerprint(params, data):
     }
 
 
-def mismatch(stored, current):
-    """Names of the parameters, then of the data, in which two fingerprints differ."""
-    return [name for _, name, _, _ in _differences(stored, current)]
-
-
 def check_same(stored, current, path):
     """Raise a ValueError that says in what the fingerprint stored in the checkpoint at `path` is of another fit."""
     said = [
@@ -228,6 +223,7 @@ def check_same(stored, current, path):
 
 
 def _differences(stored, current):
+    """Kind, name and both descriptions of the parameters, then of the data, in which two fingerprints differ."""
     for kind in ("params", "data"):
         for name in current[kind] | stored[kind]:
             was, now = (side[kind].get(name, "absent") for side in (stored, current))
