@@ -33,6 +33,7 @@ from .inputs import (
     check_parameters,
     check_total,
     check_weights,
+    computing_dtype,
     engine_rows,
     fits_precision,
     hidden_units,
@@ -82,11 +83,6 @@ def is_stochastic(estimator):
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
-
-
-def computing_dtype(dtypes):
-    """The engine's dtype for what NumPy computes with these."""
-    return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
 
 
 def _in_precision(data, dtype, of=""):

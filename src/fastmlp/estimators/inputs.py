@@ -16,6 +16,7 @@ __all__ = [
     "check_parameters",
     "check_total",
     "check_weights",
+    "computing_dtype",
     "engine_rows",
     "fits_precision",
     "hidden_units",
@@ -196,6 +197,11 @@ def check_parameters(coefs, intercepts, dtype):
         elif intercept.shape != (n_out,):
             raise ValueError(f"intercepts_[{i}] must be of shape ({n_out},), got {intercept.shape}.")
     return coefs, intercepts
+
+
+def computing_dtype(dtypes):
+    """The engine's dtype for what NumPy computes with these."""
+    return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
 
 
 def fits_precision(X, dtype):

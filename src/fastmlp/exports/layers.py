@@ -1,0 +1,48 @@
+"""A fitted network as the list of its layers, which every export walks."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..estimators.inputs import check_parameters, computing_dtype
+
+__all__ = ["Layer", "layers_of"]
+
+
+class Layer(NamedTuple):
+    """One layer: ``activation(a @ coef + intercept)``."""
+
+    coef: np.ndarray  # (n_in, n_out)
+    intercept: np.ndarray  # (n_out,)
+    activation: str  # a row of the engine's table, or "softmax"
+
+
+def layers_of(estimator):
+    """The layers of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+
+    Returns
+    -------
+    layers : list of Layer
+        In order, their arrays C-contiguous and of the dtype that `predict` computes with. The last one's activation is
+        `out_activation_`; with several outputs of classes its softmax is over each of the estimator's segments.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If `coefs_`, `intercepts_` or `activation` are not those of one network.
+    """
+    check_is_fitted(estimator)
+    dtype = computing_dtype([getattr(coef, "dtype", np.float64) for coef in estimator.coefs_])
+    coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
+    hidden = estimator.activation
+    hidden = [hidden] * (len(coefs) - 1) if isinstance(hidden, str) else list(hidden)
+    if len(hidden) != len(coefs) - 1:
+        raise ValueError(f"activation={hidden!r} must name one function for each of {len(coefs) - 1} hidden layers.")
+    return [Layer(*layer) for layer in zip(coefs, intercepts, [*hidden, estimator.out_activation_], strict=True)]

@@ -1,0 +1,36 @@
+"""The list of layers that exports walk."""
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.exports.layers import layers_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X = np.linspace(-1, 1, 40).reshape(20, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layers_are_those_of_predict(dtype):
+    model = MLPClassifier((5, 3), activation=["tanh", "relu"], max_iter=2, random_state=0)
+    layers = layers_of(model.fit(X.astype(dtype), np.arange(20) % 3))
+    assert [layer.activation for layer in layers] == ["tanh", "relu", "softmax"]
+    assert [layer.coef.shape for layer in layers] == [(2, 5), (5, 3), (3, 3)]
+    for layer, coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+        assert layer.coef.dtype == layer.intercept.dtype == dtype
+        np.testing.assert_array_equal(layer.coef, coef)
+        np.testing.assert_array_equal(layer.intercept, intercept)
+
+
+def test_what_is_not_a_network_is_refused():
+    model = MLPRegressor(hidden_layer_sizes=(5, 3), max_iter=2, random_state=0)
+    with pytest.raises(NotFittedError):
+        layers_of(model)
+    model.fit(X, X[:, 0])
+    model.activation = ["tanh"]
+    with pytest.raises(ValueError, match="one function for each of 2 hidden layers"):
+        layers_of(model)
+    model.coefs_ = [model.coefs_[0][:, :4], *model.coefs_[1:]]
+    with pytest.raises(ValueError, match=r"coefs_\[1\] must be of shape \(4, fan_out\)"):
+        layers_of(model)
