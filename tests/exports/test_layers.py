@@ -31,6 +31,6 @@ def test_what_is_not_a_network_is_refused():
     model.activation = ["tanh"]
     with pytest.raises(ValueError, match="one function for each of 2 hidden layers"):
         layers_of(model)
-    model.coefs_ = [model.coefs_[0][:, :4], *model.coefs_[1:]]
-    with pytest.raises(ValueError, match=r"coefs_\[1\] must be of shape \(4, fan_out\)"):
+    model.coefs_ = [model.coefs_[0], model.coefs_[1][:4], model.coefs_[2]]
+    with pytest.raises(ValueError, match=r"coefs_\[1\] must be of shape \(5, fan_out\)"):
         layers_of(model)
