@@ -4,6 +4,8 @@ import os
 import shlex
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -43,7 +45,15 @@ class BuildExt(build_ext):
                 extension.extra_compile_args = flags
                 extension.extra_link_args = links
         self.parallel = self.parallel or os.cpu_count()
+        self.compile_one_by_one, self.compiler.compile = self.compiler.compile, self.compile_at_once
         super().build_extensions()
+
+    def compile_at_once(self, sources, *args, **kwargs):
+        """The compiler's own method compiles an extension's sources one after another."""
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return [*chain.from_iterable(
+                pool.map(lambda source: self.compile_one_by_one([source], *args, **kwargs), sources)
+            )]
 
     def has_openmp(self):
         with tempfile.TemporaryDirectory() as folder:
