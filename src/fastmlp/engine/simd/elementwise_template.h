@@ -33,7 +33,7 @@ INLINE REAL FN(fold_max)(REAL *lanes)
 
 /* ---- activations ---- */
 
-#define ACTIVATION_KERNELS(name, hidden, in, value, slope)                                                         \
+#define ACTIVATION_KERNELS(name, hidden, in, value, slope)                                                     \
     static void FN(forward_##name)(void *z_, const void *bias_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)     \
     {                                                                                                          \
         const REAL *restrict bias = AT_VECTOR(bias_);                                                          \

@@ -20,8 +20,9 @@
 #endif
 
 /* ROW(name, usable in hidden layers, what the slope is written in, f(z), dL/dz from d = dL/da and a = f(z), or z).
- * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison has
- * zero first so that NaN stays NaN; its derivative is a select so that 0 * inf never arises. At a kink the slope is PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
+ * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison
+ * has zero first so that NaN stays NaN; its derivative is a select so that 0 * inf never arises. At a kink the slope is
+ * PyTorch's, for relu and relu6 0. Formulas are PyTorch's too:
  *   leaky_relu    Maas et al. (2013), 0.01 below 0       silu        Elfwing et al. (2018)
  *   elu           Clevert et al. (2016), alpha = 1       mish        Misra (2020)
  *   selu          Klambauer et al. (2017)                softplus    Dugas et al. (2001), nowhere cut off
