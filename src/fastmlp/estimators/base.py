@@ -51,6 +51,7 @@ _TRANSIENT = ("_network", "_spare", "_predictor")
 # Attributes of the stochastic solvers only
 _OF_EPOCHS = (
     "loss_curve_",
+    "learning_rate_curve_",
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
@@ -555,11 +556,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             return before
 
         best = progress.best
+        losses = continued("loss_curve_", progress.losses)
+        rates = continued("learning_rate_curve_", progress.rates)
+        told = len(rates) - len(progress.rates)
+        rates[told:told] = [math.nan] * (len(losses) - len(rates))  # epochs of scikit-learn's, which tell none
         attributes = {
             "n_iter_": progress.n_iter,
             "t_": progress.t,
             "loss_": progress.loss,
-            "loss_curve_": continued("loss_curve_", progress.losses),
+            "loss_curve_": losses,
+            "learning_rate_curve_": rates,
             "_no_improvement_count": progress.no_improvement_count,
             "best_loss_": None,
             "validation_scores_": None,
