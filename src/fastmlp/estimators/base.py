@@ -42,6 +42,7 @@ from .inputs import (
     unchanged_on_error,
 )
 from .parameters import CONSTRAINTS, WITHOUT_EFFECT, check_combinations
+from .representation import NetworkReprMixin
 from .validation import Data, Validation, hold_out
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
@@ -106,7 +107,7 @@ def _in_precision(data, dtype, of=""):
     return data._replace(y=y)
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and the forward pass of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
