@@ -1,9 +1,10 @@
 """Multilayer perceptrons for tables, a drop-in for scikit-learn's on a compiled engine."""
 
 from .estimators.classifier import MLPClassifier
+from .estimators.display import TrainingCurveDisplay
 from .estimators.interop import from_sklearn
 from .estimators.regressor import MLPRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TrainingCurveDisplay", "__version__", "from_sklearn"]

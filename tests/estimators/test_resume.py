@@ -47,6 +47,7 @@ def _fit(kind, params, y, path, **more):
 
 def _same(a, b):
     assert a.loss_curve_ == b.loss_curve_ and a.n_iter_ == b.n_iter_ and a.t_ == b.t_
+    assert a.learning_rate_curve_ == b.learning_rate_curve_ and len(a.learning_rate_curve_) == len(a.loss_curve_)
     assert a.validation_scores_ == b.validation_scores_ and a.best_loss_ == b.best_loss_
     for one, other in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
         np.testing.assert_array_equal(one, other)

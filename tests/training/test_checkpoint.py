@@ -238,11 +238,12 @@ def test_other_files_are_refused(tmp_path):
     for other in (b"hello", pickle.dumps(_state()), npy.getvalue(), np.random.RandomState(0).bytes(1000)):
         _refused(checkpoint, other)
     assert "fastmlp_checkpoint" in _refused(checkpoint, _npz(x=np.arange(3)))
-    assert "version 2, this fastmlp reads 1" in _refused(checkpoint, _npz(fastmlp_checkpoint=2, state=text))
-    assert "state" in _refused(checkpoint, _npz(fastmlp_checkpoint=1, other=text))
-    assert "index out of range" in _refused(checkpoint, _npz(fastmlp_checkpoint=1, state=text))
-    assert "arr_0" in _refused(checkpoint, _npz(fastmlp_checkpoint=1, state=text, arr_1=text))
-    assert "pickle" in _refused(checkpoint, _npz(fastmlp_checkpoint=1, state=text, arr_0=np.array([None])))
+    other, ours = ({"fastmlp_checkpoint": version, "state": text} for version in (1, module.VERSION))
+    assert f"version 1, this fastmlp reads {module.VERSION}" in _refused(checkpoint, _npz(**other))
+    assert "state" in _refused(checkpoint, _npz(fastmlp_checkpoint=module.VERSION, other=text))
+    assert "index out of range" in _refused(checkpoint, _npz(**ours))
+    assert "arr_0" in _refused(checkpoint, _npz(**ours, arr_1=text))
+    assert "pickle" in _refused(checkpoint, _npz(**ours, arr_0=np.array([None])))
 
 
 def test_a_checkpoint_that_memory_cannot_hold_is_not_called_damaged(tmp_path, monkeypatch):

@@ -42,6 +42,7 @@ from .inputs import (
     unchanged_on_error,
 )
 from .parameters import CONSTRAINTS, WITHOUT_EFFECT, check_combinations
+from .representation import NetworkReprMixin
 from .validation import Data, Validation, hold_out
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
@@ -51,6 +52,7 @@ _TRANSIENT = ("_network", "_spare", "_predictor")
 # Attributes of the stochastic solvers only
 _OF_EPOCHS = (
     "loss_curve_",
+    "learning_rate_curve_",
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
@@ -105,7 +107,7 @@ def _in_precision(data, dtype, of=""):
     return data._replace(y=y)
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and the forward pass of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
@@ -555,11 +557,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             return before
 
         best = progress.best
+        losses = continued("loss_curve_", progress.losses)
+        rates = continued("learning_rate_curve_", progress.rates)
+        told = len(rates) - len(progress.rates)
+        rates[told:told] = [math.nan] * (len(losses) - len(rates))  # epochs of scikit-learn's, which tell none
         attributes = {
             "n_iter_": progress.n_iter,
             "t_": progress.t,
             "loss_": progress.loss,
-            "loss_curve_": continued("loss_curve_", progress.losses),
+            "loss_curve_": losses,
+            "learning_rate_curve_": rates,
             "_no_improvement_count": progress.no_improvement_count,
             "best_loss_": None,
             "validation_scores_": None,

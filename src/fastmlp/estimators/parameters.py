@@ -317,6 +317,9 @@ DOCUMENTATION = {
         Lowest loss of an epoch; None with `early_stopping`. Not for "lbfgs".
     loss_curve_ : list of float
         Loss of each epoch. Not for "lbfgs".
+    learning_rate_curve_ : list of float
+        Learning rate of the last update of each epoch, as scheduled, without the bias correction of "adam"; NaN for
+        epochs of a model taken over from scikit-learn. Not for "lbfgs".
     n_iter_ : int
         Epochs or iterations of the last call.
     n_layers_ : int

@@ -19,7 +19,7 @@ from scipy.sparse import issparse
 
 __all__ = ["Checkpoint", "check_same", "fingerprint", "pack", "unpack"]
 
-VERSION = 1  # of the file's format
+VERSION = 2  # of the file's format
 BLOCK = 1 << 24  # bytes of an array that are hashed at a time
 LONGEST = 60  # characters of a value that an error shows
 MOST = 6  # differences that an error lists

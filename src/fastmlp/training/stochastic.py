@@ -36,17 +36,17 @@ class Progress:
     no_improvement_count: int = 0
     best: float | None = None  # lowest loss, or with validation the highest score; None before the first epoch
     best_params: list | None = None  # copies of the parameters that had the best score; kept with validation only
-    n_iter: int = 0  # epochs, losses and scores of this call
+    n_iter: int = 0  # epochs, losses, rates and scores of this call
     stopped: bool = False  # before max_iter
     loss: float = math.nan
-    rate: float = math.nan  # of the last update
     losses: list = field(default_factory=list)
+    rates: list = field(default_factory=list)  # of the last update of each epoch
     scores: list = field(default_factory=list)
     validation_losses: list = field(default_factory=list)
 
     def metrics(self):
         """What the last epoch came to, by name."""
-        metrics = {"loss": self.loss, "learning_rate": self.rate}
+        metrics = {"loss": self.loss, "learning_rate": self.rates[-1]}
         if self.scores:
             metrics["validation_score"] = self.scores[-1]
         if self.validation_losses:
@@ -129,10 +129,10 @@ def train(
                 random_state.shuffle(rows)
             optimizer.iteration_begins(n_batches, max_iter)
             progress.loss = loss = network.epoch(rows, batch_size, optimizer, alpha)
-            progress.rate = optimizer.rate if optimizer.rates is None else float(optimizer.rates[-1])
             progress.n_iter += 1
             progress.t += n_rows
             progress.losses.append(loss)
+            progress.rates.append(optimizer.rate if optimizer.rates is None else float(optimizer.rates[-1]))
             if verbose:
                 print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
             if validate is not None:
