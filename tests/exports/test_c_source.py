@@ -26,6 +26,11 @@ from fastmlp.exports.layers import layers_of
 CC = shutil.which("gcc") or shutil.which("cc")
 STRICT = "-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wdouble-promotion".split()
 C99 = ["-std=c99", "-Wmissing-prototypes", *STRICT]
+# -ffast-math, but for what it does to the process that it is linked into
+FAST = (
+    "-ffinite-math-only -fno-signed-zeros -fno-trapping-math -fassociative-math -freciprocal-math -fno-math-errno"
+    " -ffp-contract=fast"
+).split()
 DTYPES = ["float32", "int8"]
 
 pytestmark = [
@@ -209,7 +214,7 @@ def test_integers_are_those_of_the_formula(compiled, kind, shape):
 
 
 def test_every_activation_has_a_formula():
-    assert set(FORMULAS) | {"softmax"} == {*ACTIVATIONS, *LOSSES.values()}
+    assert set(FORMULAS) | {"identity", "softmax"} == {*ACTIVATIONS, *LOSSES.values()}
 
 
 def _one_unit(activation):
@@ -220,23 +225,22 @@ def _one_unit(activation):
     return model
 
 
-def test_every_activation(tmp_path):
+@pytest.mark.parametrize("flags", [[], FAST], ids=["plain", "fast"])
+def test_every_activation(tmp_path, flags):
     far = np.geomspace(1e-38, 1e30)
     z = np.concatenate([np.linspace(-12, 12, 481), [0.0, 89, 104], far, -far]).astype(np.float32)
     sources = {f"a_{name}": _one_unit(name).to_c(name=f"a_{name}") for name in ACTIVATIONS}
-    library = _compile(tmp_path, sources)
+    library = _compile(tmp_path, sources, *flags)
     for name in ACTIVATIONS:
         got = Compiled(library, f"a_{name}", sources[f"a_{name}"]).predict(z[:, None])[:, 0]
         np.testing.assert_allclose(got, apply(name, z.copy()), rtol=5e-6, atol=1e-20, err_msg=name)
 
 
 @every_dtype
-@pytest.mark.parametrize(
-    "flags", [["-O0"], ["-O2", "-DNET_STORAGE="], ["-O3", "-march=native", "-ffp-contract=fast"]], ids=" ".join
-)
+@pytest.mark.parametrize("flags", [["-O0"], ["-O2", "-DNET_STORAGE="], ["-O3", "-march=native", *FAST]], ids=" ".join)
 def test_flags_change_nothing(tmp_path, flags, dtype):
     y = Z.argmax(axis=1)
-    model = MLPClassifier((33, 17), activation=["silu", "selu"], max_iter=30, random_state=0).fit(X, y)
+    model = MLPClassifier((33, 17), activation=["gelu_tanh", "mish"], max_iter=30, random_state=0).fit(X, y)
     source = model.to_c(name="net", dtype=dtype)
     got = Compiled(_compile(tmp_path, {"net": source}, *flags), "net", source)
     _assert_close(got.scores(X), model.predict_proba(X), 1e-5 if dtype == "float32" else 0.02)

@@ -12,32 +12,30 @@ from .layers import Layer, layers_of
 
 __all__ = ["ACTIVATIONS", "c_source"]
 
-_SOFTPLUS = "(z > 0.0f ? z : 0.0f) + log1pf(expf(-fabsf(z)))"
-# f(z) for a float z. Where an exponential overflows, the quotient by it is 0, the limit. gelu_tanh has
-# (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)); gelu's erfc keeps the digits that 1 + erf loses.
+# f(z) for a float z, without infinities on the way, so that -ffast-math may rule them out; a function may call only
+# those after it. gelu_tanh has (1 + tanh(u)) / 2 = logistic(2 u); gelu's erfc keeps the digits that 1 + erf loses.
 ACTIVATIONS = {
-    "identity": "z",
-    "logistic": "1.0f / (1.0f + expf(-z))",
-    "tanh": "tanhf(z)",
-    "relu": "0.0f > z ? 0.0f : z",
-    "leaky_relu": "z > 0.0f ? z : 0.01f * z",
-    "relu6": "z < 0.0f ? 0.0f : z > 6.0f ? 6.0f : z",
-    "elu": "z > 0.0f ? z : expm1f(z)",
-    "selu": "1.05070099f * (z > 0.0f ? z : 1.67326324f * expm1f(z))",
-    "softplus": _SOFTPLUS,
-    "softsign": "z / (1.0f + fabsf(z))",
-    "hard_sigmoid": "z < -3.0f ? 0.0f : z > 3.0f ? 1.0f : (z + 3.0f) / 6.0f",
-    "hard_swish": "z < -3.0f ? 0.0f : z > 3.0f ? z : z * (z + 3.0f) / 6.0f",
-    "silu": "z / (1.0f + expf(-z))",
-    "gelu": "0.5f * z * erfcf(-0.707106781f * z)",
-    "gelu_tanh": "z / (1.0f + expf(-1.59576912f * z * (1.0f + 0.044715f * z * z)))",
-    "mish": f"z * tanhf({_SOFTPLUS})",
-    "exp": "expf(z)",
+    "tanh": "return tanhf(z);",
+    "relu": "return 0.0f > z ? 0.0f : z;",
+    "leaky_relu": "return z > 0.0f ? z : 0.01f * z;",
+    "relu6": "return z < 0.0f ? 0.0f : z > 6.0f ? 6.0f : z;",
+    "elu": "return z > 0.0f ? z : expm1f(z);",
+    "selu": "return 1.05070099f * (z > 0.0f ? z : 1.67326324f * expm1f(z));",
+    "softsign": "return z / (1.0f + fabsf(z));",
+    "hard_sigmoid": "return z < -3.0f ? 0.0f : z > 3.0f ? 1.0f : (z + 3.0f) / 6.0f;",
+    "hard_swish": "return z < -3.0f ? 0.0f : z > 3.0f ? z : z * (z + 3.0f) / 6.0f;",
+    "silu": "return z * ${name}_logistic(z);",
+    "gelu": "return 0.5f * z * erfcf(-0.707106781f * z);",
+    "gelu_tanh": "return z * ${name}_logistic(1.59576912f * z * (1.0f + 0.044715f * z * z));",
+    "mish": "return z * tanhf(${name}_softplus(z));",
+    "softplus": "return (z > 0.0f ? z : 0.0f) + log1pf(expf(-fabsf(z)));",
+    "logistic": "const float e = expf(-fabsf(z)); return (z < 0.0f ? e : 1.0f) / (1.0f + e);",
+    "exp": "return expf(z);",
 }
 
 # Functions of the file's own, each there if another calls it
 _HELPERS = {
-    **{key: f"static float ${{name}}_{key}(float z) {{ return {formula}; }}\n" for key, formula in ACTIVATIONS.items()},
+    **{key: f"static float ${{name}}_{key}(float z) {{ {body} }}\n" for key, body in ACTIVATIONS.items()},
     "softmax": """\
 static void ${name}_softmax(float *z, int n)
 {
@@ -110,10 +108,10 @@ _FILE = """\
  *
 $usage
  *
- * x must be finite. Compile this file with your project; a file that includes it with ${NAME}_DECLARATIONS defined gets
- * the declarations alone. The scratch memory is static: a call must end before the next begins. ${NAME}_STORAGE, where
- * you define it, takes the place of that static; defined as nothing, the memory is on the stack and the functions are
- * reentrant.$features
+ * x must be finite, and no part of the output. Compile this file with your project; a file that includes it with
+ * ${NAME}_DECLARATIONS defined gets the declarations alone. The scratch memory is static: a call must end before the
+ * next begins. ${NAME}_STORAGE, where you define it, takes the place of that static; defined as nothing, the memory is
+ * on the stack and the functions are reentrant.$features
  */
 #include <stdint.h>
 
@@ -230,7 +228,7 @@ def _integer_network(name, layers):
         n_in, n_out = coef.shape
         factor = "0"
         if i == 0:
-            # features may be of any size, which the weights they have learnt make up for
+            # features may be of any size, for which their weights make up
             factor, factors = f"{name}_factor", np.abs(coef).max(axis=1)
             constants.append(_floats(factor, factors))
             coef = np.divide(coef, factors[:, None], out=np.zeros(coef.shape), where=factors[:, None] > 0)
@@ -305,7 +303,7 @@ def _bytes(text, qualifier):
     return sum(_BYTES[kind] * int(size) for kind, size in arrays)
 
 
-def c_source(estimator, name="fastmlp", dtype="float32"):
+def c_source(estimator, name, dtype):
     """The text of `BaseMLP.to_c`, which has the parameters."""
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name={name!r} must be a C identifier that begins with a letter.")
@@ -355,24 +353,26 @@ def c_source(estimator, name="fastmlp", dtype="float32"):
         + _function(f"static void {name}_forward(const float *x, float *z)", forward),
         *(_function(signature, body) for signature, body in public.items()),
     ]
-    code = "\n".join(functions)
+    ram = _bytes("".join(functions), f"{name.upper()}_STORAGE")
     fields = {"name": name, "NAME": name.upper(), "scores": scores}
-    helpers = [Template(text).substitute(fields) for key, text in _HELPERS.items() if f"{name}_{key}(" in code]
-    definitions = [array.split(" = ")[0] for array in labels + constants]
+    for key, helper in _HELPERS.items():
+        if any(f"{name}_{key}(" in function for function in functions):
+            functions.insert(0, Template(helper).substitute(fields))
+    declared = "\n".join(array.split(" = ")[0] for array in labels + constants)
     features = getattr(estimator, "feature_names_in_", ())
     return Template(_FILE).substitute(
         fields,
         version=__version__,
         layers=", ".join([f"{sizes['N_FEATURES']} inputs", *(f"{len(b)} {activation}" for _, b, activation in layers)]),
         dtype=dtype,
-        flash=_bytes("\n".join(definitions), "const"),
-        aside=" without the labels" * ("char" in definitions[0]),
-        ram=_bytes(code, f"{name.upper()}_STORAGE"),
+        flash=_bytes(declared, "const"),
+        aside=" without the labels" * ("const char" in declared),
+        ram=ram,
         usage=Template(re.sub("^", " *     ", _USAGE[kind], flags=re.MULTILINE)).substitute(fields),
         features="\n *" * (len(features) > 0)
         + "".join(f"\n * x[{i}] is {_escaped(feature)}" for i, feature in enumerate(features)),
         constants="\n".join(f"#define {name.upper()}_{key} {value}" for key, value in sizes.items()),
         declarations="".join(f"extern {array.split(' = ')[0]};\n" for array in labels)
         + "".join(f"{signature};\n" for signature in public),
-        definitions="\n".join(labels + constants + helpers + functions),
+        definitions="\n".join(labels + constants + functions),
     )
