@@ -212,8 +212,10 @@ def test_every_row_agrees(compiled, kind, shape):
 @pytest.mark.parametrize("kind", ["several outputs", "hinge", "quantiles"])
 def test_integers_are_those_of_the_formula(compiled, kind, shape):
     model, of_dtype = compiled[kind, shape]
-    outputs = _integer_outputs(model, X)
-    _assert_close(of_dtype["int8"].scores(X), outputs, 1e-4)
+    outputs, scores = _integer_outputs(model, X), of_dtype["int8"].scores(X)
+    _assert_close(scores, outputs, 1e-4)
+    # a number halfway between two steps may be rounded otherwise, but few are
+    assert np.median(np.abs(scores - outputs)) <= 2e-6 * np.abs(outputs).max()
     if kind == "hinge":
         np.testing.assert_array_equal(of_dtype["int8"].predict(X), outputs.argmax(axis=1))
 
@@ -250,6 +252,21 @@ def test_flags_change_nothing(tmp_path, flags, dtype):
     got = Compiled(_compile(tmp_path, {"net": source}, *flags), "net", source)
     _assert_close(got.scores(X), model.predict_proba(X), 1e-5 if dtype == "float32" else 0.02)
     assert np.mean(got.predict(X) == model.predict(X)) > 0.95
+
+
+def test_large_outputs_have_probabilities(tmp_path):
+    models = {}
+    for kind in ("binary", "multiclass", "multilabel", "multioutput"):
+        model, y = _target(kind)
+        model.set_params(hidden_layer_sizes=(), max_iter=20, random_state=0).fit(X, y)
+        model.coefs_ = [coef * 3000 for coef in model.coefs_]
+        models[kind] = model
+    sources = {kind: model.to_c(name=kind) for kind, model in models.items()}
+    library = _compile(tmp_path, sources)
+    for kind, model in models.items():
+        scores = Compiled(library, kind, sources[kind]).scores(X)
+        np.testing.assert_allclose(scores, _scores(model, X), rtol=0, atol=1e-3)
+        assert ((scores < 1e-6) | (scores > 1 - 1e-6)).mean() > 0.9
 
 
 def test_sizes_of_inputs(tmp_path):
