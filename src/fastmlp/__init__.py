@@ -3,7 +3,8 @@
 from .estimators.classifier import MLPClassifier
 from .estimators.interop import from_sklearn
 from .estimators.regressor import MLPRegressor
+from .exports.onnx_graph import register_onnx_converters
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn", "register_onnx_converters"]

@@ -140,6 +140,52 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         return to_sklearn(self)
 
+    def to_onnx(self, *, dtype="float32", opset=18):
+        """The model in the Open Neural Network Exchange format, for ONNX Runtime and others; needs `fastmlp[onnx]`.
+
+        Its input is ``X`` of shape (n_samples, n_features), any number of rows. Its outputs have the names that
+        skl2onnx gives them:
+
+        - Regression: ``variable`` of shape (n_samples, n_outputs), also for one output.
+        - Classification: ``label``, what `predict` gives, as int64 or strings, and ``probabilities``, what
+          `predict_proba` gives; for loss="hinge" ``scores`` instead, what `decision_function` gives. For several
+          outputs of classes ``probabilities`` is a sequence with a tensor for each.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, default="float32"
+            Type of the input and of the arithmetic, whatever that of the model.
+        opset : int, default=18
+            Version of the operators, from 15 to the latest of the installed onnx. A runtime must know it: ONNX Runtime
+            does 18 since 1.14 (2023).
+
+        Returns
+        -------
+        onnx.ModelProto
+            Checked; ``onnx.save(model, path)`` writes it, ``model.SerializeToString()`` gives its bytes.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If onnx is not installed.
+        ValueError
+            If a parameter is refused, if the weights are beyond `dtype` or larger than such a file may be, or if
+            classes are neither strings nor whole numbers.
+
+        See Also
+        --------
+        fastmlp.register_onnx_converters : For pipelines.
+
+        Notes
+        -----
+        Format and operators: https://onnx.ai/onnx/operators/.
+        """
+        from ..exports.onnx_graph import to_onnx
+
+        return to_onnx(self, dtype=dtype, opset=opset)
+
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
