@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.engine import ACTIVATIONS, LOSS_ROWS
+from fastmlp.exports import onnx_graph
 
 onnx = pytest.importorskip("onnx")
 reference = pytest.importorskip("onnx.reference")
@@ -177,13 +178,18 @@ def test_classification(loss, target, hidden, dtype):
     second = "scores" if loss == "hinge" else "probabilities"
     assert [o.name for o in session.get_outputs()] == ["label", second]
     data = X.astype(dtype)
+    widths = [model.predict(data).shape[1:]]
+    if target != "multioutput":  # whose probabilities are a sequence and have no shape
+        widths.append((model.decision_function if loss == "hinge" else model.predict_proba)(data).shape[1:])
+    for output, width in zip(session.get_outputs(), widths, strict=False):
+        assert output.shape == ["n_samples", *width]
     results = session.run(None, {"X": data})
     assert results[0].dtype == np.int64
     _assert_predicts(results, model, data, dtype)
     labels, scores = session.run(None, {"X": data[:0]})
-    assert labels.shape == (0, *model.predict(data).shape[1:])
+    assert labels.shape == (0, *widths[0])
     if target != "multioutput":
-        assert [labels.ndim, scores.ndim] == [len(o.shape) for o in session.get_outputs()]
+        assert scores.shape == (0, *widths[1])
 
 
 @pytest.mark.parametrize("dtype", [str, object, "int8", "uint16", float, bool])
@@ -301,9 +307,10 @@ def test_models_that_cannot_be():
 
 
 def test_models_larger_than_a_file_may_be(monkeypatch):
+    assert onnx_graph._MOST_BYTES < 2**31
     model = _fitted(MLPRegressor(hidden_layer_sizes=(8,)), NUMBERS["one output"])
     size = 4 * (5 * 8 + 8 + 8 + 1)
-    monkeypatch.setattr("fastmlp.exports.onnx_graph._MOST_BYTES", size)
+    monkeypatch.setattr(onnx_graph, "_MOST_BYTES", size)
     model.to_onnx()
     with pytest.raises(ValueError, match=f"take {2 * size} bytes in float64"):
         model.to_onnx(dtype="float64")
@@ -333,7 +340,12 @@ def skl2onnx():
 def _converted(skl2onnx, model, data, **kwargs):
     """What the graph that skl2onnx makes of a model gives for the data."""
     options = {"zipmap": False} if hasattr(model, "classes_") else None
-    return _run(skl2onnx.to_onnx(model, data[:1], **{"options": options, **kwargs}), data)
+    graph = skl2onnx.to_onnx(model, data[:1], **{"options": options, **kwargs})
+    results = _run(graph, data)
+    for output, result in zip(graph.graph.output, results, strict=True):
+        if isinstance(result, np.ndarray) and output.name in ("label", "probabilities", "variable"):
+            assert [d.dim_value for d in output.type.tensor_type.shape.dim] == [0, *result.shape[1:]]
+    return results
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -418,6 +430,8 @@ def test_scores_of_two_classes_have_both_signs(skl2onnx):
     stack = StackingClassifier([("hinge", model)], cv="prefit").fit(data, CLASSES["binary"])
     with pytest.raises(ValueError, match="within a StackingClassifier"):
         skl2onnx.to_onnx(stack, data[:1])
+    stack = StackingClassifier([("other", LogisticRegression())], model, cv=2).fit(data, CLASSES["binary"])
+    np.testing.assert_array_equal(_converted(skl2onnx, stack, data)[0], stack.predict(data))
 
 
 def test_opsets_of_pipelines(skl2onnx):

@@ -179,7 +179,7 @@ def _network(g, model, a):
         for values in layer[:2]:
             if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
                 raise ValueError(f"coefs_ or intercepts_ have values beyond {g.dtype}, in which the graph computes.")
-            parameters.append(values.astype(g.dtype))
+            parameters.append(values.astype(g.dtype, copy=False))
         a = g.add("Gemm", a, *parameters)
         if layer is layers[-1] and model._segments is not None:
             parts = g.add("Split", a, np.array(model._segments), n_outputs=len(model._segments), axis=1)
