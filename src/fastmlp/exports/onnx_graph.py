@@ -182,7 +182,7 @@ def _network(g, model, a):
             parameters.append(values.astype(g.dtype, copy=False))
         a = g.add("Gemm", a, *parameters)
         if layer is layers[-1] and model._segments is not None:
-            parts = g.add("Split", a, np.array(model._segments), n_outputs=len(model._segments), axis=1)
+            parts = g.add("Split", a, np.array(model._segments, np.int64), n_outputs=len(model._segments), axis=1)
             return [_activate(g, layer.activation, part) for part in parts]
         a = _activate(g, layer.activation, a)
     return a
@@ -223,7 +223,7 @@ def _model_labels(model, numbered):
         return None
     several = model._segments is not None
     labels = [
-        np.arange(len(classes)) if numbered else _labels(classes)
+        np.arange(len(classes), dtype=np.int64) if numbered else _labels(classes)
         for classes in (model.classes_ if several else [model.classes_])
     ]
     if len({part.dtype for part in labels}) > 1:
@@ -270,7 +270,7 @@ def _model(g, model, a, numbered=False):
     if labels is None:
         return [yes, outputs]
     no_and_yes = labels[0][[0, -1]]  # one class alone has no second
-    label = g.add("Gather", no_and_yes, g.add("Squeeze", yes, np.array([1])))
+    label = g.add("Gather", no_and_yes, g.add("Squeeze", yes, np.array([1], np.int64)))
     if scores:
         return [label, outputs]
     return [label, g.add("Concat", g.add("Sub", 1.0, outputs), outputs, axis=1)]
@@ -308,7 +308,7 @@ def to_onnx(estimator, *, dtype="float32", opset=18):
     results = _model(g, estimator, "X")
     described = _outputs(estimator, g.dtype)
     if described[-1].width is None and not described[-1].is_sequence:
-        results[-1] = g.add("Squeeze", results[-1], np.array([1]))
+        results[-1] = g.add("Squeeze", results[-1], np.array([1], np.int64))
     final = {result: output.name for result, output in zip(results, described, strict=True)}
     nodes = [
         helper.make_node(operator, [final.get(a, a) for a in inputs], [final.get(a, a) for a in outputs], **attributes)
