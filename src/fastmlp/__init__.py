@@ -2,9 +2,17 @@
 
 from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
-from .estimators.interop import from_sklearn
 from .estimators.regressor import MLPRegressor
+from .exports.onnx_graph import register_onnx_converters
+from .exports.scikit_learn import from_sklearn
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TrainingCurveDisplay", "__version__", "from_sklearn"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "TrainingCurveDisplay",
+    "__version__",
+    "from_sklearn",
+    "register_onnx_converters",
+]

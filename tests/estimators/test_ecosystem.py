@@ -177,34 +177,3 @@ def test_fits_in_threads_do_not_meet():
         thread.join()
     for model, coefs in zip(models, expected, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(model.coefs_, coefs, strict=True))
-
-
-@pytest.mark.parametrize("target", ["binary", "multiclass", "multilabel", "regression"])
-def test_onnx_by_the_converter_of_skl2onnx(target):
-    skl2onnx = pytest.importorskip("skl2onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from skl2onnx.common import shape_calculator as shapes
-    from skl2onnx.operator_converters import multilayer_perceptron as converters
-
-    for kind, shape, convert, options in [
-        (
-            MLPClassifier,
-            shapes.calculate_linear_classifier_output_shapes,
-            converters.convert_sklearn_mlp_classifier,
-            {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]},
-        ),
-        (MLPRegressor, shapes.calculate_linear_regressor_output_shapes, converters.convert_sklearn_mlp_regressor, None),
-    ]:
-        skl2onnx.update_registered_converter(kind, f"fastmlp{kind.__name__}", shape, convert, True, None, options)
-
-    model, X, y = _trained(target)
-    X = X.astype(np.float32)
-    model = quietly(model.fit, X, y)
-    options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
-    graph = skl2onnx.to_onnx(model, X[:1], options=options)
-    outputs = onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"X": X})
-    if target == "regression":
-        np.testing.assert_allclose(outputs[0].ravel(), model.predict(X), rtol=1e-5, atol=1e-6)
-    else:
-        np.testing.assert_array_equal(outputs[0], model.predict(X))
-        np.testing.assert_allclose(np.squeeze(outputs[1]), model.predict_proba(X), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from contextlib import nullcontext, suppress
 from copy import copy
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import joblib
@@ -23,6 +22,7 @@ from ..engine import (
     Predictor,
     single_threaded_blas,
 )
+from ..exports.mixin import ExportMixin
 from ..training import lbfgs, stochastic
 from ..training.checkpoint import Checkpoint, check_same, fingerprint
 from ..training.initialization import initialize
@@ -108,7 +108,7 @@ def _in_precision(data, dtype, of=""):
     return data._replace(y=y)
 
 
-class BaseMLP(NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(ExportMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and the forward pass of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
@@ -124,69 +124,6 @@ class BaseMLP(NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def to_sklearn(self):
-        """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.
-
-        Returns
-        -------
-        sklearn.neural_network.MLPClassifier or MLPRegressor
-            With the same parameters, as far as there are such, and, if fitted, copies of all that was learnt, the
-            optimizer's state included.
-
-        Raises
-        ------
-        ValueError
-            If scikit-learn's has no such activation, loss, solver or kind of target.
-        """
-        from .interop import to_sklearn  # which knows both estimators
-
-        return to_sklearn(self)
-
-    def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
-        """Write the fitted model as one file of C, for devices that run no Python.
-
-        The file is C99 (and valid C++11), needs only ``<math.h>`` and ``<stdint.h>``, allocates nothing and predicts
-        one sample at a time: ``NAME_predict`` and, of a classifier, ``NAME_predict_proba`` or, for loss="hinge",
-        ``NAME_decision_function``. Its first comment says how to call them and how much memory it takes. It computes in
-        float32, whatever the precision of the model. docs/c.md has more, the errors of "int8" included.
-
-        Parameters
-        ----------
-        path : str or path-like, default=None
-            Where to write the file. None returns its text.
-        name : str, default="fastmlp"
-            What the names of the functions and, in capitals, of the constants begin with.
-        dtype : {"float32", "int8"}, default="float32"
-            Of the weights. "int8" takes about a quarter of the memory, and integer multiplications: weights are
-            rounded to 127 steps of the largest weight of their unit, inputs of a layer to 32767 steps of the largest
-            of the sample, sums are exact.
-
-        Returns
-        -------
-        source : str or None
-            The text if `path` is None.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If `name` is no C identifier, `dtype` another, or a parameter of the network not finite in float32.
-
-        References
-        ----------
-        Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation" (2020), for
-        symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-        Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
-        """
-        from ..exports.c_source import c_source
-
-        source = c_source(self, name, dtype)
-        if path is None:
-            return source
-        Path(path).write_text(source, encoding="ascii", newline="\n")
-        return None
 
     # What differs between the two
 

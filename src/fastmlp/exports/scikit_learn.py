@@ -5,9 +5,9 @@ from copy import deepcopy
 from sklearn.base import is_classifier
 from sklearn.utils._param_validation import StrOptions
 
+from ..estimators.classifier import MLPClassifier
+from ..estimators.regressor import MLPRegressor
 from ..training.optimizers import RULES, Optimizer
-from .classifier import MLPClassifier
-from .regressor import MLPRegressor
 
 __all__ = ["from_sklearn", "to_sklearn"]
 

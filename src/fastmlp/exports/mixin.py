@@ -1,0 +1,120 @@
+"""The estimators' methods that give a fitted model another form."""
+
+from pathlib import Path
+
+__all__ = ["ExportMixin"]
+
+
+class ExportMixin:
+    # Each method imports what it needs: the exports know the estimators, and their libraries are optional.
+
+    def to_sklearn(self):
+        """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            With the same parameters, as far as there are such, and, if fitted, copies of all that was learnt, the
+            optimizer's state included.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn's has no such activation, loss, solver or kind of target.
+        """
+        from .scikit_learn import to_sklearn
+
+        return to_sklearn(self)
+
+
+    def to_onnx(self, *, dtype="float32", opset=18):
+        """The model in the Open Neural Network Exchange format, for ONNX Runtime and others; needs `fastmlp[onnx]`.
+
+        Its input is ``X`` of shape (n_samples, n_features), any number of rows. Its outputs have the names that
+        skl2onnx gives them:
+
+        - Regression: ``variable`` of shape (n_samples, n_outputs), also for one output.
+        - Classification: ``label``, what `predict` gives, as int64 or strings, and ``probabilities``, what
+          `predict_proba` gives; for loss="hinge" ``scores`` instead, what `decision_function` gives. For several
+          outputs of classes ``probabilities`` is a sequence with a tensor for each.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, default="float32"
+            Type of the input and of the arithmetic, whatever that of the model.
+        opset : int, default=18
+            Version of the operators, from 15 to the latest of the installed onnx. A runtime must know it: ONNX Runtime
+            does 18 since 1.14 (2023).
+
+        Returns
+        -------
+        onnx.ModelProto
+            Checked; ``onnx.save(model, path)`` writes it, ``model.SerializeToString()`` gives its bytes.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If onnx is not installed.
+        ValueError
+            If a parameter is refused, if the weights are beyond `dtype` or larger than such a file may be, or if
+            classes are neither strings nor whole numbers.
+
+        See Also
+        --------
+        fastmlp.register_onnx_converters : For pipelines.
+
+        Notes
+        -----
+        Format and operators: https://onnx.ai/onnx/operators/.
+        """
+        from .onnx_graph import to_onnx
+
+        return to_onnx(self, dtype=dtype, opset=opset)
+
+
+    def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
+        """Write the fitted model as one file of C, for devices that run no Python.
+
+        The file is C99 (and valid C++11), needs only ``<math.h>`` and ``<stdint.h>``, allocates nothing and predicts
+        one sample at a time: ``NAME_predict`` and, of a classifier, ``NAME_predict_proba`` or, for loss="hinge",
+        ``NAME_decision_function``. Its first comment says how to call them and how much memory it takes. It computes in
+        float32, whatever the precision of the model. docs/c.md has more, the errors of "int8" included.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            Where to write the file. None returns its text.
+        name : str, default="fastmlp"
+            What the names of the functions and, in capitals, of the constants begin with.
+        dtype : {"float32", "int8"}, default="float32"
+            Of the weights. "int8" takes about a quarter of the memory, and integer multiplications: weights are
+            rounded to 127 steps of the largest weight of their unit, inputs of a layer to 32767 steps of the largest
+            of the sample, sums are exact.
+
+        Returns
+        -------
+        source : str or None
+            The text if `path` is None.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `name` is no C identifier, `dtype` another, or a parameter of the network not finite in float32.
+
+        References
+        ----------
+        Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation" (2020), for
+        symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+        Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
+        """
+        from .c_source import c_source
+
+        source = c_source(self, name, dtype)
+        if path is None:
+            return source
+        Path(path).write_text(source, encoding="ascii", newline="\n")
+        return None
