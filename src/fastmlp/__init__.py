@@ -3,7 +3,8 @@
 from .estimators.classifier import MLPClassifier
 from .estimators.interop import from_sklearn
 from .estimators.regressor import MLPRegressor
+from .exports.files import load
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn", "load"]

@@ -140,6 +140,38 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         return to_sklearn(self)
 
+    def save(self, path):
+        """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
+
+        Its arrays are those of a safetensors container, named ``coefs_.0``, ``intercepts_.0`` and so on; the rest is
+        JSON in its metadata. The same estimator always makes the same bytes.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; its directory must exist. What was there is replaced once the new file is whole.
+
+        Raises
+        ------
+        TypeError
+            If it is an instance of a subclass, or has a parameter or attribute that is no data.
+        ValueError
+            If its parameters are not valid, or its attributes not those of one model.
+        OSError
+            If the file cannot be written.
+        ImportError
+            If safetensors is not installed: ``pip install "fastmlp[files]"``.
+
+        Warns
+        -----
+        UserWarning
+            If something of training alone is left out, by its name: callbacks, functions as `lr_schedule` or
+            `scoring`, checkpoint_path, attributes that are not the estimator's own.
+        """
+        from ..exports.files import save  # which knows both estimators
+
+        save(self, path)
+
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
