@@ -546,6 +546,7 @@ DOCUMENTS = [
     ('"class":"' + '\\"' * 100_000, "Unterminated string"),
     ('"class":"MLPClassifier","params":{},"fitted":{}}x', "Extra data"),
     ('"class":"MLPClassifier","fitted":{},"params":{}}', "its document has"),
+    ('"class":"MLPClassifier","params":{},"' + "a" * 100_000 + '":{}}', r"its document has .*aaa\.\.\.$"),
     ('"class":"Pipeline","params":{},"fitted":{}}', "its class 'Pipeline' is none of MLPClassifier, MLPRegressor"),
     ('"class":["MLPClassifier"],"params":{},"fitted":{}}', "unhashable"),
     ('"class":"MLPClassifier","params":[],"fitted":{}}', "list"),

@@ -28,6 +28,8 @@ MOST_TENSORS = 1 << 16
 MOST_BRACKETS = 1 << 20  # of the document: an empty list is 24 times as large in memory as in JSON
 MOST_DEPTH = 32
 MOST_LABELS = 1 << 26  # bytes of an array of strings, which a single long one makes much larger than the file
+LONGEST = 500  # characters of what is wrong with a file
+
 _MAGIC = b'{"__metadata__":{"fastmlp":"{\\"version\\":'
 _START = re.compile(rb'(\d{1,18}),(?:\\"blake2b\\":\\"([0-9a-f]{64})\\",\\"data_bytes\\":(\d{1,18}),)?')
 _FIRST_BYTES = 8 + len(_MAGIC) + 18 + len(b',\\"blake2b\\":\\"\\",\\"data_bytes\\":') + 64 + 18 + 1
@@ -221,7 +223,8 @@ def _read(content):
     except (RefusedError, MemoryError):
         raise
     except Exception as error:  # of JSON, safetensors, NumPy, scikit-learn and our own checks
-        raise RefusedError(f"is corrupt: {error}") from error
+        said = str(error)
+        raise RefusedError(f"is corrupt: {said if len(said) <= LONGEST else said[:LONGEST] + '...'}") from error
 
 
 def _parsed(text):
@@ -242,8 +245,9 @@ def _parsed(text):
         return int(digits)
 
     def unique(pairs):
-        require(len(dict(pairs)) == len(pairs), f"{[name for name, _ in pairs]} has a name twice")
-        return dict(pairs)
+        values = dict(pairs)
+        require(len(values) == len(pairs), "its document has a name twice")
+        return values
 
     return json.loads(text, parse_int=integer, object_pairs_hook=unique)
 
