@@ -3,6 +3,7 @@
 from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
 from .estimators.regressor import MLPRegressor
+from .exports.files import load
 from .exports.onnx_graph import register_onnx_converters
 from .exports.scikit_learn import from_sklearn
 
@@ -14,5 +15,6 @@ __all__ = [
     "TrainingCurveDisplay",
     "__version__",
     "from_sklearn",
+    "load",
     "register_onnx_converters",
 ]

@@ -138,7 +138,7 @@ def test_fit_refuses(name):
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_layers_beyond_the_integers_of_blas(solver, monkeypatch):
-    monkeypatch.setattr(inputs, "_physical_memory", lambda: 2**60)
+    monkeypatch.setattr(inputs, "physical_memory", lambda: 2**60)
     with pytest.raises(ValueError, match=re.escape("hidden_layer_sizes=(2147483648,)") + ".*at most 2147483647"):
         MLPClassifier(2**31, solver=solver).fit(X, LABELS)
 
@@ -147,9 +147,9 @@ def test_the_memory_that_is_too_much_counts_the_arrays_of_the_solver(monkeypatch
     # 11 -> 100 -> 1: 1301 parameters of 8 bytes, with adam's moments three arrays, for lbfgs 23
     for solver, n_arrays in (("adam", 3), ("sgd", 2), ("lbfgs", 23)):
         model = MLPRegressor(solver=solver, max_iter=1)
-        monkeypatch.setattr(inputs, "_physical_memory", lambda n=n_arrays: 1301 * 8 * n)
+        monkeypatch.setattr(inputs, "physical_memory", lambda n=n_arrays: 1301 * 8 * n)
         quietly(model.fit, X, NUMBERS)
-        monkeypatch.setattr(inputs, "_physical_memory", lambda n=n_arrays: 1301 * 8 * n - 1)
+        monkeypatch.setattr(inputs, "physical_memory", lambda n=n_arrays: 1301 * 8 * n - 1)
         with pytest.raises(ValueError, match="1301 parameters"):
             model.fit(X, NUMBERS)
 

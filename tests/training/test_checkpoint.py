@@ -145,7 +145,7 @@ def test_numpy_scalars_come_back_as_pythons():
 def test_what_would_not_come_back_the_same_is_refused(value, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", 1)
     checkpoint.write(1)
-    with pytest.raises(TypeError, match=r"A checkpoint cannot hold a value of type .*\."):
+    with pytest.raises(TypeError, match=r"A file cannot hold a value of type .*\."):
         checkpoint.write({"deep": [(value,)]})
     assert checkpoint.read() == 1 and os.listdir(tmp_path) == ["c"]
 

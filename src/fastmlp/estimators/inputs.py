@@ -20,6 +20,7 @@ __all__ = [
     "engine_rows",
     "fits_precision",
     "hidden_units",
+    "physical_memory",
     "plain_array",
     "restored_on_error",
     "unchanged_on_error",
@@ -48,7 +49,8 @@ def hidden_units(hidden_layer_sizes):
     return tuple(map(int, sizes))
 
 
-def _physical_memory():
+def physical_memory():
+    """Bytes of this machine's memory."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on Windows: refuse only what cannot be addressed
@@ -76,7 +78,7 @@ def check_layers(units, solver, itemsize):
         raise ValueError(f"hidden_layer_sizes has {len(units) - 2} layers: at most {MAX_LAYERS - 1} are allowed.")
     n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(units))
     # parameters and optimizer state; L-BFGS-B keeps ten pairs of corrections, the iterate and the gradient
-    need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), _physical_memory()
+    need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), physical_memory()
     described = f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs"
     if need > have:
         raise ValueError(

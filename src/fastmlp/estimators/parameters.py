@@ -20,6 +20,7 @@ __all__ = [
     "DOCUMENTATION",
     "WITHOUT_EFFECT",
     "check_combinations",
+    "constructor_defaults",
     "keep_parameters",
 ]
 

@@ -8,6 +8,38 @@ __all__ = ["ExportMixin"]
 class ExportMixin:
     # Each method imports what it needs: the exports know the estimators, and their libraries are optional.
 
+    def save(self, path):
+        """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
+
+        Its arrays are those of a safetensors container, named ``coefs_.0``, ``intercepts_.0`` and so on; the rest is
+        JSON in its metadata. The same estimator always makes the same bytes.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; its directory must exist. What was there is replaced once the new file is whole.
+
+        Raises
+        ------
+        TypeError
+            If it is an instance of a subclass, or has a parameter or attribute that is no data.
+        ValueError
+            If its parameters are not valid, or its attributes not those of one model.
+        OSError
+            If the file cannot be written.
+        ImportError
+            If safetensors is not installed: ``pip install "fastmlp[files]"``.
+
+        Warns
+        -----
+        UserWarning
+            If something of training alone is left out, by its name: callbacks, functions as `lr_schedule` or
+            `scoring`, checkpoint_path, attributes that are not the estimator's own.
+        """
+        from .files import save
+
+        save(self, path)
+
     def to_sklearn(self):
         """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from scipy.sparse import issparse
 
-__all__ = ["Checkpoint", "check_same", "fingerprint", "pack", "unpack"]
+__all__ = ["Checkpoint", "check_same", "decoded", "encoded", "fingerprint", "pack", "replace_file", "unpack"]
 
 VERSION = 2  # of the file's format
 BLOCK = 1 << 24  # bytes of an array that are hashed at a time
@@ -25,59 +25,115 @@ LONGEST = 60  # characters of a value that an error shows
 MOST = 6  # differences that an error lists
 
 
-def pack(state):
-    """A state as a JSON document and the arrays that it refers to.
+def encoded(value, keep, path=""):
+    """A value as JSON's own types and references to arrays.
 
     Parameters
     ----------
-    state : dict, list, tuple, ndarray, number, str, bool or None
-        Nested at will. Arrays may have any dtype without objects.
+    value : dict, list, tuple, ndarray, number, str, bool or None
+        Nested at will.
+    keep : callable
+        (array, path) -> what refers to the array, of JSON's types; None if such an array cannot be kept.
+    path : str, default=""
+        Where the value is: names and positions, with dots between them.
 
     Returns
     -------
-    document : str
+    encoded : object
         Lists and plain values as JSON's own; anything else as an object of one key that names its type.
-    arrays : list of ndarray
-        The state's own arrays, not copies.
 
     Raises
     ------
     TypeError
-        If the state holds anything else, subclasses included: it would not come back as it was.
+        If there is anything else in it, subclasses included: it would not come back as it was.
         Only NumPy's scalars become Python's.
+    """
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        value = value.item()
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind in (list, tuple):
+        items = [encoded(item, keep, f"{path}.{i}") for i, item in enumerate(value)]
+        return items if kind is list else {"tuple": items}
+    if kind is dict:
+        items = value.items()
+        return {"dict": [[encoded(key, keep, path), encoded(item, keep, f"{path}.{key}")] for key, item in items]}
+    if kind is np.ndarray and (reference := keep(value, path)) is not None:
+        return {"array": reference}
+    what = f"array of dtype {value.dtype}" if kind is np.ndarray else f"{kind.__module__}.{kind.__qualname__}"
+    raise TypeError(f"A file cannot hold a value of type {what}.")
+
+
+def decoded(value, array):
+    """The opposite of `encoded`; `array` gives the array of a reference.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If the value is not what `encoded` gives.
+    """
+    if isinstance(value, list):
+        return [decoded(item, array) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "array":
+        return array(content)
+    return {"tuple": tuple, "dict": dict}[tag](decoded(content, array))
+
+
+def pack(state):
+    """A state, as `encoded` takes it, as a JSON document and the arrays that it refers to.
+
+    Arrays may have any dtype without objects. The list has the state's own, not copies.
     """
     arrays = []
 
-    def packed(value):
-        if isinstance(value, np.generic) and value.dtype.kind in "biufU":
-            value = value.item()
-        kind = type(value)
-        if value is None or kind in (bool, int, float, str):
-            return value
-        if kind is list:
-            return [packed(item) for item in value]
-        if kind is tuple:
-            return {"tuple": [packed(item) for item in value]}
-        if kind is dict:
-            return {"dict": [[packed(key), packed(item)] for key, item in value.items()]}
-        if kind is np.ndarray and not value.dtype.hasobject:
-            arrays.append(value)
-            return {"array": len(arrays) - 1}
-        what = f"array of dtype {value.dtype}" if kind is np.ndarray else f"{kind.__module__}.{kind.__qualname__}"
-        raise TypeError(f"A checkpoint cannot hold a value of type {what}.")
+    def keep(array, path):
+        if array.dtype.hasobject:
+            return None
+        arrays.append(array)
+        return len(arrays) - 1
 
-    return json.dumps(packed(state)), arrays
+    return json.dumps(encoded(state, keep)), arrays
 
 
 def unpack(document, arrays):
     """The state that `pack` made a document and arrays of."""
-    restored = {"tuple": tuple, "dict": dict, "array": arrays.__getitem__}
+    return decoded(json.loads(document), arrays.__getitem__)
 
-    def value(tagged):
-        ((tag, content),) = tagged.items()
-        return restored[tag](content)
 
-    return json.loads(document, object_hook=value)
+def replace_file(path, write):
+    """Write a file anew; until it is whole and on the disk, the old one is there.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Called with the open binary file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. The old one is as it was.
+    """
+    temporary = path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:  # with the user's permissions, which tempfile would narrow
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    # the new name outlasts a power cut once the directory is on the disk, where the system can tell it to be
+    with suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class Checkpoint:
@@ -131,28 +187,12 @@ class Checkpoint:
             If the file cannot be written. The old one is as it was.
         """
         document, arrays = pack(state)
-        folder, name = self._file.parent, self._file.name
-        leftover = re.compile(re.escape(name) + r"\.[0-9a-f]{16}\.tmp")
-        for path in folder.iterdir():
+        leftover = re.compile(re.escape(self._file.name) + r"\.[0-9a-f]{16}\.tmp")
+        for path in self._file.parent.iterdir():
             if leftover.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        temporary = folder / f"{name}.{secrets.token_hex(8)}.tmp"
-        try:
-            with open(temporary, "xb") as file:  # with the user's permissions, which tempfile would narrow
-                text = np.frombuffer(document.encode(), np.uint8)
-                np.savez(file, *arrays, fastmlp_checkpoint=VERSION, state=text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        # the new name outlasts a power cut once the directory is on the disk, where the system can tell it to be
-        with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        text = np.frombuffer(document.encode(), np.uint8)
+        replace_file(self._file, lambda file: np.savez(file, *arrays, fastmlp_checkpoint=VERSION, state=text))
         self._written = self._clock()
 
     def read(self):

@@ -1,0 +1,292 @@
+"""Files changed at random: each is read or refused with a sentence; no crash, no hang, no memory out of proportion.
+
+FASTMLP_FUZZ_FILES=20000 python -m pytest tests/exports/test_files_fuzz.py -s    tries so many, other ones every time.
+"""
+
+import collections
+import copy
+import functools
+import json
+import os
+import re
+import struct
+import tempfile
+import time
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.exceptions import ConvergenceWarning
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.exports import files
+
+pytest.importorskip("safetensors")
+forging = pytest.importorskip("forging")
+
+N_FILES = int(os.environ.get("FASTMLP_FUZZ_FILES", 0))
+SECONDS = 10  # that a file may take, on a machine that is busy
+BYTES = 1 << 23  # that it may take, beyond its own size twice
+KINDS = ("is not a fastmlp file", "is truncated", "is corrupt", "is too large", "was written by a newer version")
+OUTCOMES = collections.Counter()
+
+fuzzed = settings(
+    max_examples=(N_FILES or 320) // 4,
+    derandomize=not N_FILES,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@functools.cache
+def corpus():
+    """Contents of files, of models small in every way."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((20, 3))
+    codes = np.arange(20) % 3
+    names = np.array(["a", "b", "c"])[codes]
+    small = {"hidden_layer_sizes": (2,), "max_iter": 2, "random_state": 0}
+    seeded = {**small, "random_state": np.random.RandomState(1)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = [
+            MLPClassifier(class_weight={"a": 1, "b": 2.5}, dtype=np.float32),
+            MLPClassifier(**seeded, early_stopping=True, scoring="accuracy", validation_fraction=0.3).fit(X, names),
+            MLPClassifier(**small, solver="sgd", lr_schedule="plateau", dropout=0.1).fit(X, codes > 0),
+            MLPClassifier(**small, loss="hinge", solver="lbfgs").fit(X, np.eye(3, dtype=int)[codes]),
+            MLPClassifier(**small, activation=["tanh"]).fit(X.astype(np.float32), np.stack([codes, codes[::-1]], 1)),
+            MLPRegressor(loss="quantile", quantile=[0.1, 0.9], **small, solver="schedule_free_adamw").fit(X, X[:, 0]),
+            MLPRegressor(loss="poisson", **small).fit(X, abs(X[:, :2]), X_val=X, y_val=abs(X[:, :2])),
+        ]
+    models[-1].feature_names_in_ = np.array(["x", "größe", "z"], dtype=object)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model")
+        contents = []
+        for model in models:
+            model.save(path)
+            with open(path, "rb") as file:
+                contents.append((file.read(), *forging.taken_apart(path)))
+    return contents
+
+
+@pytest.fixture(scope="module", autouse=True)
+def summary():
+    began = time.monotonic()
+    yield
+    if N_FILES:
+        peak = OUTCOMES.pop("largest peak")
+        print(f"\n{OUTCOMES.total()} files in {time.monotonic() - began:.0f} s, most memory {peak} bytes: {OUTCOMES}")
+
+
+def judge(content):
+    """Load a content, and use what comes of it."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        began = time.monotonic()
+        tracemalloc.start()
+        try:
+            model = fastmlp.load(file.name)
+        except ValueError as error:
+            model, said = None, str(error)
+            assert type(error) is ValueError and said.startswith(repr(file.name))
+            said = said.removeprefix(repr(file.name)).lstrip()
+            assert said.startswith(KINDS), said
+            OUTCOMES[next(kind for kind in KINDS if said.startswith(kind))] += 1
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < 2 * len(content) + BYTES
+        OUTCOMES["largest peak"] = max(OUTCOMES["largest peak"], peak)
+        assert time.monotonic() - began < SECONDS
+    if model is not None:
+        OUTCOMES["read"] += 1
+        use(model)
+        assert time.monotonic() - began < SECONDS
+
+
+def use(model):
+    """Predict, which must go well, and train, which the parameters may forbid."""
+    if not hasattr(model, "coefs_"):
+        return
+    X = np.linspace(-1, 1, 4 * model.n_features_in_).reshape(4, -1)
+    if model.dtype is not None or model.coefs_[0].dtype == np.float32:
+        X = X.astype(np.float32)
+    vars(model).pop("feature_names_in_", None)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        predicted = model.predict(X)
+        assert predicted.shape[0] == 4
+        if hasattr(model, "predict_proba"):
+            model.predict_proba(X)
+        try:
+            model.set_params(early_stopping=False, scoring=None, verbose=False).partial_fit(X, predicted)
+        except (ValueError, TypeError, AttributeError):  # as of any estimator with such parameters
+            pass
+
+
+NAMES = ["", "coefs_.0", "coefs_.1", "_best_coefs.0"]
+WORDS = [*NAMES, "array", "tuple", "dict", "strings", "softmax", "logistic", "relu", "multiclass", "sgd", "cosine"]
+WORDS += ["<U1", "<U99999999", "object", "MLPRegressor", "__class__", "MT19937", ">", "\ud800"]
+BROKEN = ['"', "\\", "[", "}", ",", "1e999", "NaN", "9" * 5000]
+TOKENS = ["", "0", "1", "8", "-1", str(2**63), str(2**64 - 1), "1e3", "[", "]", "}", "[" * 3000, "\xff", "\0"]
+TOKENS += ['"F32"', '"F64"', '"BF16"', '"BOOL"', '"F8_E5M2"', '"coefs_.0"', '"dtype"', '"__metadata__"']
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 5)
+    | st.integers()
+    | st.sampled_from([2**31, 2**63 - 1, 2**63, 2**64, 10**19, 10**40, -(2**63)])
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(WORDS)
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS), inner, max_size=2)
+        | st.builds(lambda tag, content: {tag: content}, st.sampled_from(["array", "tuple", "dict"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+def places(document):
+    """All (container, key) of a document but those of its start."""
+    found = []
+
+    def walk(node):
+        for key in node if isinstance(node, dict) else range(len(node)):
+            found.append((node, key))
+            if isinstance(node[key], dict | list):
+                walk(node[key])
+
+    rest = {name: value for name, value in document.items() if name not in ("version", "blake2b", "data_bytes")}
+    walk(rest)
+    return rest, found
+
+
+def change_document(draw, document):
+    rest, found = places(copy.deepcopy(document))
+    for _ in range(draw(st.integers(1, 3))):
+        container, key = draw(st.sampled_from(found))
+        how = draw(st.sampled_from(["put", "put", "put", "remove", "swap", "copy", "rename"]))
+        if key not in (container if isinstance(container, dict) else range(len(container))):
+            continue  # removed before
+        if how == "put":
+            container[key] = draw(_values)
+        elif how == "remove":
+            del container[key]
+        elif how in ("swap", "copy"):
+            other, place = draw(st.sampled_from(found))
+            try:
+                value = copy.deepcopy(other[place])
+                if how == "swap":
+                    other[place] = copy.deepcopy(container[key])
+                container[key] = value
+            except (KeyError, IndexError):  # removed before
+                pass
+        elif isinstance(container, dict):
+            container[draw(st.sampled_from(WORDS))] = container.pop(key)
+    return rest
+
+
+def change_tensors(draw, tensors):
+    tensors = dict(tensors)
+    for _ in range(draw(st.integers(1, 3))):
+        if not tensors:
+            break
+        name = draw(st.sampled_from(sorted(tensors)))
+        how = draw(st.sampled_from(["dtype", "shape", "values", "remove", "swap", "new", "cut"]))
+        array = tensors[name]
+        if how == "dtype":
+            kinds = ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "u4", "?", "c8"]
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                array = array.astype(draw(st.sampled_from(kinds)))
+        elif how == "shape":
+            shapes = [(-1,), (1, -1), (-1, 1), array.shape[::-1], (1, *array.shape)]
+            array = array.reshape(draw(st.sampled_from(shapes)))
+        elif how == "values":
+            values = hnp.arrays(array.dtype, array.shape)
+            array = draw(values)
+        elif how == "cut":
+            array = array[: draw(st.integers(0, 3))]
+        elif how == "swap":
+            array = tensors[draw(st.sampled_from(sorted(tensors)))]
+        elif how == "new":
+            name = draw(st.sampled_from(NAMES))
+        if how == "remove":
+            del tensors[name]
+        else:
+            tensors[name] = np.ascontiguousarray(array)
+    return tensors
+
+
+@fuzzed
+@given(st.data())
+def test_documents(data):
+    _, document, tensors = data.draw(st.sampled_from(corpus()))
+    rest = change_document(data.draw, document)
+    text = json.dumps(rest)[1:]
+    if data.draw(st.booleans()):  # and no JSON any more
+        at, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 9))
+        text = text[:at] + data.draw(st.sampled_from(BROKEN)) + text[at + length :]
+    judge(forging.put_together({}, tensors, text))
+
+
+@fuzzed
+@given(st.data())
+def test_arrays(data):
+    _, document, tensors = data.draw(st.sampled_from(corpus()))
+    rest = document if data.draw(st.booleans()) else change_document(data.draw, document)
+    judge(forging.put_together(rest, change_tensors(data.draw, tensors)))
+
+
+@fuzzed
+@given(st.data())
+def test_headers(data):
+    content, _, _ = data.draw(st.sampled_from(corpus()))
+    (length,) = struct.unpack("<Q", content[:8])
+    header, rest = content[8 : 8 + length], content[8 + length :]
+    metadata = re.match(rb'\{"__metadata__":\{"fastmlp":"(?:[^"\\]|\\.)*"', header).end()
+    for _ in range(data.draw(st.integers(1, 3))):
+        tokens = [match.span() for match in re.finditer(rb'\d+|"[^"]*"|[][{},:]', header) if match.start() >= metadata]
+        start, stop = data.draw(st.sampled_from(tokens)) if tokens else (metadata, metadata)
+        header = header[:start] + data.draw(st.sampled_from(TOKENS)).encode("latin-1") + header[stop:]
+    if data.draw(st.booleans()):
+        rest = rest[: data.draw(st.integers(0, len(rest)))]
+        said = re.search(rb'data_bytes\\":(\d+)', header)
+        header = header[: said.start(1)] + str(len(rest)).encode() + header[said.end(1) :]
+    judge(forging.sealed(struct.pack("<Q", len(header)) + header + rest))
+
+
+@fuzzed
+@given(st.data())
+def test_bytes(data):
+    content = bytearray(data.draw(st.sampled_from(corpus()))[0])
+    begins = 8 + len(files._MAGIC) + 120
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, min(begins, len(content))) | st.integers(0, len(content)))
+        length = data.draw(st.integers(0, 8))
+        how = data.draw(st.sampled_from(["flip", "flip", "put", "insert", "remove", "cut", "repeat"]))
+        if how == "flip" and at < len(content):
+            content[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif how == "put":
+            content[at : at + length] = data.draw(st.binary(min_size=length, max_size=length))
+        elif how == "insert":
+            content[at:at] = data.draw(st.binary(max_size=8))
+        elif how == "remove":
+            del content[at : at + length]
+        elif how == "cut":
+            del content[at:]
+        elif how == "repeat":
+            content[at:at] = content[at : at + 40]
+    judge(forging.sealed(content) if data.draw(st.booleans()) else bytes(content))

@@ -1,0 +1,191 @@
+"""Pipelines through skops, and MLflow's store of models."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.engine import OPTIMIZERS
+from fastmlp.exports import SKOPS_TRUSTED_TYPES
+
+skops = pytest.importorskip("skops.io")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, IRIS = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[IRIS]
+SMALL = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
+KINDS = {"MLPClassifier": (MLPClassifier, NAMES), "MLPRegressor": (MLPRegressor, X[:, ::2])}
+
+
+def through_skops(model):
+    """The model from a skops file in which nothing but our types, and scikit-learn's, is trusted."""
+    content = skops.dumps(model)
+    assert set(skops.get_untrusted_types(data=content)) <= set(SKOPS_TRUSTED_TYPES)
+    return skops.loads(content, trusted=SKOPS_TRUSTED_TYPES)
+
+
+def check_goes_on(model, loaded, X, y):
+    """A model read back predicts alike, and training goes on as after a pickle."""
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    if model.solver == "lbfgs":
+        return
+    pickled = pickle.loads(pickle.dumps(model))
+    for copied in (loaded, pickled):
+        copied.set_params(early_stopping=False).partial_fit(X, y)
+    for ours, theirs in zip(loaded.coefs_ + loaded.intercepts_, pickled.coefs_ + pickled.intercepts_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert loaded.loss_curve_ == pickled.loss_curve_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("solver", ["lbfgs", *OPTIMIZERS])
+def test_every_solver_through_skops(solver, name, dtype):
+    kind, y = KINDS[name]
+    model = kind(**SMALL, solver=solver).fit(X.astype(dtype), y)
+    check_goes_on(model, through_skops(model), X.astype(dtype), y)
+
+
+MORE = {
+    "early stopping": ({"early_stopping": True}, NAMES),
+    "schedule": ({"lr_schedule": "cosine", "warmup": 0.1, "dropout": 0.2}, IRIS),
+    "random state": ({"random_state": np.random.RandomState(3)}, IRIS > 0),
+    "indicators": ({}, np.eye(3, dtype=int)[IRIS]),
+    "several outputs": ({}, np.stack([IRIS, IRIS[::-1]], axis=1)),
+    "weights": ({"class_weight": {0: 1.0, 2: 3.0}, "activation": ["gelu"], "dtype": "float32"}, IRIS),
+}
+
+
+@pytest.mark.parametrize("case", MORE)
+def test_other_models_through_skops(case):
+    params, y = MORE[case]
+    model = MLPClassifier(**{**SMALL, **params}).fit(X, y)
+    check_goes_on(model, through_skops(model), X, y)
+
+
+def test_the_list_has_no_type_that_is_not_needed():
+    models = [MLPClassifier(**SMALL).fit(X, IRIS), MLPRegressor(**SMALL).fit(X, IRIS)]
+    assert skops.get_untrusted_types(data=skops.dumps(models)) == sorted(SKOPS_TRUSTED_TYPES)
+
+
+def _table():
+    pandas = pytest.importorskip("pandas")
+    frame, y = load_diabetes(return_X_y=True, as_frame=True)
+    frame["group"] = np.array(["low", "middle", "high"])[np.digitize(frame["bmi"], [-0.02, 0.02])]
+    frame["size"] = pandas.Series(np.where(frame["bp"] > 0, "large", "small"), index=frame.index, dtype=object)
+    return frame, y / y.max()
+
+
+PREPROCESSING = {
+    "standard": StandardScaler,
+    "min-max": MinMaxScaler,
+    "robust": RobustScaler,
+    "quantiles": lambda: QuantileTransformer(n_quantiles=10),
+}
+
+
+@pytest.mark.parametrize("name", PREPROCESSING)
+def test_pipelines_through_skops(name):
+    model = make_pipeline(PREPROCESSING[name](), MLPClassifier(**SMALL)).fit(X, NAMES)
+    loaded = through_skops(model)
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert loaded.predict(X).tolist() == model.predict(X).tolist()
+
+
+def table_pipeline():
+    frame, y = _table()
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["group"]),
+        (OrdinalEncoder(), ["size"]),
+        (StandardScaler(), ["age", "bmi", "s1"]),
+    )
+    return make_pipeline(columns, MLPRegressor(**SMALL)).fit(frame, y), frame
+
+
+def test_a_table_s_pipeline_through_skops(tmp_path):
+    model, frame = table_pipeline()
+    skops.dump(model, tmp_path / "model.skops")
+    loaded = skops.load(tmp_path / "model.skops", trusted=SKOPS_TRUSTED_TYPES)
+    np.testing.assert_array_equal(loaded.predict(frame), model.predict(frame))
+
+
+def test_some_of_scikit_learn_s_need_more_trust():
+    model = make_pipeline(SimpleImputer(), MLPClassifier(**SMALL)).fit(np.where(X > 6, np.nan, X), NAMES)
+    content = skops.dumps(model)
+    assert set(skops.get_untrusted_types(data=content)) - set(SKOPS_TRUSTED_TYPES) <= {"numpy.dtype"}
+    loaded = skops.loads(content, trusted=[*SKOPS_TRUSTED_TYPES, "numpy.dtype"])
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_without_trust_nothing_of_ours_is_built():
+    content = skops.dumps(MLPClassifier(**SMALL).fit(X, IRIS))
+    with pytest.raises(Exception, match="fastmlp.estimators.classifier.MLPClassifier"):
+        skops.loads(content)
+
+
+# MLflow, with its own default format and a store in a folder
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory):
+    """MLflow's flavour of scikit-learn, and its store in files in a folder of its own."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patched:
+        warnings.simplefilter("ignore")
+        patched.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # the lightest store; a database needs two packages more
+        patched.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        mlflow = pytest.importorskip("mlflow")
+        pytest.importorskip("mlflow.sklearn")
+        folder = tmp_path_factory.mktemp("mlflow")
+        mlflow.set_tracking_uri(folder.as_uri())
+        mlflow.set_experiment("tests")
+        yield mlflow
+        mlflow.set_tracking_uri(None)
+
+
+def through_mlflow(mlflow, model):
+    """The URI of a model that is logged in a run."""
+    with mlflow.start_run():
+        # else it asks pip what fastmlp and scikit-learn need
+        logged = mlflow.sklearn.log_model(
+            model, name="model", skops_trusted_types=SKOPS_TRUSTED_TYPES, pip_requirements=["fastmlp"]
+        )
+    return logged.model_uri
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_estimator_in_mlflow(name, mlflow):
+    kind, y = KINDS[name]
+    model = kind(**SMALL).fit(X, y)
+    uri = through_mlflow(mlflow, model)
+    loaded = mlflow.sklearn.load_model(uri)
+    assert type(loaded) is kind
+    check_goes_on(model, loaded, X, y)
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(uri).predict(X), model.predict(X))
+
+
+def test_a_pipeline_in_mlflow(mlflow):
+    model, frame = table_pipeline()
+    uri = through_mlflow(mlflow, model)
+    np.testing.assert_array_equal(mlflow.sklearn.load_model(uri).predict(frame), model.predict(frame))
+    flavour = mlflow.models.get_model_info(uri).flavors["sklearn"]
+    assert flavour["serialization_format"] == "skops" and flavour["skops_trusted_types"] == SKOPS_TRUSTED_TYPES
+
+
+def test_mlflow_asks_for_the_types(mlflow, tmp_path):
+    with pytest.raises(mlflow.exceptions.MlflowException, match="skops_trusted_types"):
+        mlflow.sklearn.save_model(MLPClassifier(**SMALL).fit(X, IRIS), tmp_path / "model", pip_requirements=["fastmlp"])
