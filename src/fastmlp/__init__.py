@@ -2,8 +2,9 @@
 
 from .estimators.classifier import MLPClassifier
 from .estimators.interop import from_sklearn
+from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "from_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "Perceptron", "__version__", "from_sklearn"]
