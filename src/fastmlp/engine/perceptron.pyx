@@ -160,15 +160,15 @@ cdef void pull(Neuron *n, floating *w, ptrdiff_t row) noexcept nogil:
     cdef const floating *x
     cdef const int32_t *indices
     cdef ptrdiff_t length = row_of(n, &x, &indices, row), k, j
-    cdef double before
+    cdef double scale = n.scale, pulled = n.pulled, before
     for k in range(length):
         j = column(indices, k)
         before = w[j]
-        if n.scale * before > 0:
-            w[j] = max(0.0, before - (n.pulled + own[j]) / n.scale)
-        elif n.scale * before < 0:
-            w[j] = min(0.0, before + (n.pulled - own[j]) / n.scale)
-        own[j] += n.scale * (w[j] - before)
+        if scale * before > 0:
+            w[j] = max(0.0, before - (pulled + own[j]) / scale)
+        elif scale * before < 0:
+            w[j] = min(0.0, before + (pulled - own[j]) / scale)
+        own[j] += scale * (w[j] - before)
 
 
 cdef inline double squared(floating x) noexcept nogil:
