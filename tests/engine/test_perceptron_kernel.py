@@ -250,7 +250,7 @@ def test_an_interrupt_comes_between_rows():
     def time_out(signum, frame):
         raise TimeoutError
 
-    n = 60_000_000
+    n = 20_000_000
     # a negative weight makes every row a mistake, and each takes 1 from w and from b
     neuron = neuron_of(np.ones((1, 1)), np.ones(1), -np.ones(1))
     rows = np.zeros(n, dtype=np.intp)

@@ -13,7 +13,8 @@ from .source cimport Source, index_of
 from .threads cimport Signals, interrupted, raise_pending, watch
 
 cdef enum:
-    AHEAD = 8               # rows whose weighted sums are taken side by side
+    DENSE_AHEAD = 8         # rows whose weighted sums are taken side by side
+    SPARSE_AHEAD = 4        # fewer: these cost more, and those behind a mistake are in vain
     LOOK_VALUES = 1 << 17   # values to read between two looks at the clock
 
 
@@ -23,6 +24,7 @@ ctypedef struct Neuron:
     const int32_t *indices          # NULL: dense
     const int32_t *indptr
     ptrdiff_t n_rows, n_features
+    ptrdiff_t ahead                 # rows to look ahead
     const double *signs             # (n_rows,): 1 or -1
     const double *steps             # (n_rows,): what a mistake adds, times the row
     void *stored                    # (n_features,): the weights are scale * stored
@@ -58,33 +60,33 @@ cdef inline ptrdiff_t row_of(const Neuron *n, const floating **x, const int32_t 
 
 
 cdef void dense_sums(const Neuron *n, const floating *w, const ptrdiff_t *rows, double *sums) noexcept nogil:
-    cdef const floating *x[AHEAD]
-    cdef double totals[AHEAD]
+    cdef const floating *x[DENSE_AHEAD]
+    cdef double totals[DENSE_AHEAD]
     cdef ptrdiff_t k, r
-    for r in range(AHEAD):
+    for r in range(DENSE_AHEAD):
         x[r] = <const floating *> n.values + rows[r] * n.n_features
         totals[r] = 0
     for k in range(n.n_features):
-        for r in range(AHEAD):
+        for r in range(DENSE_AHEAD):
             totals[r] += w[k] * x[r][k]
-    for r in range(AHEAD):
+    for r in range(DENSE_AHEAD):
         sums[r] = totals[r]
 
 
 cdef void sparse_sums(const Neuron *n, const floating *w, const ptrdiff_t *rows, double *sums) noexcept nogil:
-    cdef const floating *x[AHEAD]
-    cdef const int32_t *indices[AHEAD]
-    cdef ptrdiff_t lengths[AHEAD]
-    cdef double totals[AHEAD]
+    cdef const floating *x[SPARSE_AHEAD]
+    cdef const int32_t *indices[SPARSE_AHEAD]
+    cdef ptrdiff_t lengths[SPARSE_AHEAD]
+    cdef double totals[SPARSE_AHEAD]
     cdef ptrdiff_t k, r, common = PTRDIFF_MAX
-    for r in range(AHEAD):
+    for r in range(SPARSE_AHEAD):
         lengths[r] = row_of(n, &x[r], &indices[r], rows[r])
         common = min(common, lengths[r])
         totals[r] = 0
     for k in range(common):
-        for r in range(AHEAD):
+        for r in range(SPARSE_AHEAD):
             totals[r] += w[indices[r][k]] * x[r][k]
-    for r in range(AHEAD):
+    for r in range(SPARSE_AHEAD):
         sums[r] = totals[r]
         for k in range(common, lengths[r]):
             sums[r] += w[indices[r][k]] * x[r][k]
@@ -100,11 +102,11 @@ cdef void weighted_sums(const Neuron *n, const floating *w, const ptrdiff_t *row
     cdef const int32_t *indices
     cdef double total
     cdef ptrdiff_t k, length, r
-    if count == AHEAD:
-        if n.indices == NULL:
-            dense_sums(n, w, rows, sums)
-        else:
-            sparse_sums(n, w, rows, sums)
+    if n.indices == NULL and count == DENSE_AHEAD:
+        dense_sums(n, w, rows, sums)
+        return
+    if n.indices != NULL and count == SPARSE_AHEAD:
+        sparse_sums(n, w, rows, sums)
         return
     for r in range(count):
         length = row_of(n, &x, &indices, rows[r])
@@ -180,12 +182,12 @@ cdef void learn(Neuron *n, floating *w, const ptrdiff_t *rows, ptrdiff_t count) 
 
     The sums of the rows ahead hold until the weights change, so all are taken at once, and those behind a change anew.
     """
-    cdef double sums[AHEAD]
+    cdef double sums[DENSE_AHEAD]
     cdef double z, update, loss, smallest_scale = 1e-9 if floating is double else 1e-6
     cdef ptrdiff_t i = 0, ahead, r, row
     cdef bint changed
     while i < count:
-        ahead = 1 if n.pull > 0 else min(<ptrdiff_t> AHEAD, count - i)
+        ahead = min(n.ahead, count - i)
         weighted_sums(n, w, rows + i, ahead, sums)
         changed = False
         for r in range(ahead):
@@ -338,7 +340,7 @@ cdef class StepNeuron:
             n.values = self._source.csr.data
             n.indices = <const int32_t *> self._source.csr.indices
             n.indptr = <const int32_t *> self._source.csr.indptr
-        self._piece = AHEAD + LOOK_VALUES * n.n_rows // max(1, X.nnz if self._source.sparse else X.size)
+        self._piece = DENSE_AHEAD + LOOK_VALUES * n.n_rows // max(1, X.nnz if self._source.sparse else X.size)
         n.signs = <const double *> data_of(signs, False)
         n.steps = <const double *> data_of(steps, False)
         n.stored = data_of(coef, True)
@@ -348,6 +350,10 @@ cdef class StepNeuron:
         n.intercept_rate = intercept_rate
         n.shrinkage = max(0.0, 1.0 - (1.0 - l1_ratio) * learning_rate * alpha)
         n.pull = l1_ratio * learning_rate * alpha
+        if n.pull > 0:
+            n.ahead = 1  # the weights change at every row
+        else:
+            n.ahead = SPARSE_AHEAD if self._source.sparse else DENSE_AHEAD
         n.alpha = alpha
         n.l1_ratio = l1_ratio
         n.with_norms = with_norms or alpha > 0
