@@ -24,6 +24,7 @@ MODULES = {
     "forward": [],
     "step": [],
     "network": [],
+    "perceptron": [],
 }
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.

@@ -2,6 +2,7 @@
 
 from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
+from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
 from .exports.files import load
 from .exports.onnx_graph import register_onnx_converters
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MLPClassifier",
     "MLPRegressor",
+    "Perceptron",
     "TrainingCurveDisplay",
     "__version__",
     "from_sklearn",

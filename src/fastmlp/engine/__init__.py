@@ -3,6 +3,7 @@
 from .forward import Predictor, forward
 from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
 from .network import MAX_LAYERS, Network
+from .perceptron import StepNeuron, permutation
 from .threads import effective_n_threads, single_threaded_blas
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "OPTIMIZERS",
     "Network",
     "Predictor",
+    "StepNeuron",
     "effective_n_threads",
     "fma_peak",
     "forward",
     "logarithm",
+    "permutation",
     "single_threaded_blas",
 ]

@@ -89,8 +89,14 @@ def check_layers(units, solver, itemsize):
         raise ValueError(f"{described}: a layer may have at most {_LARGEST} units.")
 
 
-def engine_rows(X):
+def engine_rows(X, ascending=True):
     """Validated input as the engine takes it: aligned C-contiguous, or CSR that is sorted and within bounds.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix
+    ascending : bool, default=True
+        Whether CSR must be sorted.
 
     Raises
     ------
@@ -113,11 +119,7 @@ def engine_rows(X):
     used = indices[: indptr[-1]]
     if used.size and (used.min() < 0 or used.max() >= n_columns):
         raise ValueError(f"X is not a valid CSR matrix: column indices must lie in [0, {n_columns}).")
-    # has_sorted_indices is not asked: it remembers its first answer, and the arrays may have been changed since
-    falls = used[1:] < used[:-1]
-    starts = indptr[1:-1]
-    falls[starts[(starts > 0) & (starts < used.size)] - 1] = False
-    unsorted = bool(falls.any())
+    unsorted = ascending and _falls_somewhere(used, indptr)
     plain = (
         indices.dtype == indptr.dtype
         and indices.dtype in (np.int32, np.int64)
@@ -131,6 +133,17 @@ def engine_rows(X):
         X.has_sorted_indices = False
         X.sort_indices()
     return X
+
+
+def _falls_somewhere(indices, indptr):
+    """Whether the columns of some row are not sorted.
+
+    `has_sorted_indices` is not asked: it remembers its first answer, and the arrays may have been changed since.
+    """
+    falls = indices[1:] < indices[:-1]
+    starts = indptr[1:-1]
+    falls[starts[(starts > 0) & (starts < indices.size)] - 1] = False
+    return bool(falls.any())
 
 
 def check_total(weights, dtype, name):
