@@ -20,6 +20,7 @@ MODULES = {
     "products": [],
     "source": [],
     "forward": [],
+    "gradients": [],
     "step": [],
     "network": [],
 }

@@ -1,6 +1,7 @@
 """The compiled engine: networks as data, arrays in, arrays out."""
 
 from .forward import Predictor, forward
+from .gradients import input_gradients, integrated_gradients
 from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
 from .network import MAX_LAYERS, Network
 from .threads import effective_n_threads, single_threaded_blas
@@ -18,6 +19,8 @@ __all__ = [
     "effective_n_threads",
     "fma_peak",
     "forward",
+    "input_gradients",
+    "integrated_gradients",
     "logarithm",
     "single_threaded_blas",
 ]
