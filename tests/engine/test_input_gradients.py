@@ -270,7 +270,7 @@ def test_no_rows_along_a_path():
 @pytest.mark.parametrize("target", [-1, 3, np.array([0, 3, 0], dtype=np.intp), np.array([0, -1, 0], dtype=np.intp)])
 def test_targets_out_of_range(target):
     predictor = Predictor(*parameters_for((4, 5, 3), np.float64), "tanh", "softmax")
-    with pytest.raises(IndexError, match="target=.*outputs from 0 to 2"):
+    with pytest.raises(IndexError, match="target: from 0 to 2, got"):
         input_gradients(predictor, np.zeros((3, 4)), target)
 
 

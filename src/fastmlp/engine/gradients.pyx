@@ -335,7 +335,7 @@ cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score
     else:
         job.first_target = target
     if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < predictor.n_outputs):
-        raise IndexError(f"target={target!r}: outputs from 0 to {predictor.n_outputs - 1}")
+        raise IndexError(f"target: from 0 to {predictor.n_outputs - 1}, got {np.min(target)} to {np.max(target)}")
     if job.count * predictor.n_features > MAX_STRIDE:
         raise ValueError(f"{job.count} outputs, {predictor.n_features} features: at most {MAX_STRIDE} in a row")
     out = np.empty((job.n_rows, job.count, predictor.n_features), dtype=predictor.dtype)

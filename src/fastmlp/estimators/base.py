@@ -140,6 +140,111 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         return to_sklearn(self)
 
+    def input_gradients(self, X, *, target=None, raw_score=False):
+        """Gradients of the model's outputs with respect to its inputs: how each feature moves the prediction.
+
+        ``gradients[i, j]`` is ``d f(x) / d x_j`` at ``x = X[i]``, exact, by backpropagation down to the input; f is a
+        column of `predict_proba` or `predict`, of `decision_function` with loss="hinge". The method, and the name
+        saliency for the absolute values, are Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional
+        networks: visualising image classification models and saliency maps", https://arxiv.org/abs/1312.6034
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        target : int or array-like of int of shape (n_samples,), default=None
+            The output to explain, or one for each sample: the index of a column of `predict`, or for classifiers of
+            `predict_proba`, which is that of a class in `classes_`; for multiclass-multioutput the columns of all
+            outputs count, one after the other. None means all, and for two classes ``classes_[1]``. For two classes
+            raw scores and margins of index 0 are minus those of index 1.
+        raw_score : bool, default=False
+            Take f before the link function, `out_activation_`: logits in place of probabilities, the logarithm in place
+            of a mean. The gradients of probabilities near 0 and 1 vanish, those of logits do not.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            Three axes for all of several outputs. Dense, of the dtype of `predict`. At a kink of the activation, such
+            as 0 of relu, the slope is that of training.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            If X is none that `predict` takes, or target is no index of an output.
+
+        See Also
+        --------
+        integrated_gradients : Shares of the features in a prediction, which add up to it.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(random_state=1, max_iter=500).fit(X, y)
+        >>> model.input_gradients(X).shape
+        (150, 3, 4)
+        >>> predicted = model.predict_proba(X).argmax(axis=1)
+        >>> model.input_gradients(X, target=predicted, raw_score=True).shape
+        (150, 4)
+        """
+        from .explanations import input_gradients
+
+        return input_gradients(self, X, target, raw_score)
+
+    def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
+        """Shares of the features in the difference between the outputs at X and at a baseline.
+
+        ``attributions[i, j]`` is ``(x_j - x'_j)`` times the mean of ``d f / d x_j`` along the straight line from the
+        baseline x' to ``x = X[i]``. They are complete: their sum over j is ``f(x) - f(x')``, up to the error of the
+        quadrature, Gauss-Legendre's with `n_steps` nodes. Sundararajan, Taly and Yan (2017), "Axiomatic attribution for
+        deep networks", https://arxiv.org/abs/1703.01365
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        baseline : array-like of shape (n_features,) or (n_samples, n_features), default=None
+            Where the paths begin, for all samples or each: a sample that stands for no information. None means zeros,
+            of standardized data the mean.
+        target : int or array-like of int of shape (n_samples,), default=None
+            As of `input_gradients`.
+        raw_score : bool, default=False
+            As of `input_gradients`.
+        n_steps : int, default=50
+            Nodes on each path. For smooth activations the error falls faster than any power of `n_steps`, for those
+            with kinks about as 1 / n_steps. Time is in proportion to it, memory is not.
+
+        Returns
+        -------
+        attributions : ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            As of `input_gradients`; the mean is kept in float64.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            As of `input_gradients`, or if baseline does not fit X or n_steps is no int >= 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from fastmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(activation="tanh", random_state=1, max_iter=500).fit(X, y)
+        >>> shares = model.integrated_gradients(X, baseline=X.mean(axis=0), target=0)
+        >>> difference = model.predict_proba(X) - model.predict_proba(X.mean(axis=0, keepdims=True))
+        >>> bool(np.allclose(shares.sum(axis=1), difference[:, 0]))
+        True
+        """
+        from .explanations import integrated_gradients
+
+        return integrated_gradients(self, X, baseline, target, raw_score, n_steps)
+
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
@@ -597,6 +702,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             outputs = predictor.quick(X, self.dtype is not None and predictor.dtype == self.dtype)
             if outputs is not None:
                 return outputs
+        predictor, X = self._rows_to_predict(X, predictor)
+        return predictor(X)
+
+    def _rows_to_predict(self, X, predictor):
+        """The predictor for X in the dtype that NumPy gives X @ coefs_, and validated X as it takes it."""
         X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
         dtypes = [getattr(coef, "dtype", np.float64) for coef in self.coefs_]
         dtype = computing_dtype(dtypes)
@@ -609,7 +719,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             predictor = self._new_predictor(dtype)
         if predictor.coefs[0].shape[0] != X.shape[1]:
             raise ValueError(f"coefs_[0] must be of shape ({X.shape[1]}, fan_out), got {predictor.coefs[0].shape}.")
-        return predictor(X)
+        return predictor, X
 
     def _current_predictor(self):
         """The predictor kept for the parameters, or a new one if they are not those it was made for."""
