@@ -163,18 +163,18 @@ def test_other_precision_read_only_and_no_rows(dtype):
     check((5, 6, 3), "tanh", "softmax", None, dtype, 30, X=scipy.sparse.csr_array(X[:0]))
 
 
-@pytest.mark.parametrize("units, link", [((4, 1500, 6000, 2), "softmax"), ((4, 3000, 3000), "identity")])
+@pytest.mark.parametrize("units, link", [((4, 1500, 6000, 2), "softmax"), ((4, 2900, 2900), "identity")])
 def test_layers_of_blas(units, link):
     """Bits are those of one thread there too, for a given number of rows."""
     coefs, intercepts = parameters_for(units, np.float32)
-    predictor, X = Predictor(coefs, intercepts, "tanh", link), rows_for(300, 4, np.float32)
+    predictor, X = Predictor(coefs, intercepts, "tanh", link), rows_for(90, 4, np.float32)
     gradients = input_gradients(predictor, X, 1, n_threads=1)
     expected = twin.input_gradients([*coefs[:-1], coefs[-1][:, 1:2]], [*intercepts[:-1], intercepts[-1][1:2]], "tanh",
                                     "identity", X[:7])[:, 0]
     raw = input_gradients(predictor, X[:7], 1, raw_score=True)
     np.testing.assert_allclose(raw, expected, rtol=0, atol=1e-5 * abs(expected).max())
     np.testing.assert_array_equal(bits(input_gradients(predictor, X, 1, n_threads=2)), bits(gradients))
-    of_rows = input_gradients(predictor, X, np.ones(300, dtype=np.intp))
+    of_rows = input_gradients(predictor, X, np.ones(90, dtype=np.intp))
     np.testing.assert_allclose(of_rows, gradients, rtol=0, atol=1e-5 * abs(gradients).max())
 
 
@@ -295,3 +295,11 @@ def test_what_does_not_fit_a_path():
     for nodes, weights in ((half[:0], half[:0]), (half, np.ones(2)), (half[None], half[None]), (single, half)):
         with pytest.raises(ValueError, match="nodes, weights"):
             integrated_gradients(predictor, X, origin, nodes, weights)
+
+
+def test_more_gradients_of_a_row_than_blas_counts():
+    predictor = Predictor(*parameters_for((70_000, 1, 40_000), np.float32), "tanh", "softmax")
+    X = np.zeros((0, 70_000), dtype=np.float32)
+    with pytest.raises(ValueError, match="40000 outputs, 70000 features: at most 2147483647 in a row"):
+        input_gradients(predictor, X)
+    assert input_gradients(predictor, X, 39_999).shape == (0, 70_000)
