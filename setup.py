@@ -22,6 +22,7 @@ MODULES = {
     "products": [],
     "source": [],
     "forward": [],
+    "gradients": [],
     "step": [],
     "network": [],
     "perceptron": [],

@@ -452,6 +452,30 @@ def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, segm
     return np.hstack([_OUTPUT[out_activation](z) for z in _blocks(Z, segments)]).astype(coefs[0].dtype)
 
 
+# dp/dz of each output activation, (n, n_outputs, n_outputs), as a function of p
+_OUTPUT_SLOPE = {
+    "identity": lambda p: np.ones_like(p)[:, :, None] * np.eye(p.shape[1]),
+    "exp": lambda p: p[:, :, None] * np.eye(p.shape[1]),
+    "logistic": lambda p: (p * (1 - p))[:, :, None] * np.eye(p.shape[1]),
+    "softmax": lambda p: p[:, :, None] * (np.eye(p.shape[1]) - p[:, None, :]),
+}
+
+
+def input_gradients(coefs, intercepts, activation, out_activation, X, *, segments=None):
+    """d output / d input, (n, n_outputs, n_features): the product of the layers' Jacobians, from the last one on."""
+    layers, slopes = _layers(coefs, intercepts, activation, "identity", _gather(X, None))
+    n, n_outputs = layers[-1].shape
+    jacobian, start = np.zeros((n, n_outputs, n_outputs)), 0
+    for z in _blocks(layers[-1], segments):
+        block = slice(start, start := start + z.shape[1])
+        jacobian[:, block, block] = _OUTPUT_SLOPE[out_activation](_OUTPUT[out_activation](z))
+    for i in reversed(range(len(coefs))):
+        jacobian = jacobian @ coefs[i].astype(np.float64).T
+        if i:
+            jacobian *= slopes[i - 1][:, None]
+    return jacobian
+
+
 @contextlib.contextmanager
 def single_threaded_blas():
     """Nothing to guard."""

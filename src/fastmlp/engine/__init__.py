@@ -1,6 +1,7 @@
 """The compiled engine: networks as data, arrays in, arrays out."""
 
 from .forward import Predictor, forward
+from .gradients import input_gradients, integrated_gradients
 from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
 from .network import MAX_LAYERS, Network
 from .perceptron import StepNeuron, permutation
@@ -20,6 +21,8 @@ __all__ = [
     "effective_n_threads",
     "fma_peak",
     "forward",
+    "input_gradients",
+    "integrated_gradients",
     "logarithm",
     "permutation",
     "single_threaded_blas",

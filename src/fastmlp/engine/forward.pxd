@@ -44,6 +44,8 @@ cdef class Predictor:
     cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
     cdef bint uses_blas
 
+    cdef int threads_for(self, double operations, ptrdiff_t n_rows, n_threads) except -1
+    cdef ptrdiff_t block_rows_for(self, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
     cdef object _run(self, PredictJob *job, n_threads)
     cdef double mean_loss(self, Source source, targets, sample_weight, int loss, const fm_loss_options *options,
                           n_threads) except? -1

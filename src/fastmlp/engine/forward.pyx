@@ -266,8 +266,22 @@ cdef class Predictor:
             total += row_loss[i]
         return total / weight
 
+    cdef int threads_for(self, double operations, ptrdiff_t n_rows, n_threads) except -1:
+        """Threads for so many operations on rows: as wished, or what the environment allows and the work is worth."""
+        if n_threads is None and (n_rows <= 1 or operations < 2 * PREDICT_THREAD_FLOPS):
+            return 1
+        threads = effective_n_threads(n_threads, self.max_threads)
+        return threads if n_threads is not None else max(1, min(threads, int(operations // PREDICT_THREAD_FLOPS)))
+
+    cdef ptrdiff_t block_rows_for(self, ptrdiff_t row_size, ptrdiff_t n_rows, int threads):
+        """Rows that a thread takes through the layers at a time, with a workspace of row_size bytes for each."""
+        # for BLAS no function of the number of threads: it may add in another order for another number of rows
+        cdef ptrdiff_t rows = min(max(<ptrdiff_t> 1, PREDICT_BYTES // row_size), <ptrdiff_t> PREDICT_ROWS,
+                                  n_rows if self.uses_blas else ceil_div(n_rows, threads))
+        return max(rows, ceil_div(n_rows, FM_MOST_ITEMS))
+
     cdef object _run(self, PredictJob *job, n_threads):
-        cdef int l, threads = 1
+        cdef int l, threads
         cdef ptrdiff_t row_size
         cdef char *memory
         cdef char *piece
@@ -278,21 +292,13 @@ cdef class Predictor:
             if job.n_rows == 0:
                 return out
             job.out = data_of(out, True)
-        if n_threads is not None or job.n_rows > 1:
-            if n_threads is not None or 2 * self.n_weights * job.n_rows >= 2 * PREDICT_THREAD_FLOPS:
-                threads = effective_n_threads(n_threads, self.max_threads)
-            if n_threads is None:
-                threads = max(1, min(threads, 2 * self.n_weights * job.n_rows // PREDICT_THREAD_FLOPS))
+        threads = self.threads_for(2.0 * self.n_weights * job.n_rows, job.n_rows, n_threads)
         job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(self.n_features, job.itemsize)
         # gathered inputs, two layers' outputs, targets
         row_size = (job.input_ld + 2 * job.widest_ld) * job.itemsize
         if job.score != NULL:
             row_size += job.layers[job.n_layers - 1].ld * job.itemsize
-        # for BLAS no function of the number of threads: it may add in another order for another number of rows
-        job.block_rows = min(
-            max(<ptrdiff_t> 1, PREDICT_BYTES // row_size),
-            <ptrdiff_t> PREDICT_ROWS, job.n_rows if self.uses_blas else ceil_div(job.n_rows, threads))
-        job.block_rows = max(job.block_rows, ceil_div(job.n_rows, FM_MOST_ITEMS))
+        job.block_rows = self.block_rows_for(row_size, job.n_rows, threads)
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         job.scratch_size = job.block_rows * row_size
         memory = <char *> malloc(FM_ROW_BYTES + job.n_layers * sizeof(Layer) + self.biases_size

@@ -17,7 +17,7 @@ ctypedef struct Layer:
     ptrdiff_t ld                # row stride of the layer's outputs: n_out rounded up to whole lanes
     char *weights               # (n_in, n_out), row-major
     char *bias                  # (n_out,), readable up to whole lanes
-    char *transposed            # (n_out, transposed_ld): the weights' transpose for the fused input gradient
+    char *transposed            # (n_out, transposed_ld): the weights' transpose for the fused input gradient, or NULL
     ptrdiff_t transposed_ld
     fm_epilogue finish          # z = f(z + bias), or NULL: the sum alone
 

@@ -34,14 +34,15 @@ cdef void forward_product(const fm_kernels *kernels, const Blas *blas, const Lay
 cdef void input_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const void *delta,
                          ptrdiff_t rows, fm_epilogue backward, const void *activations, void *out,
                          ptrdiff_t ld) noexcept nogil:
-    """out (rows, ld) = (delta W^T) f'(z), delta (rows, layer.ld), activations (rows, ld) = f(z)."""
-    if layer.strategy == FUSED:
+    """out (rows, ld) = (delta W^T) f'(z), delta (rows, layer.ld), activations (rows, ld) = f(z); backward NULL: 1."""
+    if layer.transposed != NULL:
         kernels.product(out, ld, delta, layer.ld, 1, layer.transposed, layer.transposed_ld, rows, layer.n_in,
                         layer.n_out, False, backward, activations, ld)
     else:
         product(blas, False, True, rows, layer.n_in, layer.n_out, delta, layer.ld, layer.weights, layer.n_out,
                 False, out, ld)
-        backward(out, activations, rows, layer.n_in, ld)
+        if backward != NULL:
+            backward(out, activations, rows, layer.n_in, ld)
 
 
 cdef void weight_gradient(const fm_kernels *kernels, const Blas *blas, const Layer *layer, const Rows *x,

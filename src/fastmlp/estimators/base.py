@@ -29,6 +29,7 @@ from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
+from .explanations import ExplanationMixin
 from .inputs import (
     check_layers,
     check_parameters,
@@ -108,7 +109,7 @@ def _in_precision(data, dtype, of=""):
     return data._replace(y=y)
 
 
-class BaseMLP(ExportMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and the forward pass of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
@@ -587,6 +588,11 @@ class BaseMLP(ExportMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator
             outputs = predictor.quick(X, self.dtype is not None and predictor.dtype == self.dtype)
             if outputs is not None:
                 return outputs
+        predictor, X = self._rows_to_predict(X, predictor)
+        return predictor(X)
+
+    def _rows_to_predict(self, X, predictor):
+        """The predictor for X in the dtype that NumPy gives X @ coefs_, and validated X as it takes it."""
         X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
         dtypes = [getattr(coef, "dtype", np.float64) for coef in self.coefs_]
         dtype = computing_dtype(dtypes)
@@ -599,7 +605,7 @@ class BaseMLP(ExportMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator
             predictor = self._new_predictor(dtype)
         if predictor.coefs[0].shape[0] != X.shape[1]:
             raise ValueError(f"coefs_[0] must be of shape ({X.shape[1]}, fan_out), got {predictor.coefs[0].shape}.")
-        return predictor(X)
+        return predictor, X
 
     def _current_predictor(self):
         """The predictor kept for the parameters, or a new one if they are not those it was made for."""

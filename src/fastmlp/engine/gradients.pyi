@@ -1,0 +1,26 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .forward import Predictor
+
+def input_gradients(
+    predictor: Predictor,
+    X: Any,
+    target: int | NDArray[np.intp] | None = None,
+    *,
+    raw_score: bool = False,
+    n_threads: int | None = None,
+) -> NDArray[Any]: ...
+def integrated_gradients(
+    predictor: Predictor,
+    X: NDArray[Any],
+    baseline: NDArray[Any],
+    nodes: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    target: int | NDArray[np.intp] | None = None,
+    *,
+    raw_score: bool = False,
+    n_threads: int | None = None,
+) -> NDArray[Any]: ...
