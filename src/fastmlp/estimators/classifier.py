@@ -331,7 +331,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever be seen, for an indicator matrix the numbers of its columns, for several outputs a
             list of such arrays. Needed at the first call, optional and unchanged afterwards. `y` may lack some of them.
-        X_val, y_val, sample_weight_val
+        X_val, y_val, sample_weight_val : array-like, default=None
             Validation data as in `fit`: their loss and score after the epoch go to `validation_loss_curve_` and
             `validation_scores_`.
 
