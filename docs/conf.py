@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -22,6 +23,7 @@ extensions = [
 exclude_patterns = ["_templates"]
 templates_path = ["_templates"]
 default_role = "literal"  # single backticks in docstrings are names
+smartquotes = False  # "relu" is to be copied
 nitpicky = True
 nitpick_ignore = [("py:class", "sklearn.pipeline.Pipeline")]  # in a docstring of scikit-learn's
 
@@ -40,15 +42,25 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"install": [], "comparison": [], "proofs": [], "development": []}
+html_sidebars = dict.fromkeys(("install", "gallery/*", "comparison", "proofs", "development"), [])
 copyright = "the fastmlp developers, BSD 3-Clause licence"  # noqa: A001
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
 # The public names are those of fastmlp.__all__
-autosummary_ignore_module_all = False
-autosummary_imported_members = True
+GENERATED = Path(__file__).parent / "generated"
+GENERATED.mkdir(exist_ok=True)
+(GENERATED / "api.rst").write_text(
+    "\n".join(
+        [
+            *("API reference", "=============", "", ".. automodule:: fastmlp", "", ".. currentmodule:: fastmlp", ""),
+            *(".. autosummary::", "   :toctree: .", ""),
+            *(f"   {name}" for name in fastmlp.__all__ if not name.startswith("_")),
+        ]
+    )
+    + "\n"
+)
 autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the templates list them
 # All of numpydoc's checks but those of style that this project does without
@@ -86,7 +98,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # examples end some trainin
 
 def _link_pages(app, what, name, obj, options, lines):
     """In docstrings, docs/PAGE.md is that page."""
-    lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`docs/\1.md </\1>`", line) for line in lines]
+    lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", line) for line in lines]
 
 
 def _link_measurements(app, page, source):

@@ -242,8 +242,8 @@ neuron = MLPClassifier(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, tol=1e-
 neuron.fit(X_train, y_train)
 regression = LogisticRegression(C=1.0, tol=1e-9).fit(X_train, y_train)
 
-print("one neuron:           weights", neuron.coefs_[0].ravel().round(5), "bias", neuron.intercepts_[0].round(5))
-print("logistic regression:  weights", regression.coef_.ravel().round(5), "bias", regression.intercept_.round(5))
+print("one neuron:         ", neuron.coefs_[0].ravel().round(4), neuron.intercepts_[0].round(4))
+print("logistic regression:", regression.coef_.ravel().round(4), regression.intercept_.round(4))
 assert np.allclose(neuron.coefs_[0].ravel(), regression.coef_.ravel(), atol=1e-5)
 
 # sphinx_gallery_start_ignore
@@ -264,7 +264,7 @@ points(ax, X_train, y_train)
 # called *hidden*, because nobody outside sees their answers. Inputs, one hidden layer, output: that is a three-layer
 # network, the classic *multilayer perceptron*.
 
-network = MLPClassifier(hidden_layer_sizes=(4,), activation="tanh", solver="lbfgs", alpha=0.1, random_state=3)
+network = MLPClassifier((4,), activation="tanh", solver="lbfgs", alpha=0.1, random_state=3)
 network.fit(X_train, y_train)
 
 # %%
@@ -276,6 +276,7 @@ probability = 1 / (1 + np.exp(-(hidden @ network.coefs_[1] + network.intercepts_
 assert np.allclose(probability[:, 0], network.predict_proba(X_test)[:, 1])
 
 # sphinx_gallery_start_ignore
+# sphinx_gallery_thumbnail_number = 7
 figure = plt.figure(figsize=(9, 4.6), layout="constrained")
 axes = figure.subplot_mosaic([["0", "1", "all"], ["2", "3", "all"]], width_ratios=(1, 1, 2.1))
 for unit in range(4):
@@ -304,7 +305,8 @@ points(axes["all"], X_train, y_train)
 # with several hidden layers is called *deep*. What do its layers do? They bend the paper. To see it, let the last
 # hidden layer have only two neurons, so that their answers can be drawn as a point.
 
-deep = MLPClassifier((16, 16, 2), "tanh", alpha=0.01, learning_rate_init=0.01, max_iter=150, random_state=10)
+deep = MLPClassifier((16, 16, 2), "tanh", max_iter=150, random_state=10)
+deep.set_params(alpha=0.01, learning_rate_init=0.01)
 deep.fit(X_train, y_train)
 
 answers = X_train
@@ -379,12 +381,12 @@ output_weights, output_bias = np.array([0.7, -1.1]), 0.3
 
 hidden = logistic(flower @ hidden_weights + hidden_bias)
 answer = logistic(hidden @ output_weights + output_bias)
-print(f"the hidden neurons answer {hidden.round(3)}, the output answers {answer:.3f}; the truth is {truth}")
+print(f"hidden neurons {hidden.round(3)}, output {answer:.3f}; the truth is {truth}")
 
 # %%
 # As the error we take how *surprised* the network is by the truth: minus the logarithm of the probability that it gave
-# to it. Somebody who was certain, and right, is not surprised: the error is 0. The less he believed in the truth, the
-# larger it is.
+# to it. Who was certain, and right, is not surprised: the error is 0. The less was given to the truth, the larger it
+# is.
 
 error = -np.log(answer)
 print(f"error {error:.4f}")
@@ -395,7 +397,8 @@ print(f"error {error:.4f}")
 # to answer for), times how steep its activation is at this place (who would not have budged could not have helped it).
 
 output_blame = answer - truth
-hidden_blame = output_blame * output_weights * hidden * (1 - hidden)  # hidden * (1 - hidden): the logistic's slope
+steepness = hidden * (1 - hidden)  # of the logistic function
+hidden_blame = output_blame * output_weights * steepness
 print(f"blame of the output {output_blame:.3f}, of the hidden neurons {hidden_blame.round(3)}")
 
 # sphinx_gallery_start_ignore
@@ -439,7 +442,7 @@ print(f"the error was {error:.4f}, after one step it is {-np.log(answer):.4f}")
 # %%
 # Does the library do the same? Give it the same weights and the same flower, and let it take one step:
 
-library = MLPClassifier((2,), "logistic", solver="sgd", learning_rate_init=0.5, momentum=0, alpha=0, batch_size=1)
+library = MLPClassifier((2,), "logistic", solver="sgd", learning_rate_init=0.5, momentum=0, alpha=0)
 library.partial_fit([flower], [truth], classes=[0, 1])  # makes the network; now our weights go in
 library.coefs_ = [hidden_weights, output_weights[:, None]]
 library.intercepts_ = [hidden_bias, np.array([output_bias])]
@@ -458,9 +461,11 @@ assert np.allclose(np.concatenate(library.intercepts_), [*new_hidden_bias, new_o
 tiny = 1e-6
 nudged = hidden_weights.copy()
 nudged[0, 1] += tiny
-nudged_error = -np.log(logistic(logistic(flower @ nudged + hidden_bias) @ output_weights + output_bias))
-print(f"tried: {(nudged_error - error) / tiny:.5f}   backpropagation: {flower[0] * hidden_blame[1]:.5f}")
-assert np.isclose((nudged_error - error) / tiny, flower[0] * hidden_blame[1], rtol=1e-4)
+nudged_hidden = logistic(flower @ nudged + hidden_bias)
+nudged_error = -np.log(logistic(nudged_hidden @ output_weights + output_bias))
+tried, found = (nudged_error - error) / tiny, flower[0] * hidden_blame[1]
+print(f"tried: {tried:.5f}   backpropagation: {found:.5f}")
+assert np.isclose(tried, found, rtol=1e-4)
 
 # %%
 # Trying would take one more run through the network for each weight. Backpropagation has them all after one run forward
@@ -481,8 +486,9 @@ def look(estimator, epoch, metrics):
         seen[epoch] = estimator
 
 
-model = MLPClassifier((16, 16), "tanh", learning_rate_init=0.01, batch_size=32, n_iter_no_change=200, random_state=0)
-model.set_params(callbacks=look).fit(X_train, y_train, X_val=X_test, y_val=y_test)
+model = MLPClassifier((16, 16), "tanh", learning_rate_init=0.01, batch_size=32, random_state=0)
+model.set_params(max_iter=200, n_iter_no_change=200, callbacks=look)
+model.fit(X_train, y_train, X_val=X_test, y_val=y_test)
 
 # sphinx_gallery_start_ignore
 figure, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")

@@ -107,7 +107,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from sklearn.datasets import load_iris
     >>> from fastmlp import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = MLPClassifier(random_state=1, max_iter=500).fit(X, y)
+    >>> model = MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
     >>> model.predict_proba(X[:2]).shape
     (2, 3)
     >>> model.score(X, y) > 0.95
