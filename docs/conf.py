@@ -25,7 +25,7 @@ templates_path = ["_templates"]
 default_role = "literal"  # single backticks in docstrings are names
 smartquotes = False  # "relu" is to be copied
 nitpicky = True
-nitpick_ignore = [("py:class", "sklearn.pipeline.Pipeline")]  # in a docstring of scikit-learn's
+nitpick_ignore_regex = [(r"py:\w+", r"sklearn\..+")]  # no inventory is fetched
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastmlp"
@@ -74,8 +74,12 @@ numpydoc_validation_checks = {
     "RT03",  # a description of what is returned, where its name says it
     "SS05",  # takes "Predicts" and "Probabilities" for the same fault
 }
-# scikit-learn's own
-numpydoc_validation_exclude = {r"\.set_\w+$", r"\.get_\w+$"}
+numpydoc_validation_exclude = {  # what is inherited from scikit-learn
+    rf"^fastmlp\.{name}\.{member}$"
+    for name, public in vars(fastmlp).items()
+    for member in dir(public)
+    if (getattr(getattr(public, member, None), "__module__", None) or "").startswith("sklearn.")
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

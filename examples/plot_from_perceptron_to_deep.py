@@ -327,8 +327,8 @@ axes[1].set(
 # sphinx_gallery_end_ignore
 
 # %%
-# On the left the two species are intertwined. On the right, behind the last hidden layer, they lie apart, and the one
-# straight line that a neuron can draw is enough. That is what the layers before it are for.
+# On the left the two species are intertwined. On the right, behind the last hidden layer, they lie apart but for a few
+# flowers, and the one straight line that a neuron can draw is enough. That is what the layers before it are for.
 #
 # How good are they?
 # ------------------
@@ -497,7 +497,13 @@ for ax, (epoch, estimator) in zip(axes, seen.items(), strict=True):
     points(ax, X_train, y_train, 4)
     ax.set(xlabel="", ylabel="")
     ax.set_title(f"after epoch {epoch}" if epoch > 1 else "after 1 epoch", fontsize=10)
+# sphinx_gallery_end_ignore
 
+# %%
+# After one epoch the border is vague. Then it is a line, as a single neuron would have drawn it. Then it bends, and in
+# the end it makes a kink around a few flowers. The error falls all the while, fast at first, slowly later:
+
+# sphinx_gallery_start_ignore
 figure, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
 ax.plot(range(1, len(model.loss_curve_) + 1), model.loss_curve_, color=GREY, label="flowers it learns from")
 ax.plot(range(1, len(model.loss_curve_) + 1), model.validation_loss_curve_, color=ORANGE, label="flowers it never sees")
@@ -508,9 +514,6 @@ ax.legend()
 # sphinx_gallery_end_ignore
 
 # %%
-# After one epoch the border is vague. Then it is a line, as a single neuron would have drawn it. Then it bends, and in
-# the end it makes a kink around a few flowers. The error falls, fast at first, slowly later.
-#
 # Keep an eye on the orange curve. It is the error on flowers that the network never learns from. As long as it falls,
 # the network learns something about flowers. Where it rises while the grey one goes on falling, the network learns
 # these
