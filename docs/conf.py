@@ -101,8 +101,11 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # examples end some trainin
 
 
 def _link_pages(app, what, name, obj, options, lines):
-    """In docstrings, docs/PAGE.md is that page."""
-    lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", line) for line in lines]
+    """In our docstrings docs/PAGE.md is that page; scikit-learn's refer to pages that are not here."""
+    if (getattr(obj, "__module__", None) or "").startswith("sklearn."):
+        lines[:] = [re.sub(r":(?:ref|term):`([^`<]+?)(?: *<[^`]*>)?`", r"\1", line) for line in lines]
+    else:
+        lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", line) for line in lines]
 
 
 def _link_measurements(app, page, source):
