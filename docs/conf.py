@@ -34,7 +34,11 @@ html_css_files = ["fastmlp.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
-    "secondary_sidebar_items": ["page-toc"],
+    # pages of wide tables get the room
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        **dict.fromkeys(("comparison", "measured", "performance", "speed"), []),
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
