@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "remove_config_comments": True,
     "download_all_examples": False,
+    "write_computation_times": False,  # a page with assets from elsewhere
     "show_signature": False,
     "image_srcset": ["2x"],
 }
