@@ -107,7 +107,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from sklearn.datasets import load_iris
     >>> from fastmlp import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = MLPClassifier(random_state=1, max_iter=500).fit(X, y)
+    >>> model = MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
     >>> model.predict_proba(X[:2]).shape
     (2, 3)
     >>> model.score(X, y) > 0.95
@@ -331,7 +331,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever be seen, for an indicator matrix the numbers of its columns, for several outputs a
             list of such arrays. Needed at the first call, optional and unchanged afterwards. `y` may lack some of them.
-        X_val, y_val, sample_weight_val
+        X_val, y_val, sample_weight_val : array-like, default=None
             Validation data as in `fit`: their loss and score after the epoch go to `validation_loss_curve_` and
             `validation_scores_`.
 

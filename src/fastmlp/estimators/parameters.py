@@ -331,7 +331,7 @@ DOCUMENTATION = {
         Training samples seen, epochs times rows.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any that were all strings.
     validation_scores_ : list of float or None
         Score of the validation rows after each epoch, with `early_stopping` or `X_val`. Not for "lbfgs".

@@ -206,7 +206,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Target values.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero.
-        X_val, y_val, sample_weight_val
+        X_val, y_val, sample_weight_val : array-like, default=None
             Validation data as in `fit`: their loss and score after the epoch go to `validation_loss_curve_` and
             `validation_scores_`.
 

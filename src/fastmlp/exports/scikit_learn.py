@@ -35,8 +35,8 @@ def from_sklearn(estimator):
     Returns
     -------
     MLPClassifier or MLPRegressor
-        fastmlp's, with the same parameters and, if fitted, the same model: `predict` agrees and `partial_fit` goes
-        on as the original's would.
+        The counterpart in fastmlp, with the same parameters and, if fitted, the same model: `predict` agrees and
+        `partial_fit` goes on as the original's would.
 
     Raises
     ------
