@@ -59,7 +59,7 @@ class ExplanationMixin:
         >>> from sklearn.datasets import load_iris
         >>> from fastmlp import MLPClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = MLPClassifier(random_state=1, max_iter=500).fit(X, y)
+        >>> model = MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
         >>> model.input_gradients(X).shape
         (150, 3, 4)
         >>> predicted = model.predict_proba(X).argmax(axis=1)
@@ -112,7 +112,7 @@ class ExplanationMixin:
         >>> from sklearn.datasets import load_iris
         >>> from fastmlp import MLPClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = MLPClassifier(activation="tanh", random_state=1, max_iter=500).fit(X, y)
+        >>> model = MLPClassifier(activation="tanh", random_state=1, max_iter=1000).fit(X, y)
         >>> shares = model.integrated_gradients(X, baseline=X.mean(axis=0), target=0)
         >>> difference = model.predict_proba(X) - model.predict_proba(X.mean(axis=0, keepdims=True))
         >>> bool(np.allclose(shares.sum(axis=1), difference[:, 0]))

@@ -97,7 +97,7 @@ class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         Rows seen since the last `fit` began, plus 1; of several neurons the most.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any that were all strings.
 
     See Also

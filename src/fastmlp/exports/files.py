@@ -98,7 +98,7 @@ def load(path):
     >>> import fastmlp, os, tempfile
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = fastmlp.MLPClassifier(random_state=1, max_iter=500).fit(X, y)
+    >>> model = fastmlp.MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     model.save(os.path.join(folder, "iris.fastmlp"))
     ...     again = fastmlp.load(os.path.join(folder, "iris.fastmlp"))
