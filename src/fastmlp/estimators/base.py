@@ -22,7 +22,6 @@ from ..engine import (
     Predictor,
     single_threaded_blas,
 )
-from ..exports.mixin import ExportMixin
 from ..training import lbfgs, stochastic
 from ..training.checkpoint import Checkpoint, check_same, fingerprint
 from ..training.initialization import initialize
@@ -30,6 +29,7 @@ from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
+from .exporting import ExportMixin
 from .inputs import (
     check_layers,
     check_parameters,

@@ -36,7 +36,7 @@ class ExportMixin:
             If something of training alone is left out, by its name: callbacks, functions as `lr_schedule` or
             `scoring`, checkpoint_path, attributes that are not the estimator's own.
         """
-        from .files import save
+        from ..exports.files import save
 
         save(self, path)
 
@@ -54,7 +54,7 @@ class ExportMixin:
         ValueError
             If scikit-learn's has no such activation, loss, solver or kind of target.
         """
-        from .scikit_learn import to_sklearn
+        from ..exports.scikit_learn import to_sklearn
 
         return to_sklearn(self)
 
@@ -101,7 +101,7 @@ class ExportMixin:
         -----
         Format and operators: https://onnx.ai/onnx/operators/.
         """
-        from .onnx_graph import to_onnx
+        from ..exports.onnx_graph import to_onnx
 
         return to_onnx(self, dtype=dtype, opset=opset)
 
@@ -143,7 +143,7 @@ class ExportMixin:
         symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
         Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
         """
-        from .c_source import c_source
+        from ..exports.c_source import c_source
 
         source = c_source(self, name, dtype)
         if path is None:
