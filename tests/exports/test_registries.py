@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron
 from fastmlp.engine import OPTIMIZERS
 from fastmlp.exports import SKOPS_TRUSTED_TYPES
 
@@ -78,8 +78,15 @@ def test_other_models_through_skops(case):
     check_goes_on(model, through_skops(model), X, y)
 
 
+def test_a_perceptron_through_skops():
+    model = Perceptron().fit(X, NAMES)
+    loaded = through_skops(model)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(loaded.partial_fit(X, NAMES).coef_, model.partial_fit(X, NAMES).coef_)
+
+
 def test_the_list_has_no_type_that_is_not_needed():
-    models = [MLPClassifier(**SMALL).fit(X, IRIS), MLPRegressor(**SMALL).fit(X, IRIS)]
+    models = [MLPClassifier(**SMALL).fit(X, IRIS), MLPRegressor(**SMALL).fit(X, IRIS), Perceptron().fit(X, IRIS)]
     assert skops.get_untrusted_types(data=skops.dumps(models)) == sorted(SKOPS_TRUSTED_TYPES)
 
 
