@@ -44,7 +44,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey
 axes[0].barh(names[top], saliency[top], color="#2878b5")
 axes[0].set(title="mean size of the gradient", xlabel="logit per standard deviation")
 axes[1].barh(names[top], permuted[top], color="#e8871e")
-axes[1].set(title="permutation importance", xlabel="rise of the log-loss")
+axes[1].set(title="permutation importance", xlabel="rise of the log-loss", xticks=[0, 0.01, 0.02, 0.03])
 
 # %%
 # They need not agree. Many of these columns say nearly the same thing, a tumour's radius, perimeter and area above all:
