@@ -521,7 +521,8 @@ for ax, (epoch, estimator) in zip(axes, seen.items(), strict=True):
 
 # %%
 # After one epoch the border is vague. Then it is a line, as a single neuron would have drawn it. Then it bends, and in
-# the end it makes a kink around a few flowers. Here is the error, epoch by epoch. The grey lines are the five pictures:
+# the end it makes a kink around a few flowers. Here is the error, epoch by epoch. The pale upright lines are the five
+# pictures:
 
 # sphinx_gallery_start_ignore
 figure, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
