@@ -8,6 +8,9 @@ needs.
 It begins where it all began: with one artificial neuron, the perceptron, which Frank Rosenblatt described in 1958. We
 look at what it can do, run into what it cannot, and mend that, one small step at a time, until a deep network stands
 before us. Every number and every picture below was computed while this page was built.
+
+The grey boxes are Python, for those who read it; the words and pictures do without. The commands that only draw are
+left out, and ``random_state`` fixes the throws of the dice, so that you would get the same pictures.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +32,8 @@ LOW, HIGH = (-1.9, -1.4), (2.9, 1.9)
 
 def points(ax, X, y, size=14):
     for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "^")):
-        ax.scatter(*X[y == label].T, s=size, color=colour, marker=marker, edgecolor="white", linewidth=0.3, zorder=3)
+        edge = 0.3 if size > 10 else 0
+        ax.scatter(*X[y == label].T, s=size, color=colour, marker=marker, edgecolor="white", linewidth=edge, zorder=3)
 
 
 def paper(ax, title=""):
@@ -43,13 +47,18 @@ def grid(steps=200):
     return first, second, np.c_[first.ravel(), second.ravel()]
 
 
-def regions(ax, answer, middle, title="", spread=None, levels=20):
-    """Shade the plane by `answer`, a function of points, and draw the line where it is `middle`."""
+def regions(ax, answer, middle, title="", spread=None):
+    """Shade the plane by `answer`, a function of points, and draw the line where it is `middle`.
+
+    The shades go as far as `spread` to either side; without it there are two, as of a step.
+    """
     first, second, at = grid()
     values = answer(at).reshape(first.shape)
-    spread = np.abs(values - middle).max() if spread is None else spread
-    shades = np.linspace(middle - spread, middle + spread, levels)
-    ax.contourf(first, second, values, shades, cmap=SHADES, extend="both")
+    if spread is None:
+        ax.contourf(first, second, values > middle, [-1, 0.5, 2], colors=[SHADES(0.0), SHADES(1.0)])
+    else:
+        shades = np.linspace(middle - spread, middle + spread, 20)
+        ax.contourf(first, second, values, shades, cmap=SHADES, extend="both")
     if values.min() < middle < values.max():
         ax.contour(first, second, values, [middle], colors="black", linewidths=1.5)
     paper(ax, title)
@@ -144,7 +153,8 @@ print(f"1.0 x 1.2  +  (-2.0) x 0.3  +  0.5  =  {total:.1f}, so the answer is {an
 #
 # Two things can be changed. On the left below the weights stay the same and only the **bias** changes: the line keeps
 # its direction and is **shifted**, parallel to itself. On the right the bias is zero and the **weights** change: the
-# line **turns**. The arrows show the direction of the weights; they point to the side where the answer is 1.
+# line **turns**. The arrows show the direction of the weights; they point to the side where the answer is 1. A larger
+# bias makes a neuron say 1 more readily: the line moves back, against the arrow, and the side of 1 grows.
 
 # sphinx_gallery_start_ignore
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.4), layout="constrained")
@@ -171,7 +181,7 @@ for ax, title in zip(axes, ("another bias: the line is shifted", "other weights:
 # - It should have been 0? *Subtract* them.
 #
 # Each correction turns and shifts the line a little, towards the right side of that flower. Here is the whole rule, and
-# the library's perceptron beside it. They are the same.
+# the library's perceptron beside it. They are the same. (``weights @ flower`` is Python's way to write a weighted sum.)
 
 weights, bias = np.zeros(2), 0.0
 for flower, species in zip(X_train, y_train, strict=True):
@@ -234,9 +244,9 @@ axes[0].set_ylabel("answer")
 # The same neuron with another activation
 # ---------------------------------------
 # One neuron with the logistic activation has a second, older name: *logistic regression*. It is not a different
-# machine. In fastmlp it is a network without a hidden layer. To see that they are one and the same, put scikit-learn's
-# ``LogisticRegression`` beside it. (``alpha`` and ``1 / C`` say the same thing: how strongly large weights are held
-# back.)
+# machine. In fastmlp it is a network that has nothing but this neuron, ``hidden_layer_sizes=()``. To see that they are
+# one and the same, put scikit-learn's ``LogisticRegression`` beside it. (``solver`` is the way the weights are looked
+# for. ``alpha`` and ``1 / C`` say the same thing: how strongly large weights are held back.)
 
 neuron = MLPClassifier(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, tol=1e-9, random_state=0)
 neuron.fit(X_train, y_train)
@@ -245,6 +255,9 @@ regression = LogisticRegression(C=1.0, tol=1e-9).fit(X_train, y_train)
 print("one neuron:         ", neuron.coefs_[0].ravel().round(4), neuron.intercepts_[0].round(4))
 print("logistic regression:", regression.coef_.ravel().round(4), regression.intercept_.round(4))
 assert np.allclose(neuron.coefs_[0].ravel(), regression.coef_.ravel(), atol=1e-5)
+
+# %%
+# The same two weights, the same bias. This is what it has to say about every place on the paper:
 
 # sphinx_gallery_start_ignore
 figure, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
@@ -301,9 +314,9 @@ points(axes["all"], X_train, y_train)
 #
 # Deeper
 # ------
-# A second hidden layer combines the curves of the first to more intricate ones, a third those of the second. A network
-# with several hidden layers is called *deep*. What do its layers do? They bend the paper. To see it, let the last
-# hidden layer have only two neurons, so that their answers can be drawn as a point.
+# The neurons of a second hidden layer combine the lines of the first into curves, those of a third combine the curves
+# into more intricate shapes. A network with several hidden layers is called *deep*. What do its layers do? They bend
+# the paper. To see it, let the last hidden layer have only two neurons, so that their answers can be drawn as a point.
 
 deep = MLPClassifier((16, 16, 2), "tanh", max_iter=150, random_state=10)
 deep.set_params(alpha=0.01, learning_rate_init=0.01)
@@ -342,6 +355,9 @@ models = {
 }
 for name, model in models.items():
     print(f"{name:20} {model.score(X_test, y_test):6.1%} right")
+
+# %%
+# And the four side by side, on these flowers:
 
 # sphinx_gallery_start_ignore
 figure, axes = plt.subplots(1, 4, figsize=(9.5, 2.5), layout="constrained")
@@ -401,6 +417,9 @@ steepness = hidden * (1 - hidden)  # of the logistic function
 hidden_blame = output_blame * output_weights * steepness
 print(f"blame of the output {output_blame:.3f}, of the hidden neurons {hidden_blame.round(3)}")
 
+# %%
+# Both ways in one picture:
+
 # sphinx_gallery_start_ignore
 figure, ax = plt.subplots(figsize=(8, 3.9), layout="constrained")
 ax.set(xlim=(-0.9, 7.6), ylim=(-0.75, 3.1), aspect="equal")
@@ -423,11 +442,12 @@ ax.annotate("", (2.5, -0.62), (3.95, -0.62), arrowprops={"arrowstyle": "-|>", "c
 # sphinx_gallery_end_ignore
 
 # %%
-# The picture has everything but the biases. Negative blame means "should have answered more", positive blame "should
-# have answered less". (The second hidden neuron speaks through a negative weight, so it should have kept quieter.) A
+# It has everything but the biases. Negative blame means "should have answered more", positive blame "should have
+# answered less". (The second hidden neuron speaks through a negative weight, so it should have kept quieter.) A
 # weight's contribution to the error is what came in through it, times the blame of the neuron that it leads to. Each
 # weight takes a small step against its contribution. How small is up to us: that number is the *learning rate*, here
-# 0.5. A bias is treated as the weight of an input that is always 1.
+# 0.5. A bias is treated as the weight of an input that is always 1. (``np.outer`` multiplies every input by every
+# blame, for there is a weight between any two of them.)
 
 learning_rate = 0.5
 new_output_weights = output_weights - learning_rate * hidden * output_blame
@@ -501,7 +521,8 @@ for ax, (epoch, estimator) in zip(axes, seen.items(), strict=True):
 
 # %%
 # After one epoch the border is vague. Then it is a line, as a single neuron would have drawn it. Then it bends, and in
-# the end it makes a kink around a few flowers. The error falls all the while, fast at first, slowly later:
+# the end it makes a kink around a few flowers. Here is the error, epoch by epoch. The pale upright lines are the five
+# pictures:
 
 # sphinx_gallery_start_ignore
 figure, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
@@ -514,11 +535,10 @@ ax.legend()
 # sphinx_gallery_end_ignore
 
 # %%
-# Keep an eye on the orange curve. It is the error on flowers that the network never learns from. As long as it falls,
-# the network learns something about flowers. Where it rises while the grey one goes on falling, the network learns
-# these
-# 200 flowers by heart. That is called *overfitting*: it should have stopped before. (With ``early_stopping=True`` it
-# does.)
+# On the flowers it learns from, the error goes down, with a stumble now and then. Keep an eye on the orange curve: the
+# error on flowers that the network never learns from. As long as it falls, the network learns something about flowers.
+# Where it rises while the other goes on falling, the network learns these 200 flowers by heart. That is called
+# *overfitting*: it should have stopped before. (With ``early_stopping=True`` it does.)
 #
 # What you know now
 # -----------------

@@ -118,7 +118,7 @@ class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     F. Rosenblatt (1958), "The perceptron: a probabilistic model for information storage and organization in the
     brain", Psychological Review 65.
 
-    A. B. J. Novikoff (1962), "On convergence proofs on perceptrons", Symposium on the Mathematical Theory of Automata.
+    A.B.J. Novikoff (1962), "On convergence proofs on perceptrons", Symposium on the Mathematical Theory of Automata.
 
     Y. Tsuruoka, J. Tsujii, S. Ananiadou (2009), "Stochastic gradient descent training for L1-regularized log-linear
     models with cumulative penalty", ACL.

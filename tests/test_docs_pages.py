@@ -1,0 +1,54 @@
+"""The Python blocks of README.md and docs/*.md run, page by page and in order, in a folder of their own."""
+
+import re
+from pathlib import Path
+
+import pytest
+import sklearn
+from sklearn.datasets import load_iris
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastmlp
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = {
+    str(page.relative_to(ROOT)): blocks
+    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+    if page.exists() and (blocks := re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
+}
+NEEDS = {
+    "docs/inspecting.md": ["matplotlib"],
+    "docs/onnx.md": ["onnx", "onnxruntime", "skl2onnx"],
+    "docs/saving.md": ["safetensors", "skops"],
+}
+
+
+def at_hand():
+    """What the pages take for granted: data, and models of it."""
+    X, y = load_iris(return_X_y=True)
+    X, X_val, y, y_val = train_test_split(X, y, random_state=0)
+    return {
+        "X": X,
+        "y": y,
+        "X_val": X_val,
+        "y_val": y_val,
+        "pipeline": make_pipeline(StandardScaler(), fastmlp.MLPClassifier(random_state=0)).fit(X, y),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", BLOCKS)  # none of them outside a checkout
+def test_blocks_run(page, tmp_path, monkeypatch):
+    for module in NEEDS.get(page, []):
+        pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    names = at_hand()
+    with sklearn.config_context():
+        for block in BLOCKS[page]:
+            if "import mlflow" not in block:  # it asks pip what to note down; tests/exports/test_registries.py has it
+                exec(block, names)
+    if "plt" in names:
+        names["plt"].close("all")
