@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from fastmlp import MLPClassifier, MLPRegressor
 
@@ -76,3 +77,16 @@ def test_two_hundred_fits_leave_no_memory_behind():
     for _ in range(200):
         fit()
     assert resident() - before < 40e6  # one array of 100 x 200 numbers a fit would be 32 MB, the moments 86 MB
+
+
+def test_lbfgs_gives_the_same_bits_on_any_number_of_threads():
+    # SciPy's own sums of so many numbers are split by thread
+    X = np.random.default_rng(0).standard_normal((300, 64))
+    models = []
+    for limit in (1, 2):
+        with threadpoolctl.threadpool_limits(limit), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = MLPClassifier((150,), solver="lbfgs", max_iter=30, random_state=0).fit(X, np.arange(300) % 10)
+        models.append(model)
+    for one, other in zip(models[0].coefs_, models[1].coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -239,7 +239,8 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         self.n_outputs_, self.out_activation_ = target.n_outputs, LOSSES[target.loss]
         try:
             network.bind(data.X, data.y, data.sample_weight)
-            with single_threaded_blas() if network.uses_blas else nullcontext():
+            # SciPy's L-BFGS-B adds with its BLAS
+            with single_threaded_blas() if network.uses_blas or self.solver == "lbfgs" else nullcontext():
                 if self.solver == "lbfgs":
                     self._fit_lbfgs(network, first, listeners)
                 else:
