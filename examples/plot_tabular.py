@@ -15,7 +15,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPRegressor
+from fastmlp import MLPRegressor, TrainingCurveDisplay
 
 X, y = load_diabetes(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
@@ -71,7 +71,7 @@ axes[0].legend()
 # And stop in time
 # ----------------
 # ``early_stopping=True`` stops when the validation score no longer improves, and brings back the weights of the best
-# epoch. It can watch any of scikit-learn's scores, or the loss.
+# epoch. It can watch any of scikit-learn's scores, or the loss. `TrainingCurveDisplay` draws what was watched.
 
 stopped = MLPRegressor(hidden_layer_sizes=LARGE, early_stopping=True, **common)
 stopped.set_params(scoring="neg_mean_absolute_error")
@@ -82,10 +82,12 @@ print(f"stopped after {stopped.n_iter_} epochs, best mean absolute error {best:.
 for name, model in {"as it comes": plain, "stopped early": stopped, "held back": held}.items():
     print(f"{name:15} R2 on the test rows {model.score(X_test, y_test):6.3f}")
 
+TrainingCurveDisplay.from_estimator(stopped)
+
 # %%
 # Rates
 # -----
-# The schedules, as a callback sees them. Each callback gets the epoch's learning rate among its metrics.
+# The schedules: `learning_rate_curve_` has the rate of each epoch.
 
 schedules = {
     "constant": {},
@@ -96,14 +98,8 @@ schedules = {
 }
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for name, options in schedules.items():
-    rates = []
-
-    def record(estimator, epoch, metrics, rates=rates):
-        rates.append(metrics["learning_rate"])
-
-    model = MLPRegressor(hidden_layer_sizes=SMALL, lr_schedule=name, callbacks=record, **options)
-    model.set_params(**common, n_iter_no_change=100).fit(X_train, y_train)
-    ax.plot(rates, label=name)
+    model = MLPRegressor(hidden_layer_sizes=SMALL, lr_schedule=name, n_iter_no_change=100, **common, **options)
+    ax.plot(model.fit(X_train, y_train).learning_rate_curve_, label=name)
 ax.set(xlabel="epoch", ylabel="learning rate")
 ax.legend()
 
