@@ -475,6 +475,16 @@ def test_what_is_no_regular_file(tmp_path):
             fastmlp.load(path)
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name, file in (("pipe", "pipe"), ("link", "pipe"), ("folder", "folder")):
+        with pytest.raises(OSError, match=rf"Not a regular file: '.*{file}'$"):
+            MLPClassifier().save(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
 def test_newer_versions(parts, tmp_path):
     document, tensors = parts
     content = forging.put_together({**document, "version": 2}, tensors)

@@ -1,5 +1,6 @@
 """The file that a fit can go on from: written whole or not at all, and refused by any other fit."""
 
+import errno
 import functools
 import json
 import os
@@ -116,8 +117,10 @@ def replace_file(path, write):
     Raises
     ------
     OSError
-        If it cannot be written. The old one is as it was.
+        If it cannot be written, or if a directory, a pipe or a device has its name. The old one is as it was.
     """
+    if path.exists() and not path.is_file():  # os.replace would do away with a pipe or a device, such as /dev/null
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     temporary = path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:  # with the user's permissions, which tempfile would narrow
