@@ -581,6 +581,13 @@ def test_many_brackets(tmp_path):
     assert said == f"is too large: its document has more than {2**20} brackets."
 
 
+def test_many_arrays_whatever_the_spelling_of_their_names(tmp_path):
+    entries = ",".join(f'"{i}":{{"\\u0064type":"U8","shape":[0],"data_offsets":[0,0]}}' for i in range(2**16 + 1))
+    document = {"class": "MLPClassifier", "params": {}, "fitted": {}}
+    said = refusal(forging.with_header(document, entries, b""), tmp_path)
+    assert said == f"is too large: it has more than {2**16} arrays."
+
+
 FLOAT = '"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}'
 HEADERS = [
     ('"a":{"dtype":"F64","shape":[9223372036854775808,2],"data_offsets":[0,8]}', 8),
