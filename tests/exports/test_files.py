@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from scipy import sparse
@@ -244,6 +245,17 @@ def test_weights_that_somebody_assigned(dtype, tmp_path):
     loaded = fastmlp.load(path)
     assert [coef.dtype for coef in loaded.coefs_] == [np.dtype(dtype)] * 3
     assert same(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("y", [IRIS, np.stack([IRIS, IRIS[::-1]], axis=1)])
+def test_a_model_mapped_from_a_file_of_joblib(y, tmp_path):
+    model = MLPClassifier(**SMALL | {"random_state": np.random.RandomState(0)}).fit(X, y)
+    model.save(tmp_path / "model")
+    joblib.dump(model, tmp_path / "joblib")
+    mapped = joblib.load(tmp_path / "joblib", mmap_mode="r")
+    assert type(mapped._optimizer.moments[0][0]) is np.memmap
+    mapped.save(tmp_path / "mapped")
+    assert (tmp_path / "mapped").read_bytes() == (tmp_path / "model").read_bytes()
 
 
 # The file

@@ -47,10 +47,12 @@ def encoded(value, keep, path=""):
     ------
     TypeError
         If there is anything else in it, subclasses included: it would not come back as it was.
-        Only NumPy's scalars become Python's.
+        Only NumPy's scalars become Python's, and arrays mapped from a file plain ones.
     """
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         value = value.item()
+    elif isinstance(value, np.memmap):
+        value = np.asarray(value)
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
