@@ -114,6 +114,31 @@ def test_grid_search_in_a_pipeline():
     assert search.best_score_ > 0.7
 
 
+@pytest.mark.parametrize(
+    "name, value, others",
+    [
+        ("activation", "tanh", {}),
+        ("activation", ["tanh", "gelu"], {}),
+        ("solver", "sgd", {}),
+        ("solver", "lbfgs", {}),
+        ("loss", "focal", {}),
+        ("learning_rate", "adaptive", {"solver": "sgd"}),
+        ("lr_schedule", "cosine", {}),
+        ("weight_init", "he_normal", {}),
+        ("class_weight", "balanced", {}),
+        ("batch_size", "auto", {}),
+        ("scoring", "balanced_accuracy", {"early_stopping": True}),
+        ("dtype", "float32", {}),
+    ],
+)
+def test_text_of_numpy_as_a_grid_in_an_array_has_it(name, value, others):
+    text = list(map(np.str_, value)) if isinstance(value, list) else np.str_(value)
+    X, y = data()
+    model, expected = (quietly(MLPClassifier(**{**SMALL, **others, name: v}).fit, X, y) for v in (text, value))
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    assert model.get_params()[name] is text
+
+
 def test_calibration_bagging_and_permutation_importance():
     X, y = data("binary")
     base = MLPClassifier(**{**SMALL, "max_iter": 60, "learning_rate_init": 0.02})

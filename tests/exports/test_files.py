@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from scipy import sparse
@@ -246,6 +247,17 @@ def test_weights_that_somebody_assigned(dtype, tmp_path):
     assert same(loaded.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize("y", [IRIS, np.stack([IRIS, IRIS[::-1]], axis=1)])
+def test_a_model_mapped_from_a_file_of_joblib(y, tmp_path):
+    model = MLPClassifier(**SMALL | {"random_state": np.random.RandomState(0)}).fit(X, y)
+    model.save(tmp_path / "model")
+    joblib.dump(model, tmp_path / "joblib")
+    mapped = joblib.load(tmp_path / "joblib", mmap_mode="r")
+    assert type(mapped._optimizer.moments[0][0]) is np.memmap
+    mapped.save(tmp_path / "mapped")
+    assert (tmp_path / "mapped").read_bytes() == (tmp_path / "model").read_bytes()
+
+
 # The file
 
 
@@ -475,6 +487,16 @@ def test_what_is_no_regular_file(tmp_path):
             fastmlp.load(path)
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name, file in (("pipe", "pipe"), ("link", "pipe"), ("folder", "folder")):
+        with pytest.raises(OSError, match=rf"Not a regular file: '.*{file}'$"):
+            MLPClassifier().save(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
 def test_newer_versions(parts, tmp_path):
     document, tensors = parts
     content = forging.put_together({**document, "version": 2}, tensors)
@@ -569,6 +591,13 @@ def test_many_brackets(tmp_path):
     text = '"class":' + "[" + "[]," * 2**20 + "0]}"
     said = refusal(forging.put_together({}, {}, text), tmp_path)
     assert said == f"is too large: its document has more than {2**20} brackets."
+
+
+def test_many_arrays_whatever_the_spelling_of_their_names(tmp_path):
+    entries = ",".join(f'"{i}":{{"\\u0064type":"U8","shape":[0],"data_offsets":[0,0]}}' for i in range(2**16 + 1))
+    document = {"class": "MLPClassifier", "params": {}, "fitted": {}}
+    said = refusal(forging.with_header(document, entries, b""), tmp_path)
+    assert said == f"is too large: it has more than {2**16} arrays."
 
 
 FLOAT = '"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}'

@@ -34,3 +34,15 @@ def test_what_is_not_a_network_is_refused():
     model.coefs_ = [model.coefs_[0], model.coefs_[1][:4], model.coefs_[2]]
     with pytest.raises(ValueError, match=r"coefs_\[1\] must be of shape \(5, fan_out\)"):
         layers_of(model)
+
+
+def test_activations_and_outputs_that_no_network_has_are_refused():
+    model = MLPClassifier((5,), max_iter=2, random_state=0).fit(X, np.arange(20) % 3)
+    for activation in ("softmax", "exp", "none", ["softmax"], [None]):
+        model.activation = activation
+        with pytest.raises(ValueError, match="activation=.* must name functions among identity, logistic, tanh"):
+            layers_of(model)
+    model.activation = "relu"
+    model.coefs_[1], model.intercepts_[1] = np.ones((5, 2)), np.ones(2)
+    with pytest.raises(ValueError, match=r"coefs_\[-1\] must be of shape \(fan_in, 3\), got \(5, 2\)"):
+        layers_of(model)

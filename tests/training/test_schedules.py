@@ -426,3 +426,16 @@ def test_numbers_without_end_are_no_trouble():
         assert np.isfinite(rates).all() and rates[0] == 0.2
         warmed = course(optimizer_with(name, options, huge), 3, huge, run=2, monitored=[1.0, 2.0])
         np.testing.assert_allclose(warmed, rates * np.arange(1, 7) / float(huge), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, row in SCHEDULES.items() if row.options])
+def test_numbers_of_numpy_take_no_digits_from_the_rate(name):
+    # all of them float32 and int8 to the digit
+    exact = {"factor": 0.5, "min_lr": 2**-9, "gamma": 0.75, "pct_start": 0.25, "div_factor": 3.0}
+    exact |= {"final_div_factor": 7.0, "patience": 1, "threshold": 0.125}
+    exact |= {"step_size": 2, "restart_every": 1, "restart_mult": 2}
+    given = {key: exact[key] for key in SCHEDULES[name].options}
+    numpy = {key: np.int8(value) if isinstance(value, int) else np.float32(value) for key, value in given.items()}
+    monitored = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    rates = course(optimizer_with(name, given), 3, 6, monitored=monitored)
+    np.testing.assert_array_equal(course(optimizer_with(name, numpy), 3, 6, monitored=monitored), rates)

@@ -153,10 +153,10 @@ cdef extern from "simd/tables.h" nogil:
 
 
 cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL
-cdef int activation_number(str name) except -1
+cdef int activation_number(name) except -1
 cdef object activation_names(object activation, Py_ssize_t n_hidden)
-cdef int loss_number(str name) except -1
-cdef int optimizer_number(str name) except -1
+cdef int loss_number(name) except -1
+cdef int optimizer_number(name) except -1
 cdef const fm_loss_row *loss_row(int number)
 cdef const fm_optimizer_row *optimizer_row(int number)
 cdef object offsets_of(object segments, ptrdiff_t n_outputs)

@@ -70,7 +70,7 @@ def _number(str concept, name):
         raise ValueError(f"unknown {concept} {name!r}: one of {sorted(_NUMBERS[concept])}") from None
 
 
-cdef int activation_number(str name) except -1:
+cdef int activation_number(name) except -1:
     return _number("activation", name)
 
 
@@ -84,11 +84,11 @@ cdef object activation_names(object activation, Py_ssize_t n_hidden):
     return names
 
 
-cdef int loss_number(str name) except -1:
+cdef int loss_number(name) except -1:
     return _number("loss", name)
 
 
-cdef int optimizer_number(str name) except -1:
+cdef int optimizer_number(name) except -1:
     return _number("optimizer", name)
 
 
@@ -100,7 +100,7 @@ cdef const fm_optimizer_row *optimizer_row(int number):
     return &fm_optimizer_rows[number]
 
 
-def loss_numbers(str loss, options, dtype):
+def loss_numbers(loss, options, dtype):
     """The numbers of a loss, checked.
 
     Parameters

@@ -101,7 +101,7 @@ cdef class Network:
     cdef readonly tuple layer_units
     cdef readonly object dtype
     cdef readonly object activation, dropout
-    cdef readonly str loss
+    cdef readonly object loss
     cdef readonly object segments       # tuple of int or None
     cdef readonly object n_threads, max_threads, isa
     cdef readonly list coefs, intercepts
@@ -119,7 +119,7 @@ cdef class Network:
     cdef ptrdiff_t _largest_tile        # elements
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layer_units, activation, str loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
+    def __cinit__(self, layer_units, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
                   max_threads=None, isa=None):
         self.layer_units = tuple(int(n) for n in layer_units)
         self.dtype = np.dtype(dtype)

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from .. import __version__
-from ..engine import ACTIVATIONS as HIDDEN
 from .layers import Layer, layers_of
 
 __all__ = ["ACTIVATIONS", "c_source"]
@@ -313,11 +312,7 @@ def c_source(estimator, name, dtype):
         Layer(_single(coef, f"coefs_[{i}]"), _single(intercept, f"intercepts_[{i}]"), activation)
         for i, (coef, intercept, activation) in enumerate(layers_of(estimator))
     ]
-    if not all(layer.activation in HIDDEN for layer in layers[:-1]):
-        raise ValueError(f"activation={estimator.activation!r} must name functions among {', '.join(HIDDEN)}.")
     n, output = estimator.n_outputs_, layers[-1].activation
-    if layers[-1].coef.shape[1] != n:
-        raise ValueError(f"coefs_[-1] must be of shape (fan_in, {n}), got {layers[-1].coef.shape}.")
 
     kind = _kind(estimator)
     sizes = {"N_FEATURES": len(layers[0].coef), "N_OUTPUTS": n}

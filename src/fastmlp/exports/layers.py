@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..engine import ACTIVATIONS
 from ..estimators.inputs import check_parameters, computing_dtype
 
 __all__ = ["Layer", "layers_of"]
@@ -45,4 +46,8 @@ def layers_of(estimator):
     hidden = [hidden] * (len(coefs) - 1) if isinstance(hidden, str) else list(hidden)
     if len(hidden) != len(coefs) - 1:
         raise ValueError(f"activation={hidden!r} must name one function for each of {len(coefs) - 1} hidden layers.")
+    if not all(name in ACTIVATIONS for name in hidden):
+        raise ValueError(f"activation={estimator.activation!r} must name functions among {', '.join(ACTIVATIONS)}.")
+    if coefs[-1].shape[1] != estimator.n_outputs_:
+        raise ValueError(f"coefs_[-1] must be of shape (fan_in, {estimator.n_outputs_}), got {coefs[-1].shape}.")
     return [Layer(*layer) for layer in zip(coefs, intercepts, [*hidden, estimator.out_activation_], strict=True)]

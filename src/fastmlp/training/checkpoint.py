@@ -1,5 +1,6 @@
 """The file that a fit can go on from: written whole or not at all, and refused by any other fit."""
 
+import errno
 import functools
 import json
 import os
@@ -46,10 +47,12 @@ def encoded(value, keep, path=""):
     ------
     TypeError
         If there is anything else in it, subclasses included: it would not come back as it was.
-        Only NumPy's scalars become Python's.
+        Only NumPy's scalars become Python's, and arrays mapped from a file plain ones.
     """
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         value = value.item()
+    elif isinstance(value, np.memmap):
+        value = np.asarray(value)
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
@@ -116,8 +119,10 @@ def replace_file(path, write):
     Raises
     ------
     OSError
-        If it cannot be written. The old one is as it was.
+        If it cannot be written, or if a directory, a pipe or a device has its name. The old one is as it was.
     """
+    if path.exists() and not path.is_file():  # os.replace would do away with a pipe or a device, such as /dev/null
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     temporary = path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:  # with the user's permissions, which tempfile would narrow

@@ -244,6 +244,8 @@ def schedule_for(lr_schedule, lr_schedule_params=None, warmup=0, *, learning_rat
         if not known[key].accepts(value, learning_rate_init):
             raise ValueError(f"lr_schedule_params[{key!r}] must be {known[key].allowed}, got {value!r}.")
     options = {key: given.get(key, option.default) for key, option in known.items()}
+    # NumPy's float32 would make one of the rate
+    options = {key: value.item() if isinstance(value, np.generic) else value for key, value in options.items()}
     if options.get("restart_mult", 1) > 1 and options["restart_every"] is None:
         raise ValueError("lr_schedule_params['restart_mult'] > 1 needs 'restart_every', got None.")
     if callable(lr_schedule):
