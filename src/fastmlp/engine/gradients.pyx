@@ -25,7 +25,9 @@ from .kernels cimport (
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport FUSED, SPARSE, Layer, Rows, dense_strategy, forward_product, input_gradient
 from .source cimport Reader, Source, read_rows, reader_of
-from .threads cimport fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take
+from .threads cimport (
+    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, interrupted, raise_pending, watch,
+)
 
 from .threads import single_threaded_blas
 
@@ -70,11 +72,17 @@ ctypedef struct GradientJob:
     char *gradients             # (., count * n_features) at the points
     double *means               # (., count * n_features)
     fm_phases phases
+    Signals signals
 
 
 ctypedef fused real:
     float
     double
+
+
+cdef inline bint stopped(GradientJob *job, ptrdiff_t own) noexcept nogil:
+    """Whether a signal's handler has raised; the member with the first workspaces looks for signals."""
+    return interrupted(&job.signals) if own == 0 else job.signals.raised
 
 
 cdef void seed(const GradientJob *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,
@@ -173,7 +181,7 @@ cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdi
                        job.count * n_features)
 
 
-cdef void integrate(const GradientJob *job, const Rows *x, const real *baseline, real *points, real *gradients,
+cdef void integrate(GradientJob *job, const Rows *x, const real *baseline, real *points, real *gradients,
                     ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own, real *out) noexcept nogil:
     """out (rows, count, n_features) = (x - baseline) times the weighted mean of the gradients between them."""
     cdef ptrdiff_t n = job.layers[0].layer.n_in, width = job.count * n, i, j, k, s
@@ -186,6 +194,8 @@ cdef void integrate(const GradientJob *job, const Rows *x, const real *baseline,
     at.dense = <const char *> points
     at.ld = job.input_ld
     for s in range(job.n_steps):
+        if stopped(job, own):
+            return
         for i in range(rows):
             row = <const real *> x.dense + i * x.ld
             for j in range(n):
@@ -209,7 +219,7 @@ cdef void gradient_blocks(GradientJob *job, int member) noexcept nogil:
     cdef const char *baseline
     cdef char *out
     cdef Rows x
-    while True:
+    while not stopped(job, own):
         block = fm_take(&job.phases, member)
         if block < 0:
             break
@@ -343,6 +353,7 @@ cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score
     if job.n_rows > 0:
         _arena, threads = plan(job, predictor, raw_score, n_threads)
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
+        watch(&job.signals)
         with single_threaded_blas() if predictor.uses_blas else _no_guard:
             if threads == 1:
                 with nogil:
@@ -350,6 +361,7 @@ cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score
             else:
                 with nogil, parallel(num_threads=threads):
                     gradient_blocks(job, threadid())
+        raise_pending(&job.signals)
     return out if target is None else out[:, 0]
 
 
@@ -378,6 +390,8 @@ def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False
     ------
     ValueError, IndexError
         If X or target does not fit the network.
+    KeyboardInterrupt, or what another signal handler raised
+        Between blocks of rows.
     """
     cdef GradientJob job
     memset(&job, 0, sizeof(GradientJob))
@@ -409,6 +423,8 @@ def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, targe
     ------
     ValueError, IndexError
         If an array does not fit the network or the others.
+    KeyboardInterrupt, or what another signal handler raised
+        Between points.
     """
     cdef GradientJob job
     memset(&job, 0, sizeof(GradientJob))
