@@ -15,6 +15,7 @@ import contextlib
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
+from libc.math cimport exp, fabs
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas
@@ -52,6 +53,7 @@ ctypedef struct GradientJob:
     Traced *layers
     int n_layers
     int n_forward               # layers to go forward through: not the last one where it is linear
+    bint logistic               # the outputs are; their layer keeps z
     bint softmax                # the outputs are, in blocks between offsets
     const ptrdiff_t *offsets
     ptrdiff_t n_segments
@@ -118,6 +120,15 @@ cdef void fill_ones(real *array, ptrdiff_t count) noexcept nogil:
         array[i] = 1
 
 
+cdef void logistic_slopes(const real *z, real *slopes, ptrdiff_t count) noexcept nogil:
+    """f'(z) = f(z) (1 - f(z)), from z: where f(z) is near 1, 1 - f(z) has lost its digits."""
+    cdef ptrdiff_t i
+    cdef double small
+    for i in range(count):
+        small = exp(-fabs(z[i]))
+        slopes[i] = <real> (small / ((1 + small) * (1 + small)))
+
+
 cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own,
                           char *out) noexcept nogil:
     """out (rows, count, n_features) = gradients at x, the rows from the first-th on, in workspaces from row own on."""
@@ -146,6 +157,11 @@ cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdi
     if job.softmax:
         if job.n_segments > 1:
             job.kernels.softmax_segments(outputs, t.layer.bias, rows, t.layer.ld, job.offsets, job.n_segments)
+    elif job.logistic:
+        if job.itemsize == sizeof(float):
+            logistic_slopes(<const float *> outputs, <float *> slopes, rows * t.layer.ld)
+        else:
+            logistic_slopes(<const double *> outputs, <double *> slopes, rows * t.layer.ld)
     else:
         if job.itemsize == sizeof(float):
             fill_ones(<float *> slopes, rows * t.layer.ld)
@@ -250,6 +266,7 @@ cdef tuple plan(GradientJob *job, Predictor predictor, bint raw_score, n_threads
     activation = predictor.activation
     names = (activation,) * last if isinstance(activation, str) else activation
     numbers = [activation_number(name) for name in (*names, "identity" if raw_score else predictor.out_activation)]
+    job.logistic = predictor.out_activation == "logistic" and not raw_score
     job.softmax = numbers[last] == FM_ACTIVATION_softmax
     job.n_forward = last if numbers[last] == FM_ACTIVATION_identity else last + 1
     job.widest_ld = predictor.job.widest_ld
@@ -300,6 +317,8 @@ cdef tuple plan(GradientJob *job, Predictor predictor, bint raw_score, n_threads
                                   t.layer.n_out)
     if job.reader.sparse:
         job.layers[0].layer.strategy = SPARSE
+    if job.logistic:
+        job.layers[last].layer.finish = job.kernels.forward[FM_ACTIVATION_identity]
     if job.softmax and job.n_segments > 1:
         job.layers[last].layer.finish = NULL
     job.deltas[0] = arena.pointer(("deltas", 0))
