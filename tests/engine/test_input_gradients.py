@@ -64,6 +64,19 @@ def test_finite_differences(activation, link, segments):
         np.testing.assert_allclose(gradients, np.stack(expected, axis=2), rtol=1e-6, atol=1e-8)
 
 
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("link", ["logistic", "softmax"])
+def test_sure_probabilities_keep_their_digits(link, dtype, isa):
+    """A logistic's slope is e^-|z| / (1 + e^-|z|)^2, also where p rounds to 1; a softmax of (0, z) has the same."""
+    z = np.array([-80, -20, -3, -0.125, 0, 0.125, 3, 12, 20, 40, 80])
+    slopes = np.exp(-abs(z)) / (1 + np.exp(-abs(z))) ** 2
+    weights = np.ones((1, 1)) if link == "logistic" else np.array([[0.0, 1.0]])
+    predictor = Predictor([weights.astype(dtype)], [np.zeros(weights.shape[1], dtype)], (), link, isa=isa)
+    gradients = input_gradients(predictor, z[:, None].astype(dtype), weights.shape[1] - 1)
+    np.testing.assert_allclose(gradients[:, 0], slopes, rtol=100 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_any_activation_may_be_the_output_s(activation):
     coefs, intercepts = parameters_for((3, 5, 4), np.float64)

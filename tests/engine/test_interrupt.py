@@ -3,10 +3,13 @@
 import os
 import signal
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from networks import bound, optimizer_for, parameters, same_bits
+
+from fastmlp.engine import Predictor, input_gradients, integrated_gradients
 
 LAYER_UNITS = (6, 20, 3)
 DATA_ROWS = 3000
@@ -103,6 +106,33 @@ def test_a_gradient_can_be_interrupted():
     # and the next one is whole
     loss = network.loss_and_grad(rows[:100])[0]
     assert loss == make()[0].loss_and_grad(rows[:100])[0]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("rows, steps", [(600_000, 0), (5, 200_000)], ids=["rows", "steps"])
+def test_gradients_of_inputs_can_be_interrupted(rows, steps, n_threads):
+    units = (6, 200, 200, 3)
+    coefs = [np.ones(shape) for shape in pairwise(units)]
+    predictor = Predictor(coefs, [np.zeros(n) for n in units[1:]], "tanh", "softmax")
+    X, calls = np.zeros((rows, 6)), []
+
+    def third_time(signum, frame):  # only from within: what was pending when the call returned comes once
+        calls.append(signum)
+        if len(calls) == 3:
+            raise TimeoutError
+
+    signal.signal(signal.SIGALRM, third_time)
+    signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+    try:
+        with pytest.raises(TimeoutError):
+            if steps:
+                nodes = np.full(steps, 1 / steps)
+                integrated_gradients(predictor, X, X[:1], nodes, nodes, n_threads=n_threads)
+            else:
+                input_gradients(predictor, X, n_threads=n_threads)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert np.isfinite(input_gradients(predictor, X[:5], n_threads=n_threads)).all()
 
 
 def test_a_handler_that_does_not_raise_runs_and_the_epoch_goes_on():

@@ -170,6 +170,17 @@ def test_early_stopping(form, dtype, name, penalty, fraction):
     fit_both(X, y, fit={"sample_weight": weights(91)}, tol=1e-3, n_iter_no_change=3, random_state=4, **params)
 
 
+def test_early_stopping_on_one_row():
+    """Of rows of one class, which a later `partial_fit` may have, one is enough."""
+    X, y = data("binary")
+    ours, theirs = pair(random_state=2)
+    of_one_class = np.flatnonzero(y == y[0])[:5]
+    for model in (ours, theirs):
+        model.partial_fit(X, y, classes=np.unique(y))
+        model.set_params(early_stopping=True, validation_fraction=0.2).partial_fit(X[of_one_class], y[of_one_class])
+    assert_same(ours, theirs, X)
+
+
 @pytest.mark.parametrize("name", ["binary", "multiclass"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_random_state_is_drawn_from_alike(name, early_stopping):

@@ -15,6 +15,7 @@ import contextlib
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
+from libc.math cimport exp, fabs
 from libc.string cimport memcpy, memset
 
 from .blas cimport Blas
@@ -25,7 +26,9 @@ from .kernels cimport (
 from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport FUSED, SPARSE, Layer, Rows, dense_strategy, forward_product, input_gradient
 from .source cimport Reader, Source, read_rows, reader_of
-from .threads cimport fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take
+from .threads cimport (
+    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, interrupted, raise_pending, watch,
+)
 
 from .threads import single_threaded_blas
 
@@ -50,6 +53,7 @@ ctypedef struct GradientJob:
     Traced *layers
     int n_layers
     int n_forward               # layers to go forward through: not the last one where it is linear
+    bint logistic               # the outputs are; their layer keeps z
     bint softmax                # the outputs are, in blocks between offsets
     const ptrdiff_t *offsets
     ptrdiff_t n_segments
@@ -70,11 +74,17 @@ ctypedef struct GradientJob:
     char *gradients             # (., count * n_features) at the points
     double *means               # (., count * n_features)
     fm_phases phases
+    Signals signals
 
 
 ctypedef fused real:
     float
     double
+
+
+cdef inline bint stopped(GradientJob *job, ptrdiff_t own) noexcept nogil:
+    """Whether a signal's handler has raised; the member with the first workspaces looks for signals."""
+    return interrupted(&job.signals) if own == 0 else job.signals.raised
 
 
 cdef void seed(const GradientJob *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,
@@ -110,6 +120,15 @@ cdef void fill_ones(real *array, ptrdiff_t count) noexcept nogil:
         array[i] = 1
 
 
+cdef void logistic_slopes(const real *z, real *slopes, ptrdiff_t count) noexcept nogil:
+    """f'(z) = f(z) (1 - f(z)), from z: where f(z) is near 1, 1 - f(z) has lost its digits."""
+    cdef ptrdiff_t i
+    cdef double small
+    for i in range(count):
+        small = exp(-fabs(z[i]))
+        slopes[i] = <real> (small / ((1 + small) * (1 + small)))
+
+
 cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own,
                           char *out) noexcept nogil:
     """out (rows, count, n_features) = gradients at x, the rows from the first-th on, in workspaces from row own on."""
@@ -138,6 +157,11 @@ cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdi
     if job.softmax:
         if job.n_segments > 1:
             job.kernels.softmax_segments(outputs, t.layer.bias, rows, t.layer.ld, job.offsets, job.n_segments)
+    elif job.logistic:
+        if job.itemsize == sizeof(float):
+            logistic_slopes(<const float *> outputs, <float *> slopes, rows * t.layer.ld)
+        else:
+            logistic_slopes(<const double *> outputs, <double *> slopes, rows * t.layer.ld)
     else:
         if job.itemsize == sizeof(float):
             fill_ones(<float *> slopes, rows * t.layer.ld)
@@ -173,7 +197,7 @@ cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdi
                        job.count * n_features)
 
 
-cdef void integrate(const GradientJob *job, const Rows *x, const real *baseline, real *points, real *gradients,
+cdef void integrate(GradientJob *job, const Rows *x, const real *baseline, real *points, real *gradients,
                     ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own, real *out) noexcept nogil:
     """out (rows, count, n_features) = (x - baseline) times the weighted mean of the gradients between them."""
     cdef ptrdiff_t n = job.layers[0].layer.n_in, width = job.count * n, i, j, k, s
@@ -186,6 +210,8 @@ cdef void integrate(const GradientJob *job, const Rows *x, const real *baseline,
     at.dense = <const char *> points
     at.ld = job.input_ld
     for s in range(job.n_steps):
+        if stopped(job, own):
+            return
         for i in range(rows):
             row = <const real *> x.dense + i * x.ld
             for j in range(n):
@@ -209,7 +235,7 @@ cdef void gradient_blocks(GradientJob *job, int member) noexcept nogil:
     cdef const char *baseline
     cdef char *out
     cdef Rows x
-    while True:
+    while not stopped(job, own):
         block = fm_take(&job.phases, member)
         if block < 0:
             break
@@ -240,6 +266,7 @@ cdef tuple plan(GradientJob *job, Predictor predictor, bint raw_score, n_threads
     activation = predictor.activation
     names = (activation,) * last if isinstance(activation, str) else activation
     numbers = [activation_number(name) for name in (*names, "identity" if raw_score else predictor.out_activation)]
+    job.logistic = predictor.out_activation == "logistic" and not raw_score
     job.softmax = numbers[last] == FM_ACTIVATION_softmax
     job.n_forward = last if numbers[last] == FM_ACTIVATION_identity else last + 1
     job.widest_ld = predictor.job.widest_ld
@@ -290,6 +317,8 @@ cdef tuple plan(GradientJob *job, Predictor predictor, bint raw_score, n_threads
                                   t.layer.n_out)
     if job.reader.sparse:
         job.layers[0].layer.strategy = SPARSE
+    if job.logistic:
+        job.layers[last].layer.finish = job.kernels.forward[FM_ACTIVATION_identity]
     if job.softmax and job.n_segments > 1:
         job.layers[last].layer.finish = NULL
     job.deltas[0] = arena.pointer(("deltas", 0))
@@ -343,6 +372,7 @@ cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score
     if job.n_rows > 0:
         _arena, threads = plan(job, predictor, raw_score, n_threads)
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
+        watch(&job.signals)
         with single_threaded_blas() if predictor.uses_blas else _no_guard:
             if threads == 1:
                 with nogil:
@@ -350,6 +380,7 @@ cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score
             else:
                 with nogil, parallel(num_threads=threads):
                     gradient_blocks(job, threadid())
+        raise_pending(&job.signals)
     return out if target is None else out[:, 0]
 
 
@@ -378,6 +409,8 @@ def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False
     ------
     ValueError, IndexError
         If X or target does not fit the network.
+    KeyboardInterrupt, or what another signal handler raised
+        Between blocks of rows.
     """
     cdef GradientJob job
     memset(&job, 0, sizeof(GradientJob))
@@ -409,6 +442,8 @@ def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, targe
     ------
     ValueError, IndexError
         If an array does not fit the network or the others.
+    KeyboardInterrupt, or what another signal handler raised
+        Between points.
     """
     cdef GradientJob job
     memset(&job, 0, sizeof(GradientJob))

@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
@@ -22,7 +23,6 @@ from ..engine import StepNeuron
 from ..training import rosenblatt
 from .inputs import engine_rows, unchanged_on_error
 from .parameters import keep_parameters
-from .validation import hold_out
 
 __all__ = ["Perceptron"]
 
@@ -348,7 +348,9 @@ class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         """Which rows early stopping holds out; None without it."""
         if not self.early_stopping:
             return None
-        _, rows = hold_out(len(y), self.validation_fraction, y, self.random_state)
+        _, rows = train_test_split(
+            np.arange(len(y)), test_size=self.validation_fraction, stratify=y, random_state=self.random_state
+        )
         if not (sample_weight[rows] > 0).any():
             raise ValueError(
                 "The sample weights for validation set are all zero, consider using a different random state."
