@@ -129,7 +129,7 @@ def test_scikit_learn_s_own_network_beside_ours():
     for model in (ours, theirs):
         quietly(model.fit, X, LABELS)
     first = draw(ours, name="fastmlp")
-    second = draw(theirs, ax=first.axes_, name="scikit-learn", line_kwargs={"ls": "--"})
+    second = draw(theirs, ax=first.ax_, name="scikit-learn", line_kwargs={"ls": "--"})
     assert second.axes_ == first.axes_ and second.figure_ is first.figure_
     assert_shows(second.lines_["loss"], theirs.loss_curve_)
     assert_shows(second.lines_["validation_score"], theirs.validation_scores_)
@@ -140,8 +140,8 @@ def test_scikit_learn_s_own_network_beside_ours():
 
 def test_a_second_display_adds_the_axes_that_the_first_has_not():
     first = draw(fitted())
-    second = draw(fitted(validation=True, lr_schedule="step", lr_schedule_params={"step_size": 2}), ax=first.axes_)
-    assert set(second.axes_) == {"loss", "score", "learning_rate"} and set(first.axes_) == {"loss"}
+    second = draw(fitted(validation=True, lr_schedule="step", lr_schedule_params={"step_size": 2}), ax=first.ax_)
+    assert set(second.axes_) == {"loss", "score", "learning_rate"} and set(first.lines_) == {"loss"}
     assert second.ax_ is first.ax_
     assert not any(label.get_visible() and label.get_text() for label in second.ax_.get_xticklabels())
 

@@ -1,7 +1,6 @@
 """A picture of a training: loss, validation and learning rate by epoch."""
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -103,7 +102,7 @@ class TrainingCurveDisplay:
         estimator : estimator
             A fitted MLPClassifier or MLPRegressor, of fastmlp or scikit-learn; or a pipeline that ends in one, a search
             or a TransformedTargetRegressor over one.
-        ax : matplotlib Axes or dict of such, default=None
+        ax : matplotlib Axes, default=None
             As of `plot`.
         score_name : str, default=None
             Name of the score. None is "Validation score", with the `scoring` of the fit if that was a string.
@@ -161,9 +160,9 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or dict of such, default=None
-            Where to draw. The learning rate takes the lower part of its place. The `axes_` of another display draw
-            over that. None makes a figure.
+        ax : matplotlib Axes, default=None
+            Where to draw. The learning rate takes the lower part of its place. The `ax_` of another display draws over
+            that, on all of its axes. None makes a figure.
         line_kwargs : dict, default=None
             Keyword arguments of all curves, for ``Axes.plot``.
 
@@ -192,8 +191,9 @@ class TrainingCurveDisplay:
                 del curves["learning_rate"]
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
-        axes = self.axes_ = dict(ax) if isinstance(ax, Mapping) else {"loss": ax}
-        self.ax_, self.figure_ = axes["loss"], axes["loss"].figure
+        self.ax_, self.figure_ = ax, ax.figure
+        # on the Axes, so that a display after this one finds them
+        axes = self.axes_ = ax._training_curve_axes = {"loss": ax, **getattr(ax, "_training_curve_axes", {})}
         if "validation_score" in curves and "score" not in axes:
             axes["score"] = self.ax_.twinx()
         if "learning_rate" in curves and "learning_rate" not in axes:
