@@ -8,6 +8,7 @@ from libc.math cimport fabs, isfinite, sqrt
 from libc.stdint cimport PTRDIFF_MAX, int32_t, uint32_t
 from libc.string cimport memset
 
+from .kernels cimport fm_kernels, kernels_for
 from .memory cimport data_of
 from .source cimport Source, index_of
 from .threads cimport Signals, interrupted, raise_pending, watch
@@ -227,14 +228,6 @@ cdef void learn_all(Neuron *n, floating *w, const ptrdiff_t *rows, ptrdiff_t cou
         first += piece
 
 
-cdef bint all_finite(const floating *w, ptrdiff_t count) noexcept nogil:
-    cdef ptrdiff_t j
-    for j in range(count):
-        if not isfinite(w[j]):
-            return False
-    return True
-
-
 def permutation(ptrdiff_t n, uint32_t seed):
     """Numbers 0, ..., n - 1 shuffled as scikit-learn's sequential data sets are.
 
@@ -311,6 +304,7 @@ cdef class StepNeuron:
     """
 
     cdef Neuron neuron
+    cdef const fm_kernels *_kernels
     cdef Source _source
     cdef object _arrays                 # kept alive
     cdef readonly object coef
@@ -322,6 +316,7 @@ cdef class StepNeuron:
         memset(n, 0, sizeof(Neuron))
         self._source = source = Source(X)
         dtype = X.dtype
+        self._kernels = kernels_for(dtype, None)
         for name, array, wanted, size in (
             ("signs", signs, np.float64, source.n_rows), ("weights", weights, dtype, source.n_rows),
             ("coef", coef, dtype, source.n_features),
@@ -399,10 +394,9 @@ cdef class StepNeuron:
         with nogil:
             if self._source.double_values:
                 learn_all(n, <double *> n.stored, index, count, self._piece)
-                finite = all_finite(<double *> n.stored, n.n_features)
             else:
                 learn_all(n, <float *> n.stored, index, count, self._piece)
-                finite = all_finite(<float *> n.stored, n.n_features)
+            finite = self._kernels.all_finite(n.stored, n.n_features)
         raise_pending(&n.signals)
         if not (finite and isfinite(n.intercept)):
             raise FloatingPointError("a weight or the bias is not finite")

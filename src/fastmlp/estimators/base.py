@@ -39,6 +39,7 @@ from .inputs import (
     engine_rows,
     fits_precision,
     hidden_units,
+    parameters_dtype,
     plain_array,
     restored_on_error,
     unchanged_on_error,
@@ -619,7 +620,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
             and predictor.max_threads == self._max_threads()
         ):
             return predictor
-        return self._new_predictor(computing_dtype([getattr(coef, "dtype", np.float64) for coef in self.coefs_]))
+        return self._new_predictor(parameters_dtype(self.coefs_))
 
     def _new_predictor(self, dtype):
         coefs, intercepts = check_parameters(self.coefs_, self.intercepts_, dtype)

@@ -20,6 +20,7 @@ __all__ = [
     "engine_rows",
     "fits_precision",
     "hidden_units",
+    "parameters_dtype",
     "physical_memory",
     "plain_array",
     "restored_on_error",
@@ -217,6 +218,11 @@ def check_parameters(coefs, intercepts, dtype):
 def computing_dtype(dtypes):
     """The engine's dtype for what NumPy computes with these."""
     return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
+
+
+def parameters_dtype(coefs):
+    """The engine's dtype for weights as somebody left them."""
+    return computing_dtype([getattr(coef, "dtype", np.float64) for coef in coefs])
 
 
 def fits_precision(X, dtype):

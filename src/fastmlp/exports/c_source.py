@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from .. import __version__
-from .layers import Layer, layers_of
+from .layers import SELU_ALPHA, SELU_SCALE, Layer, layers_of
 
 __all__ = ["ACTIVATIONS", "c_source"]
 
@@ -19,7 +19,7 @@ ACTIVATIONS = {
     "leaky_relu": "return z > 0.0f ? z : 0.01f * z;",
     "relu6": "return z < 0.0f ? 0.0f : z > 6.0f ? 6.0f : z;",
     "elu": "return z > 0.0f ? z : expm1f(z);",
-    "selu": "return 1.05070099f * (z > 0.0f ? z : 1.67326324f * expm1f(z));",
+    "selu": f"return {SELU_SCALE:.9g}f * (z > 0.0f ? z : {SELU_ALPHA:.9g}f * expm1f(z));",
     "softsign": "return z / (1.0f + fabsf(z));",
     "hard_sigmoid": "return z < -3.0f ? 0.0f : z > 3.0f ? 1.0f : (z + 3.0f) / 6.0f;",
     "hard_swish": "return z < -3.0f ? 0.0f : z > 3.0f ? z : z * (z + 3.0f) / 6.0f;",

@@ -6,9 +6,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..estimators.inputs import check_parameters, computing_dtype
+from ..estimators.inputs import check_parameters, parameters_dtype
 
-__all__ = ["Layer", "layers_of"]
+__all__ = ["SELU_ALPHA", "SELU_SCALE", "Layer", "layers_of"]
+
+# Klambauer et al. (2017)
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
 
 
 class Layer(NamedTuple):
@@ -40,7 +43,7 @@ def layers_of(estimator):
         If `coefs_`, `intercepts_` or `activation` are not those of one network.
     """
     check_is_fitted(estimator)
-    dtype = computing_dtype([getattr(coef, "dtype", np.float64) for coef in estimator.coefs_])
+    dtype = parameters_dtype(estimator.coefs_)
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
     hidden = estimator.activation
     hidden = [hidden] * (len(coefs) - 1) if isinstance(hidden, str) else list(hidden)

@@ -10,13 +10,12 @@ from scipy.special import erfcx
 from sklearn.base import is_classifier
 
 from ..estimators.inputs import fits_precision
-from .layers import layers_of
+from .layers import SELU_ALPHA, SELU_SCALE, layers_of
 
 __all__ = ["register_onnx_converters", "to_onnx"]
 
 _OLDEST_OPSET = 15
 _MOST_BYTES = 2**31 - 2**20  # what protobuf serialises, less a megabyte for all but the weights
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
 
 
 class _Graph:
@@ -75,8 +74,8 @@ def _elu(g, z):
 
 
 def _selu(g, z):
-    below = g.add("Mul", _bounded_expm1(g, z), _SELU_SCALE * _SELU_ALPHA)
-    return g.add("Add", g.add("Mul", g.add("Max", z, 0.0), _SELU_SCALE), below)
+    below = g.add("Mul", _bounded_expm1(g, z), SELU_SCALE * SELU_ALPHA)
+    return g.add("Add", g.add("Mul", g.add("Max", z, 0.0), SELU_SCALE), below)
 
 
 def _softplus(g, z):

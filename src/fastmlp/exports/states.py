@@ -3,13 +3,12 @@
 from itertools import chain
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ..engine import ACTIVATIONS, LOSS_ROWS, OPTIMIZERS
 from ..estimators.classifier import MLPClassifier
-from ..estimators.inputs import check_parameters, computing_dtype, hidden_units
+from ..estimators.inputs import check_parameters, hidden_units, parameters_dtype
 from ..estimators.parameters import CONSTRAINTS, constructor_defaults
 from ..estimators.regressor import MLPRegressor
 from ..training.optimizers import EXTRAS, RULES, Optimizer
@@ -28,7 +27,8 @@ _NUMBERS = ("loss_", "best_loss_", "best_validation_score_")
 _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_scores_", "validation_loss_curve_")
 _WEIGHTS = ("coefs_", "intercepts_", "_best_coefs", "_best_intercepts")
 _OTHERS = ("out_activation_", "feature_names_in_", "_scored", "_optimizer")
-_OF_CLASSES = ("classes_", "_label_binarizer")
+_OF_BOTH = (*_COUNTS, *_NUMBERS, *_CURVES, *_WEIGHTS, *_OTHERS)
+_ATTRIBUTES = {MLPClassifier: (*_OF_BOTH, "classes_", "_label_binarizer"), MLPRegressor: _OF_BOTH}
 _NEEDED = ("coefs_", "intercepts_", "n_features_in_", "n_outputs_", "n_layers_", "out_activation_")
 _UNUSED = "_random_state"  # every fit takes its random numbers from the parameter
 _SPOKEN = {"_skl_callbacks": "scikit-learn's callbacks", "_metadata_request": "metadata requests"}
@@ -83,8 +83,7 @@ def _params_of(estimator):
 def _fitted_of(estimator):
     """Fitted attributes as data, by name."""
     attributes = vars(estimator)
-    names = (*_COUNTS, *_NUMBERS, *_CURVES, *_WEIGHTS, *_OTHERS, *(_OF_CLASSES if is_classifier(estimator) else ()))
-    fitted = {name: attributes[name] for name in names if name in attributes}
+    fitted = {name: attributes[name] for name in _ATTRIBUTES[type(estimator)] if name in attributes}
     for name in fitted.keys() & {*_CURVES}:
         if fitted[name] is not None:
             fitted[name] = np.array(fitted[name], dtype=np.float64)
@@ -181,8 +180,7 @@ def _are_arrays(values, kinds, ndim=None):
 
 def _check_fitted(kind, fitted):
     """Refuse fitted attributes that are not one model; those that are data elsewhere become what they were."""
-    known = {*_COUNTS, *_NUMBERS, *_CURVES, *_WEIGHTS, *_OTHERS, *(_OF_CLASSES if kind is MLPClassifier else ())}
-    if unknown := fitted.keys() - known:
+    if unknown := fitted.keys() - {*_ATTRIBUTES[kind]}:
         raise ValueError(f"{kind.__name__} has no attributes {', '.join(sorted(unknown))}")
     if missing := {*_NEEDED} - fitted.keys():
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
@@ -218,7 +216,7 @@ def _check_fitted(kind, fitted):
 def _network(fitted):
     """coefs_ and intercepts_ as the engine would take them."""
     coefs = fitted["coefs_"]
-    return check_parameters(coefs, fitted["intercepts_"], computing_dtype([coef.dtype for coef in coefs]))
+    return check_parameters(coefs, fitted["intercepts_"], parameters_dtype(coefs))
 
 
 def _check_classes(fitted, n_outputs, out_activation):
