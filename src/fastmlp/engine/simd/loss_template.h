@@ -7,12 +7,10 @@ INLINE void FN(turn_in)(REAL (*restrict t)[LANES], const REAL *restrict z, ptrdi
     for (ptrdiff_t first = 0; first < LANES; first += VECTOR_LANES)
         for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
             FN(vector) r[VECTOR_LANES];
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
                 r[l] = (first + l < count) ? *(const FN(vector) *)(z + (first + l) * ld + j) : (FN(vector)){0};
             FN(transpose_square)(r);
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) *(FN(vector) *)(t[j + l] + first) = r[l];
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) *(FN(vector) *)(t[j + l] + first) = r[l];
         }
 }
 
@@ -21,11 +19,9 @@ INLINE void FN(turn_out)(REAL *restrict z, REAL (*restrict t)[LANES], ptrdiff_t 
     for (ptrdiff_t first = 0; first < count; first += VECTOR_LANES)
         for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
             FN(vector) r[VECTOR_LANES];
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) r[l] = *(const FN(vector) *)(t[j + l] + first);
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) r[l] = *(const FN(vector) *)(t[j + l] + first);
             FN(transpose_square)(r);
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
                 if (first + l < count) *(FN(vector) *)(z + (first + l) * ld + j) = r[l];
         }
 }

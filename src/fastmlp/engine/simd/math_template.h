@@ -11,6 +11,12 @@
  * tests/engine/test_activations.py has those of the activations.
  */
 #define INLINE static inline __attribute__((always_inline))
+/* before a loop over registers, whose bounds are constants where it is inlined: no array of sums stays in memory */
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
 
 /* Of two that differ, the double's and the float's. Every other macro of the templates has the same text in both
  * precisions, and the same text may be defined twice. */

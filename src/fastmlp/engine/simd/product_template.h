@@ -70,15 +70,11 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
         FN(vector) sum[8][MOST_VECTORS];
         const REAL *ak = a, *bk = panel->b, *line = next;
         if (panel->accumulate) {
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-                for (int v = 0; v < vectors; v++) sum[r][v] = LOAD_VECTOR(c + r * ldc, v);
+            UNROLLED for (int r = 0; r < rows; r++)
+                UNROLLED for (int v = 0; v < vectors; v++) sum[r][v] = LOAD_VECTOR(c + r * ldc, v);
         } else {
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-                for (int v = 0; v < vectors; v++) sum[r][v] = (FN(vector)){0};
+            UNROLLED for (int r = 0; r < rows; r++)
+                UNROLLED for (int v = 0; v < vectors; v++) sum[r][v] = (FN(vector)){0};
         }
         for (ptrdiff_t k = 0; k < depth; k++) {
             FN(vector) row[MOST_VECTORS];
@@ -86,21 +82,16 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
                 __builtin_prefetch(line, 0, 2);
                 line += next_row;
             }
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) row[v] = LOAD_VECTOR(bk, v);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
+            UNROLLED for (int v = 0; v < vectors; v++) row[v] = LOAD_VECTOR(bk, v);
+            UNROLLED for (int r = 0; r < rows; r++) {
                 FN(vector) x = FN(splat)(ak[r * a_row]);
-#pragma GCC unroll 4
-                for (int v = 0; v < vectors; v++) sum[r][v] = FN(vfma)(x, row[v], sum[r][v]);
+                UNROLLED for (int v = 0; v < vectors; v++) sum[r][v] = FN(vfma)(x, row[v], sum[r][v]);
             }
             ak += a_k;
             bk += ldb;
         }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-            for (int v = 0; v < last; v++) *(FN(vector) *)(c + r * ldc + v * VECTOR_LANES) = sum[r][v];
+        UNROLLED for (int r = 0; r < rows; r++) {
+            UNROLLED for (int v = 0; v < last; v++) *(FN(vector) *)(c + r * ldc + v * VECTOR_LANES) = sum[r][v];
             if (whole)
                 *(FN(vector) *)(c + r * ldc + last * VECTOR_LANES) = sum[r][last];
             else
@@ -174,22 +165,16 @@ INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, co
 {
     enum { PARTS = FM_ROW_BYTES / FM_VECTOR_BYTES };
     FN(vector) sum[DOT_ROWS][FM_DOT_COLUMNS][PARTS];
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < n; j++)
-#pragma GCC unroll 4
-            for (int p = 0; p < PARTS; p++) sum[r][j][p] = (FN(vector)){0};
+    UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int j = 0; j < n; j++)
+            UNROLLED for (int p = 0; p < PARTS; p++) sum[r][j][p] = (FN(vector)){0};
     for (ptrdiff_t k = 0; k < wide; k += LANES) {
-#pragma GCC unroll 4
-        for (int p = 0; p < PARTS; p++) {
+        UNROLLED for (int p = 0; p < PARTS; p++) {
             const ptrdiff_t from = k + p * VECTOR_LANES, left = depth - from;
             const ptrdiff_t part = left < 0 ? 0 : left < VECTOR_LANES ? left : VECTOR_LANES;
-#pragma GCC unroll 4
-            for (int r = 0; r < rows; r++) {
+            UNROLLED for (int r = 0; r < rows; r++) {
                 FN(vector) x = FN(load_part)(a + r * a_row + from, part);
-#pragma GCC unroll 4
-                for (int j = 0; j < n; j++)
+                UNROLLED for (int j = 0; j < n; j++)
                     sum[r][j][p] = FN(vfma)(x, *(const FN(vector) *)(bt + j * wide + from), sum[r][j][p]);
             }
         }

@@ -92,7 +92,7 @@ typedef PICK(int64_t, int32_t) FN(lanes) __attribute__((vector_size(FM_VECTOR_BY
 #define SHUFFLE(a, b, which, s) __builtin_shuffle(a, b, (FN(lanes)){ALL_LANES(which, s)})
 #endif
 #define SWAP_BIT(s)                                                                                            \
-    _Pragma("GCC unroll 16") for (ptrdiff_t i = 0; i < VECTOR_LANES; i++)                                      \
+    UNROLLED for (ptrdiff_t i = 0; i < VECTOR_LANES; i++)                                      \
         if (!(i & (s))) {                                                                                      \
             FN(vector) a = r[i], b = r[i + (s)];                                                               \
             r[i] = SHUFFLE(a, b, UPPER, s);                                                                    \
@@ -122,12 +122,10 @@ static void FN(transpose)(void *out_, ptrdiff_t ld, ptrdiff_t first, const void 
         for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
             const ptrdiff_t width = (n - j < VECTOR_LANES) ? n - j : VECTOR_LANES;
             FN(vector) r[VECTOR_LANES];
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
                 r[l] = FN(load_part)(w + (l < height ? (i + l) * n + j : 0), l < height ? width : 0);
             FN(transpose_square)(r);
-#pragma GCC unroll 16
-            for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+            UNROLLED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
                 if (l < width) FN(store_part)(out + (j + l) * ld + i, r[l], height);
         }
     }
