@@ -23,7 +23,8 @@ from ..engine import (
     single_threaded_blas,
 )
 from ..training import lbfgs, stochastic
-from ..training.checkpoint import Checkpoint, check_same, fingerprint
+from ..training.checkpoint import Checkpoint
+from ..training.identity import check_same, fingerprint
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite

@@ -1,6 +1,8 @@
 """The estimators' methods that give a fitted model another form."""
 
-from pathlib import Path
+import os
+
+from ..training.disk import replace_file
 
 __all__ = ["ExportMixin"]
 
@@ -26,7 +28,7 @@ class ExportMixin:
         ValueError
             If its parameters are not valid, or its attributes not those of one model.
         OSError
-            If the file cannot be written.
+            If the file cannot be written, or is a directory, a pipe or a device. What was there is as it was.
         ImportError
             If safetensors is not installed: ``pip install "fastmlp[files]"``.
 
@@ -117,7 +119,8 @@ class ExportMixin:
         Parameters
         ----------
         path : str or path-like, default=None
-            Where to write the file. None returns its text.
+            Where to write the file; what was there is replaced once the new one is whole. A pipe that somebody reads
+            and a character device, such as /dev/stdout, are written to. None returns the text.
         name : str, default="fastmlp"
             What the names of the functions and, in capitals, of the constants begin with.
         dtype : {"float32", "int8"}, default="float32"
@@ -136,6 +139,8 @@ class ExportMixin:
             If the estimator is not fitted.
         ValueError
             If `name` is no C identifier, `dtype` another, or a parameter of the network not finite in float32.
+        OSError
+            If the file cannot be written. What was there is as it was.
 
         References
         ----------
@@ -148,5 +153,5 @@ class ExportMixin:
         source = c_source(self, name, dtype)
         if path is None:
             return source
-        Path(path).write_text(source, encoding="ascii", newline="\n")
+        replace_file(os.fsdecode(path), lambda file: file.write(source.encode("ascii")), streams=True)
         return None

@@ -12,12 +12,12 @@ import re
 import stat
 import warnings
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 
 from ..estimators.inputs import physical_memory
-from ..training.checkpoint import decoded, encoded, replace_file
+from ..training.checkpoint import decoded, encoded
+from ..training.disk import replace_file
 from .states import KINDS, RefusedError, rebuilt, require, state_of
 
 __all__ = ["load", "save"]
@@ -54,13 +54,13 @@ def save(estimator, path):
             f"{type(estimator).__module__}.{type(estimator).__qualname__} cannot be saved: a file can only be of"
             f" {' or '.join(KINDS)} itself, not of a class derived from it."
         )
-    file = Path(os.path.realpath(os.fsdecode(path)))
+    path = os.fsdecode(path)
     content, left_out = _written(estimator)
     try:
         _read(content)
     except ValueError as error:  # rather now than when it is needed
         raise ValueError(f"{name} cannot be saved: {error.__cause__ or error}") from error
-    replace_file(file, lambda opened: opened.write(content))
+    replace_file(path, lambda file: file.write(content))
     if left_out:
         warnings.warn(f"Not saved, because a file holds nothing but data: {', '.join(left_out)}.", stacklevel=3)
 

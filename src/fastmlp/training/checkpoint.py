@@ -1,29 +1,19 @@
 """The file that a fit can go on from: written whole or not at all, and refused by any other fit."""
 
-import errno
-import functools
 import json
 import os
-import re
-import secrets
-import tempfile
 import time
-from contextlib import suppress
 from datetime import timedelta
-from hashlib import blake2b
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
-from scipy.sparse import issparse
 
-__all__ = ["Checkpoint", "check_same", "decoded", "encoded", "fingerprint", "pack", "replace_file", "unpack"]
+from .disk import check_regular, check_writable, replace_file
+
+__all__ = ["Checkpoint", "decoded", "encoded", "pack", "unpack"]
 
 VERSION = 2  # of the file's format
-BLOCK = 1 << 24  # bytes of an array that are hashed at a time
-LONGEST = 60  # characters of a value that an error shows
-MOST = 6  # differences that an error lists
 
 
 def encoded(value, keep, path=""):
@@ -107,40 +97,6 @@ def unpack(document, arrays):
     return decoded(json.loads(document), arrays.__getitem__)
 
 
-def replace_file(path, write):
-    """Write a file anew; until it is whole and on the disk, the old one is there.
-
-    Parameters
-    ----------
-    path : Path
-    write : callable
-        Called with the open binary file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, or if a directory, a pipe or a device has its name. The old one is as it was.
-    """
-    if path.exists() and not path.is_file():  # os.replace would do away with a pipe or a device, such as /dev/null
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    temporary = path.parent / f"{path.name}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:  # with the user's permissions, which tempfile would narrow
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    # the new name outlasts a power cut once the directory is on the disk, where the system can tell it to be
-    with suppress(OSError):
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 class Checkpoint:
     """A file that holds the last state written to it. Only one fit at a time may write to it.
 
@@ -169,11 +125,10 @@ class Checkpoint:
         if not valid:
             raise ValueError(f"every must be an int of at least 1 or a timedelta of more than 0, got {every!r}.")
         self.path, self.every = os.fsdecode(path), every
-        self._file = Path(os.path.realpath(self.path))
+        self._file = os.path.abspath(self.path)  # the working directory may change while a fit goes on
         self._clock = clock
         self._written = clock()
-        with tempfile.TemporaryFile(dir=self._file.parent):  # rather now than after an hour of training
-            pass
+        check_writable(self._file)  # rather now than after an hour of training
 
     def due(self, epoch):
         """Whether to write after this epoch, counted from 1."""
@@ -184,24 +139,18 @@ class Checkpoint:
     def write(self, state):
         """Put a state, of the types that `pack` takes, in the place of the last one.
 
-        Until the new file is whole and on the disk, the old one is there. What killed writers left is removed.
-
         Raises
         ------
         OSError
-            If the file cannot be written. The old one is as it was.
+            See `replace_file`: the old one is as it was.
         """
         document, arrays = pack(state)
-        leftover = re.compile(re.escape(self._file.name) + r"\.[0-9a-f]{16}\.tmp")
-        for path in self._file.parent.iterdir():
-            if leftover.fullmatch(path.name):
-                path.unlink(missing_ok=True)
         text = np.frombuffer(document.encode(), np.uint8)
         replace_file(self._file, lambda file: np.savez(file, *arrays, fastmlp_checkpoint=VERSION, state=text))
         self._written = self._clock()
 
     def read(self):
-        """The state last written, or None if there is no file.
+        """The state last written, or None if there is no file or an empty one.
 
         Raises
         ------
@@ -210,10 +159,10 @@ class Checkpoint:
         OSError
             If it cannot be opened.
         """
-        try:
-            file = open(self._file, "rb")
-        except FileNotFoundError:
+        status = check_regular(self._file)
+        if status is None or status.st_size == 0:  # as `mktemp` makes them, and those who mount a single file
             return None
+        file = open(self._file, "rb")
         try:
             with file, NpzFile(file, allow_pickle=False) as members:
                 # all of every member: an array whose damaged header tells fewer values would not be read to its CRC
@@ -227,107 +176,3 @@ class Checkpoint:
             raise
         except Exception as error:  # zipfile alone has a dozen for damaged files
             raise ValueError(f"{self.path!r} is not a whole checkpoint of fastmlp: {error}.") from error
-
-
-def fingerprint(params, data):
-    """What a checkpoint must have in common with the fit that goes on from it.
-
-    Parameters
-    ----------
-    params : dict of str to object
-        Constructor parameters. Numbers, strings and collections count by their values, lists as tuples; random states
-        by their state; functions, methods and classes by their names; estimators by their parameters; anything
-        else by its repr without addresses.
-    data : dict of str to ndarray, CSR matrix or None
-        Counted by shape, dtype and a hash of all values (BLAKE2b, RFC 7693).
-
-    Returns
-    -------
-    dict of str to dict of str to str
-        Under "params" and "data" a description for each name: those of equals are equal, in any process.
-    """
-    return {
-        "params": {name: _description(value) for name, value in params.items()},
-        "data": {name: _data_description(value) for name, value in data.items()},
-    }
-
-
-def check_same(stored, current, path):
-    """Raise a ValueError that says in what the fingerprint stored in the checkpoint at `path` is of another fit."""
-    said = [
-        f"{name} was {was}, is {now}" if kind == "params" and max(len(was), len(now)) <= LONGEST else f"{name} differs"
-        for kind, name, was, now in _differences(stored, current)
-    ]
-    if len(said) > MOST:
-        said[MOST:] = [f"and {len(said) - MOST} more"]
-    if said:
-        raise ValueError(
-            f"the checkpoint {os.fsdecode(path)!r} is of another fit: {'; '.join(said)}."
-            " Give checkpoint_path another name, or remove the file."
-        )
-
-
-def _differences(stored, current):
-    """Kind, name and both descriptions of the parameters, then of the data, in which two fingerprints differ."""
-    for kind in ("params", "data"):
-        for name in current[kind] | stored[kind]:
-            was, now = (side[kind].get(name, "absent") for side in (stored, current))
-            if was != now:
-                yield kind, name, was, now
-
-
-def _description(value):
-    if isinstance(value, np.generic):
-        value = value.item()  # a NumPy number is the same parameter as Python's
-    if isinstance(value, str | int | float):  # first: there may be a million labels
-        return repr(value)
-    if isinstance(value, np.ndarray) or issparse(value):
-        return _data_description(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_description, value))}]"
-    if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(map(_description, value)))}}}"
-    if isinstance(value, dict):
-        return f"{{{', '.join(sorted(f'{_description(key)}: {_description(item)}' for key, item in value.items()))}}}"
-    if isinstance(value, np.random.RandomState):
-        return f"RandomState({_digest([_description(value.get_state()).encode()])})"
-    if isinstance(value, functools.partial):
-        return f"partial({', '.join(map(_description, (value.func, value.args, value.keywords)))})"
-    if hasattr(value, "__qualname__"):
-        name = f"{getattr(value, '__module__', None) or 'builtins'}.{value.__qualname__}"
-        code = getattr(value, "__code__", None)
-        if code is None:
-            return name
-        parts = (code.co_code, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(code.co_consts)).encode())
-        return f"{name}({_digest(parts)})"
-    if hasattr(value, "get_params"):
-        return f"{_description(type(value))}({_description(value.get_params(deep=False))})"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _data_description(value):
-    if value is None:
-        return "None"
-    if issparse(value):
-        # beyond nnz there may be room with anything in it
-        parts = value.data[: value.nnz], value.indices[: value.nnz], value.indptr
-        return f"{value.format} {value.shape} {' '.join(map(_data_description, parts))}"
-    if value.dtype.hasobject:
-        blocks = (f"{_description(item)}\n".encode() for item in value.flat)
-    else:
-        blocks = _blocks(value)
-    return f"{value.dtype.str} {value.shape} {_digest(blocks)}"
-
-
-def _blocks(array):
-    """The bytes of an array's values in C order, whatever its own, without a copy of the whole."""
-    flags = ["external_loop", "buffered", "zerosize_ok"]
-    for chunk in np.nditer(array, flags, order="C", buffersize=max(1, BLOCK // array.itemsize)):
-        yield np.ascontiguousarray(chunk).view(np.uint8)
-
-
-def _digest(blocks):
-    digest = blake2b(digest_size=16)
-    for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()
