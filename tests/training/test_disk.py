@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 
 import pytest
 from sklearn.datasets import load_iris
@@ -176,22 +175,17 @@ def test_c_goes_to_a_pipe_that_is_read(model, tmp_path):
         model.to_c(tmp_path / "pipe")
     assert caught.value.errno == errno.ENXIO
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(reading, True)
-    content = []
-
-    def read():
-        with open(reading) as file:
-            content.append(file.read())
-
-    reader = threading.Thread(target=read)
-    reader.start()
     model.to_c(tmp_path / "pipe")
-    reader.join()
-    assert content == [model.to_c()] and stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    with open(reading) as file:
+        assert file.read() == model.to_c()
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
 
 
 def test_c_goes_to_standard_output():
-    code = "from fastmlp import MLPRegressor; MLPRegressor(hidden_layer_sizes=(), max_iter=1).fit([[0], [1]], [0, 1]).to_c('/dev/stdout')"
+    code = (
+        "from fastmlp import MLPRegressor\n"
+        "MLPRegressor(hidden_layer_sizes=(), max_iter=1).fit([[0], [1]], [0, 1]).to_c('/dev/stdout')"
+    )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert "fastmlp_predict(" in done.stdout
 
