@@ -17,7 +17,7 @@ from .kernels cimport (
 from .memory cimport ceil_div, data_of, padded
 from .products cimport BLAS, SPARSE, Layer, Rows, dense_strategy, forward_product
 from .source cimport Source, dense_reader, index_of, read_rows, reader_of
-from .threads cimport FM_MOST_ITEMS, fm_open, fm_take
+from .threads cimport FM_MOST_ITEMS, fm_is_set, fm_open, fm_set, fm_take
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS
 
 from .threads import checked_max_threads, effective_n_threads, single_threaded_blas
@@ -48,13 +48,13 @@ cdef void predict_blocks(PredictJob *job, int member) noexcept nogil:
     cdef char *z_targets
     while True:
         block = fm_take(&job.phases, member)
-        if block < 0 or job.refused:
+        if block < 0 or fm_is_set(&job.refused):
             return
         first = block * job.block_rows
         rows = min(job.block_rows, job.n_rows - first)
         x = read_rows(&job.reader, first, rows, inputs, job.input_ld, True)
         if job.check and not all_finite(job, &x, rows):
-            job.refused = True
+            fm_set(&job.refused)
             return
         for l in range(job.n_layers):
             layer = &job.layers[l]

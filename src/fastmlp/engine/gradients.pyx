@@ -27,7 +27,8 @@ from .memory cimport Arena, ceil_div, data_of, padded
 from .products cimport FUSED, SPARSE, Layer, Rows, dense_strategy, forward_product, input_gradient
 from .source cimport Reader, Source, read_rows, reader_of
 from .threads cimport (
-    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, interrupted, raise_pending, watch,
+    Signals, fm_flush_subnormals, fm_is_set, fm_open, fm_phases, fm_restore_subnormals, fm_take, interrupted,
+    raise_pending, watch,
 )
 
 from .threads import single_threaded_blas
@@ -84,7 +85,7 @@ ctypedef fused real:
 
 cdef inline bint stopped(GradientJob *job, ptrdiff_t own) noexcept nogil:
     """Whether a signal's handler has raised; the member with the first workspaces looks for signals."""
-    return interrupted(&job.signals) if own == 0 else job.signals.raised
+    return interrupted(&job.signals) if own == 0 else fm_is_set(&job.signals.raised)
 
 
 cdef void seed(const GradientJob *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,

@@ -35,8 +35,8 @@ from .memory cimport ceil_div
 from .products cimport Layer, Rows, bias_gradient, forward_product, input_gradient, weight_gradient
 from .source cimport read_rows
 from .threads cimport (
-    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_even, fm_finish, fm_flush_subnormals, fm_open, fm_pause,
-    fm_restore_subnormals, fm_seconds, fm_take, interrupted,
+    FM_CLOSED, FM_END, FM_WAIT, fm_add_nanoseconds, fm_even, fm_finish, fm_flush_subnormals, fm_is_set, fm_open,
+    fm_pause, fm_restore_subnormals, fm_seconds, fm_set, fm_take, interrupted,
 )
 from .tuning cimport LEAST_BLOCK_ROWS, SPINS
 
@@ -337,7 +337,7 @@ cdef void open_next(Job *job) noexcept nogil:
     if job.stage == PREPARE:
         open_batch(job, job.stop)
     elif job.stage == ROWS:
-        if job.abandoned:
+        if fm_is_set(&job.abandoned):
             close(job)
             return
         for i in range(job.end - job.chunk):
@@ -388,7 +388,7 @@ cdef void run(Job *job, int member) noexcept nogil:
             break
         if member == 0 and interrupted(&job.signals):
             # heeded at the end of a rows phase, so that every batch is trained whole or not at all
-            job.abandoned = True
+            fm_set(&job.abandoned)
         if i == FM_WAIT:
             if spins >= SPINS and fm_even(&job.phases, job.team_size):
                 waited -= fm_seconds()
@@ -408,7 +408,7 @@ cdef void run(Job *job, int member) noexcept nogil:
             else:
                 rows_phase(job, first, rows, scratch, member == 0)
             if member == 0 and job.signals.raised:
-                job.abandoned = True
+                fm_set(&job.abandoned)
         elif job.stage == WEIGHTS:
             weights_phase(job, &job.tiles[i], &job.tile_squares[i], &job.tile_norms[i], scratch)
         elif job.stage == STEPS:

@@ -49,13 +49,20 @@ static inline int fm_team_size(void)
  * Even members take from the low end, odd ones from the high end, so a thread meets about the same items, and finds
  * them in its cache, phase after phase. The ticket is one word: phase (24 bits), low end and high end (20 bits each);
  * a phase of FM_CLOSED items is the end.
+ *
+ * All that a phase is about is in plain fields: who opens a phase writes them before the ticket, and who takes an item
+ * reads them after it. Only what changes while others look, here and the flags below, is atomic.
+ *
+ * Between the fields is room enough that ticket and done share a cache line of 64 bytes with nothing else, wherever a
+ * struct of phases lies.
  */
 typedef struct {
+    char before[56];
     uint64_t ticket;
-    char ticket_line[56];
+    char between[56];
     uint64_t done;
     uint64_t count;
-    char done_line[48];
+    char after[56];
 } fm_phases;
 
 #define FM_ITEM_BITS 20
@@ -68,7 +75,7 @@ enum { FM_WAIT = -1, FM_END = -2 };
 #define FM_LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define FM_STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define FM_ADD(p, v) __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL)
-#define FM_SWAP(p, old, v) __atomic_compare_exchange_n(p, old, v, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
+#define FM_SWAP(p, old, v) __atomic_compare_exchange_n(p, old, v, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #else
 #define FM_LOAD(p) (*(p))
 #define FM_STORE(p, v) (*(p) = (v))
@@ -80,7 +87,7 @@ enum { FM_WAIT = -1, FM_END = -2 };
 static inline void fm_open(fm_phases *p, uint64_t count)
 {
     uint64_t phase = (FM_LOAD(&p->ticket) >> (2 * FM_ITEM_BITS)) + 1;
-    p->done = 0;
+    FM_STORE(&p->done, 0);
     FM_STORE(&p->count, count);
     FM_STORE(&p->ticket, (phase << (2 * FM_ITEM_BITS)) | count);
 }
@@ -102,7 +109,7 @@ static inline ptrdiff_t fm_take(fm_phases *p, int member)
  * member may finish the last one and open the next phase. */
 static inline int fm_finish(fm_phases *p)
 {
-    uint64_t count = p->count;
+    uint64_t count = FM_LOAD(&p->count);
     return FM_ADD(&p->done, 1) == count;
 }
 
@@ -111,6 +118,18 @@ static inline int fm_even(const fm_phases *p, int members)
 {
     uint64_t count = FM_LOAD(&p->count);
     return count % (uint64_t)members == 0 || count >= 4 * (uint64_t)members;
+}
+
+/* ---- flags: set by one member while others may look ---- */
+
+static inline void fm_set(int *flag)
+{
+    FM_STORE(flag, 1);
+}
+
+static inline int fm_is_set(const int *flag)
+{
+    return FM_LOAD(flag);
 }
 
 /* Give the others time; spins counts the calls of one wait. */

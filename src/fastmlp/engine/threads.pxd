@@ -17,6 +17,8 @@ cdef extern from "team.h" nogil:
     ptrdiff_t fm_take(fm_phases *phases, int member)
     int fm_finish(fm_phases *phases)
     bint fm_even(const fm_phases *phases, int members)
+    void fm_set(bint *flag)
+    bint fm_is_set(const bint *flag)
     void fm_add_nanoseconds(unsigned long long *sum, double seconds)
     void fm_pause(int spins)
     unsigned long long fm_flush_subnormals()

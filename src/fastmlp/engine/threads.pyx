@@ -156,7 +156,7 @@ cdef bint _run_handlers(Signals *signals) noexcept with gil:
     except BaseException as error:
         Py_INCREF(error)
         signals.error = <PyObject *> error
-        signals.raised = True
+        fm_set(&signals.raised)
     signals.next_look = fm_seconds() + 1.0 / LOOKS_PER_SECOND
     return signals.raised
 
