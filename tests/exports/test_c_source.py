@@ -21,7 +21,7 @@ from fastmlp import MLPClassifier, MLPRegressor, from_sklearn
 from fastmlp.engine import ACTIVATIONS, LOSSES
 from fastmlp.engine.kernels import apply
 from fastmlp.exports.c_source import ACTIVATIONS as FORMULAS
-from fastmlp.exports.layers import layers_of
+from fastmlp.exports.layers import network_of
 
 CC = shutil.which("gcc") or shutil.which("cc")
 STRICT = "-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wdouble-promotion".split()
@@ -153,7 +153,7 @@ def _scores(model, X):
 def _integer_outputs(model, X):
     """What the int8 source computes, in NumPy: the outputs before their activation."""
     a = X.astype(float)
-    layers = layers_of(model)
+    layers = network_of(model).layers
     for i, (coef, intercept, activation) in enumerate(layers):
         coef = coef.astype(float)
         if i == 0:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.exports.layers import layers_of
+from fastmlp.exports.layers import network_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.linspace(-1, 1, 40).reshape(20, 2)
@@ -14,7 +14,7 @@ X = np.linspace(-1, 1, 40).reshape(20, 2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_layers_are_those_of_predict(dtype):
     model = MLPClassifier((5, 3), activation=["tanh", "relu"], max_iter=2, random_state=0)
-    layers = layers_of(model.fit(X.astype(dtype), np.arange(20) % 3))
+    layers = network_of(model.fit(X.astype(dtype), np.arange(20) % 3)).layers
     assert [layer.activation for layer in layers] == ["tanh", "relu", "softmax"]
     assert [layer.coef.shape for layer in layers] == [(2, 5), (5, 3), (3, 3)]
     for layer, coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
@@ -26,14 +26,14 @@ def test_layers_are_those_of_predict(dtype):
 def test_what_is_not_a_network_is_refused():
     model = MLPRegressor(hidden_layer_sizes=(5, 3), max_iter=2, random_state=0)
     with pytest.raises(NotFittedError):
-        layers_of(model)
+        network_of(model).layers
     model.fit(X, X[:, 0])
     model.activation = ["tanh"]
     with pytest.raises(ValueError, match="one function for each of 2 hidden layers"):
-        layers_of(model)
+        network_of(model).layers
     model.coefs_ = [model.coefs_[0], model.coefs_[1][:4], model.coefs_[2]]
     with pytest.raises(ValueError, match=r"coefs_\[1\] must be of shape \(5, fan_out\)"):
-        layers_of(model)
+        network_of(model).layers
 
 
 def test_activations_and_outputs_that_no_network_has_are_refused():
@@ -41,8 +41,8 @@ def test_activations_and_outputs_that_no_network_has_are_refused():
     for activation in ("softmax", "exp", "none", ["softmax"], [None]):
         model.activation = activation
         with pytest.raises(ValueError, match="activation=.* must name functions among identity, logistic, tanh"):
-            layers_of(model)
+            network_of(model).layers
     model.activation = "relu"
     model.coefs_[1], model.intercepts_[1] = np.ones((5, 2)), np.ones(2)
     with pytest.raises(ValueError, match=r"coefs_\[-1\] must be of shape \(fan_in, 3\), got \(5, 2\)"):
-        layers_of(model)
+        network_of(model).layers

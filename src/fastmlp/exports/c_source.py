@@ -4,10 +4,9 @@ import re
 from string import Template
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from .. import __version__
-from .layers import SELU_ALPHA, SELU_SCALE, Layer, layers_of
+from .layers import SELU_ALPHA, SELU_SCALE, Layer, network_of
 
 __all__ = ["ACTIVATIONS", "c_source"]
 
@@ -100,7 +99,7 @@ static void ${name}_integer_product(const int8_t *W, const float *scale, const f
 }
 
 _FILE = """\
-/* $name: a multilayer perceptron, written by fastmlp $version. C99, and valid C++11.
+/* $name: the network of a fastmlp.$kind, written by fastmlp $version. C99, and valid C++11.
  *
  * Layers: $layers.
  * Weights: $dtype. Constants: $flash bytes$aside; static scratch memory: $ram bytes.
@@ -136,7 +135,7 @@ $definitions
 #endif /* ${NAME}_DECLARATIONS */
 """
 
-# How predict is called, for each kind of target
+# How predict is called, by the network's target
 _USAGE = {
     "regression": """\
 float x[${NAME}_N_FEATURES], y[${NAME}_N_OUTPUTS];
@@ -260,34 +259,25 @@ def _activated(name, activation, array, size):
     return [f"for (int j = 0; j < {size}; j++) {array}[j] = {name}_{activation}({array}[j]);"]
 
 
-def _kind(estimator):
-    """The row of _USAGE."""
-    if not is_classifier(estimator):
-        return "regression"
-    if estimator._segments is not None:
-        return "multioutput"
-    return "multilabel" if estimator.n_outputs_ > 1 and estimator._is_binary() else "class"
-
-
-def _score_body(name, estimator, kind, activation, blocks):
+def _score_body(name, network, blocks):
     """What gives the outputs, or the probabilities of both classes where there is one output."""
     forward = f"{name}_forward(x, out);"
-    if activation == "softmax":
+    if network.activation == "softmax":
         return [forward, *(f"{name}_softmax(out{offset}, {size});" for offset, size in blocks)]
-    if activation == "logistic" and kind == "class":
+    if network.activation == "logistic" and network.target == "class":
         return [forward, f"out[1] = {name}_logistic(out[0]);", "out[0] = 1.0f - out[1];"]
-    return [forward, *_activated(name, activation, "out", estimator.n_outputs_)]
+    return [forward, *_activated(name, network.activation, "out", network.n_outputs)]
 
 
-def _predict_body(name, estimator, kind, blocks):
+def _predict_body(name, network, blocks):
     """What gives codes: the largest output, or the outputs above 0, are so before the activation already."""
-    n = estimator.n_outputs_
-    if kind == "class" and len(estimator.classes_) == 1:  # which has an output all the same
+    n = network.n_outputs
+    if network.target == "class" and len(network.classes[0]) == 1:  # which has an output all the same
         return ["(void)x;", "return 0;"]
     forward = [f"{name.upper()}_STORAGE float z[{n}];", f"{name}_forward(x, z);"]
-    if kind == "class":
+    if network.target == "class":
         return [*forward, "return z[0] > 0.0f;" if n == 1 else f"return {name}_argmax(z, {n});"]
-    if kind == "multilabel":
+    if network.target == "multilabel":
         return [*forward, f"for (int j = 0; j < {n}; j++) out[j] = z[j] > 0.0f;"]
     return [*forward, *(f"out[{k}] = {name}_argmax(z{offset}, {size});" for k, (offset, size) in enumerate(blocks))]
 
@@ -303,42 +293,38 @@ def _bytes(text, qualifier):
 
 
 def c_source(estimator, name, dtype):
-    """The text of `BaseMLP.to_c`, which has the parameters."""
+    """The text of `ExportMixin.to_c`, which has the parameters."""
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name={name!r} must be a C identifier that begins with a letter.")
     if dtype not in _NETWORKS:
         raise ValueError(f"dtype={dtype!r} must be one of {', '.join(map(repr, _NETWORKS))}.")
+    network = network_of(estimator)
     layers = [
-        Layer(_single(coef, f"coefs_[{i}]"), _single(intercept, f"intercepts_[{i}]"), activation)
-        for i, (coef, intercept, activation) in enumerate(layers_of(estimator))
+        Layer(_single(coef, network.weights.format(i)), _single(intercept, network.biases.format(i)), activation)
+        for i, (coef, intercept, activation) in enumerate(network.layers)
     ]
-    n, output = estimator.n_outputs_, layers[-1].activation
-
-    kind = _kind(estimator)
-    sizes = {"N_FEATURES": len(layers[0].coef), "N_OUTPUTS": n}
-    labels = {}
-    if kind == "multioutput":
-        labels = {f"_{k}": classes for k, classes in enumerate(estimator.classes_)}
+    target, output = network.target, network.activation
+    sizes = {"N_FEATURES": network.n_features, "N_OUTPUTS": network.n_outputs}
+    labels = {f"_{k}" if target == "multioutput" else "": classes for k, classes in enumerate(network.classes)}
+    if target == "multioutput":
         sizes["N_TARGETS"] = len(labels)
-    elif kind == "class":
-        labels = {"": estimator.classes_}
-        sizes["N_OUTPUTS"] = 2 if output == "logistic" else n
+    elif target == "class" and output == "logistic":
+        sizes["N_OUTPUTS"] = 2
     sizes |= {f"N_CLASSES{suffix.upper()}": len(classes) for suffix, classes in labels.items()}
     labels = [_labels(f"{name}_classes{suffix}", classes) for suffix, classes in labels.items()]
 
-    segments = estimator._segments or (n,)
-    starts = np.cumsum((0, *segments[:-1])).tolist()
-    blocks = [(f" + {start}" if start else "", size) for start, size in zip(starts, segments, strict=True)]
+    starts = np.cumsum((0, *network.segments[:-1])).tolist()
+    blocks = [(f" + {start}" if start else "", size) for start, size in zip(starts, network.segments, strict=True)]
     scores = "predict_proba" if output in ("softmax", "logistic") else "decision_function"
-    score_body = _score_body(name, estimator, kind, output, blocks)
-    if kind == "regression":
+    score_body = _score_body(name, network, blocks)
+    if target == "regression":
         public = {f"void {name}_predict(const float *x, float *out)": score_body}
     else:
         predict = f"int {name}_predict(const float *x)"
-        if kind != "class":
+        if target != "class":
             predict = f"void {name}_predict(const float *x, int *out)"
         public = {
-            predict: _predict_body(name, estimator, kind, blocks),
+            predict: _predict_body(name, network, blocks),
             f"void {name}_{scores}(const float *x, float *out)": score_body,
         }
 
@@ -357,13 +343,14 @@ def c_source(estimator, name, dtype):
     features = getattr(estimator, "feature_names_in_", ())
     return Template(_FILE).substitute(
         fields,
+        kind=type(estimator).__name__,
         version=__version__,
         layers=", ".join([f"{sizes['N_FEATURES']} inputs", *(f"{len(b)} {activation}" for _, b, activation in layers)]),
         dtype=dtype,
         flash=_bytes(declared, "const"),
         aside=" without the labels" * ("const char" in declared),
         ram=ram,
-        usage=Template(re.sub("^", " *     ", _USAGE[kind], flags=re.MULTILINE)).substitute(fields),
+        usage=Template(re.sub("^", " *     ", _USAGE[target], flags=re.MULTILINE)).substitute(fields),
         features="\n *" * (len(features) > 0)
         + "".join(f"\n * x[{i}] is {_escaped(feature)}" for i, feature in enumerate(features)),
         constants="\n".join(f"#define {name.upper()}_{key} {value}" for key, value in sizes.items()),

@@ -1,14 +1,17 @@
-"""A fitted network as the list of its layers, which every export walks."""
+"""A fitted model as one network, which every export walks: its layers, and what its outputs mean."""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..estimators.inputs import check_parameters, parameters_dtype
+from ..estimators.inputs import check_parameters, parameters_dtype, plain_array
+from ..estimators.perceptron import Perceptron
 
-__all__ = ["SELU_ALPHA", "SELU_SCALE", "Layer", "layers_of"]
+__all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
 
 # Klambauer et al. (2017)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
@@ -22,27 +25,72 @@ class Layer(NamedTuple):
     activation: str  # a row of the engine's table, or "softmax"
 
 
-def layers_of(estimator):
-    """The layers of a fitted estimator.
+class FittedNetwork(NamedTuple):
+    """Layers in order, and what the outputs of the last one mean.
+
+    A target of "class" is decided by the sign of its output, or by the largest of several; each of a "multilabel"
+    target by the sign of its own; of "multioutput" by the largest in each segment. Signs are those before the last
+    activation.
+    """
+
+    layers: list[Layer]  # arrays C-contiguous and of the dtype that `predict` computes with
+    target: str  # "regression", "class", "multilabel" or "multioutput"
+    classes: list[np.ndarray]  # labels of the one class, or of each of several; empty where there are none
+    segments: tuple[int, ...]  # numbers of adjacent outputs that a softmax is over
+    weights: str  # what the estimator calls the weights and biases of layer i, to be formatted with it
+    biases: str
+
+    @property
+    def n_features(self):
+        return len(self.layers[0].coef)
+
+    @property
+    def n_outputs(self):
+        return len(self.layers[-1].intercept)
+
+    @property
+    def activation(self):
+        """That of the outputs."""
+        return self.layers[-1].activation
+
+
+def network_of(estimator):
+    """The network that a fitted estimator predicts with; of a perceptron its one layer.
 
     Parameters
     ----------
-    estimator : MLPClassifier or MLPRegressor
+    estimator : MLPClassifier, MLPRegressor or Perceptron
 
     Returns
     -------
-    layers : list of Layer
-        In order, their arrays C-contiguous and of the dtype that `predict` computes with. The last one's activation is
-        `out_activation_`; with several outputs of classes its softmax is over each of the estimator's segments.
+    network : FittedNetwork
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If `coefs_`, `intercepts_` or `activation` are not those of one network.
+        If its weights, biases or `activation` are not those of one network.
     """
     check_is_fitted(estimator)
+    if isinstance(estimator, Perceptron):
+        return FittedNetwork(
+            [_perceptron_layer(estimator)], "class", [estimator.classes_], (len(estimator.coef_),), "coef_", "intercept_"
+        )
+    layers = _layers(estimator)
+    target, classes = "regression", []
+    if estimator._segments is not None:
+        target, classes = "multioutput", estimator.classes_
+    elif is_classifier(estimator) and estimator._is_binary() and estimator.n_outputs_ > 1:
+        target = "multilabel"
+    elif is_classifier(estimator):
+        target, classes = "class", [estimator.classes_]
+    segments = estimator._segments or (estimator.n_outputs_,)
+    return FittedNetwork(layers, target, classes, segments, "coefs_[{}]", "intercepts_[{}]")
+
+
+def _layers(estimator):
+    """The layers of a multilayer perceptron."""
     dtype = parameters_dtype(estimator.coefs_)
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
     hidden = estimator.activation
@@ -54,3 +102,17 @@ def layers_of(estimator):
     if coefs[-1].shape[1] != estimator.n_outputs_:
         raise ValueError(f"coefs_[-1] must be of shape (fan_in, {estimator.n_outputs_}), got {coefs[-1].shape}.")
     return [Layer(*layer) for layer in zip(coefs, intercepts, [*hidden, estimator.out_activation_], strict=True)]
+
+
+def _perceptron_layer(estimator):
+    """The step neurons as one layer of sums."""
+    coef, intercept = estimator.coef_, np.asarray(estimator.intercept_)
+    coef = coef.toarray() if issparse(coef) else np.asarray(coef)
+    n_neurons = 1 if len(estimator.classes_) == 2 else len(estimator.classes_)
+    if coef.shape != (n_neurons, estimator.n_features_in_) or intercept.shape != (n_neurons,):
+        raise ValueError(
+            f"coef_ and intercept_ must be of shapes {(n_neurons, estimator.n_features_in_)} and ({n_neurons},), got"
+            f" {coef.shape} and {intercept.shape}."
+        )
+    dtype = parameters_dtype([coef, intercept])
+    return Layer(plain_array(coef.T, dtype), plain_array(intercept, dtype), "identity")

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
-from sklearn.base import is_classifier
 
 from ..estimators.inputs import fits_precision
-from .layers import SELU_ALPHA, SELU_SCALE, layers_of
+from .layers import SELU_ALPHA, SELU_SCALE, network_of
 
 __all__ = ["register_onnx_converters", "to_onnx"]
 
@@ -167,21 +166,22 @@ def _activate(g, name, z):
     return row.formula(g, z)
 
 
-def _network(g, model, a):
+def _forward(g, network, a):
     """Nodes of the layers on an input's name: the outputs' name, with several outputs of classes a list of them."""
-    layers = layers_of(model)
+    layers = network.layers
     n_bytes = sum(layer.coef.size + layer.intercept.size for layer in layers) * g.dtype.itemsize
     if n_bytes > _MOST_BYTES:
-        raise ValueError(f"coefs_ and intercepts_ take {n_bytes:,} bytes in {g.dtype}: ONNX files hold up to 2 GiB.")
-    for layer in layers:
+        raise ValueError(f"The weights and biases take {n_bytes:,} bytes in {g.dtype}: ONNX files hold up to 2 GiB.")
+    for i, layer in enumerate(layers):
         parameters = []
-        for values in layer[:2]:
+        for name, values in zip((network.weights, network.biases), layer[:2], strict=True):
             if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
-                raise ValueError(f"coefs_ or intercepts_ have values beyond {g.dtype}, in which the graph computes.")
+                raise ValueError(f"{name.format(i)} has values beyond {g.dtype}, in which the graph computes.")
             parameters.append(values.astype(g.dtype, copy=False))
         a = g.add("Gemm", a, *parameters)
-        if layer is layers[-1] and model._segments is not None:
-            parts = g.add("Split", a, np.array(model._segments, np.int64), n_outputs=len(model._segments), axis=1)
+        if layer is layers[-1] and network.target == "multioutput":
+            segments = network.segments
+            parts = g.add("Split", a, np.array(segments, np.int64), n_outputs=len(segments), axis=1)
             return [_activate(g, layer.activation, part) for part in parts]
         a = _activate(g, layer.activation, a)
     return a
@@ -216,57 +216,53 @@ def _labels(classes):
     raise ValueError(f"classes_ must be strings or whole numbers of 64 bits to be labels in ONNX, got {classes}.")
 
 
-def _model_labels(model, numbered):
-    """The labels of each output of classes, their positions if `numbered`; None where the labels are 0 and 1."""
-    if model._is_binary() and model.n_outputs_ > 1:
-        return None
-    several = model._segments is not None
+def _class_labels(network, numbered):
+    """The labels of each output of classes, their positions if `numbered`."""
     labels = [
-        np.arange(len(classes), dtype=np.int64) if numbered else _labels(classes)
-        for classes in (model.classes_ if several else [model.classes_])
+        np.arange(len(classes), dtype=np.int64) if numbered else _labels(classes) for classes in network.classes
     ]
     if len({part.dtype for part in labels}) > 1:
         raise ValueError("classes_ must be strings, or whole numbers, of all outputs: labels have one type in ONNX.")
     return labels
 
 
-def _outputs(model, dtype, numbered=False):
-    """What the graph of a model hands out, as a list of `_Output`."""
-    width = model.n_outputs_
-    if not is_classifier(model):
+def _outputs(network, dtype, numbered=False):
+    """What the graph of a network hands out, as a list of `_Output`."""
+    width = network.n_outputs
+    if network.target == "regression":
         return [_Output("variable", dtype, width)]
-    labels = _model_labels(model, numbered)
-    if labels is None:
+    if network.target == "multilabel":  # whose labels are 0 and 1
         label = _Output("label", np.dtype(np.int64), width)
     else:
-        label = _Output("label", labels[0].dtype, None if model._segments is None else len(labels))
-    if model._segments is not None:
+        labels = _class_labels(network, numbered)
+        label = _Output("label", labels[0].dtype, len(labels) if network.target == "multioutput" else None)
+    if network.target == "multioutput":
         return [label, _Output("probabilities", dtype, is_sequence=True)]
-    if model.out_activation_ == "identity":
+    if network.activation == "identity":
         return [label, _Output("scores", dtype, None if width == 1 else width)]
     return [label, _Output("probabilities", dtype, max(width, 2))]
 
 
-def _model(g, model, a, numbered=False):
-    """Nodes of a model on its input's name: the names of its outputs, in the order of `_outputs`.
+def _model(g, network, a, numbered=False):
+    """Nodes of a network on its input's name: the names of its outputs, in the order of `_outputs`.
 
     For two classes scores are one column yet.
     """
-    outputs = _network(g, model, a)
-    if not is_classifier(model):
+    outputs = _forward(g, network, a)
+    if network.target == "regression":
         return [outputs]
-    labels = _model_labels(model, numbered)
-    if model._segments is not None:
+    labels = _class_labels(network, numbered)
+    if network.target == "multioutput":
         columns = [
             g.add("Gather", part_labels, g.add("ArgMax", part, axis=1, keepdims=1))
             for part_labels, part in zip(labels, outputs, strict=True)
         ]
         return [g.add("Concat", *columns, axis=1), g.add("SequenceConstruct", *outputs)]
-    if not model._is_binary():
+    if network.target == "class" and network.n_outputs > 1:
         return [g.add("Gather", labels[0], g.add("ArgMax", outputs, axis=1, keepdims=0)), outputs]
-    scores = model.out_activation_ == "identity"
+    scores = network.activation == "identity"
     yes = g.add("Cast", g.add("Greater", outputs, 0.0 if scores else 0.5), to=_element_type(np.int64))
-    if labels is None:
+    if network.target == "multilabel":
         return [yes, outputs]
     no_and_yes = labels[0][[0, -1]]  # one class alone has no second
     label = g.add("Gather", no_and_yes, g.add("Squeeze", yes, np.array([1], np.int64)))
@@ -287,7 +283,7 @@ def _needs(module, what):
 
 
 def to_onnx(estimator, *, dtype="float32", opset=18):
-    """The ONNX model of a fitted estimator, as `BaseMLP.to_onnx` says."""
+    """The ONNX model of a fitted estimator, as `ExportMixin.to_onnx` says."""
     try:
         import onnx
         from onnx import helper
@@ -304,8 +300,9 @@ def to_onnx(estimator, *, dtype="float32", opset=18):
         return names[-1]
 
     g = _Graph(np.dtype(dtype), opset, new_name)
-    results = _model(g, estimator, "X")
-    described = _outputs(estimator, g.dtype)
+    network = network_of(estimator)
+    results = _model(g, network, "X")
+    described = _outputs(network, g.dtype)
     if described[-1].width is None and not described[-1].is_sequence:
         results[-1] = g.add("Squeeze", results[-1], np.array([1], np.int64))
     final = {result: output.name for result, output in zip(results, described, strict=True)}
@@ -321,7 +318,7 @@ def to_onnx(estimator, *, dtype="float32", opset=18):
         else:
             shape = ["n_samples"] if output.width is None else ["n_samples", output.width]
             infos.append(helper.make_tensor_value_info(output.name, element, shape))
-    given = helper.make_tensor_value_info("X", _element_type(g.dtype), ["n_samples", len(estimator.coefs_[0])])
+    given = helper.make_tensor_value_info("X", _element_type(g.dtype), ["n_samples", network.n_features])
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(
         helper.make_graph(nodes, type(estimator).__name__, [given], infos, g.constants),
@@ -337,14 +334,15 @@ def to_onnx(estimator, *, dtype="float32", opset=18):
 # skl2onnx
 
 
-def _numbered(scope, model):
+def _numbered(scope, operator, network):
     """Whether skl2onnx's option asks for positions in place of labels."""
-    return is_classifier(model) and bool(scope.get_options(model, {"nocl": False})["nocl"])
+    is_option = network.target != "regression"
+    return is_option and bool(scope.get_options(operator.raw_operator, {"nocl": False})["nocl"])
 
 
-def _has_scores_of_two(model):
+def _has_scores_of_two(network):
     """Whether skl2onnx wants scores of both classes where there is one, with opposite signs."""
-    return is_classifier(model) and model.out_activation_ == "identity" and model.n_outputs_ == 1
+    return network.target == "class" and network.activation == "identity" and network.n_outputs == 1
 
 
 def _precision_of(variable):
@@ -359,9 +357,10 @@ def _set_types(operator):
     from skl2onnx.common import data_types as types
     from skl2onnx.common.utils import check_input_and_output_numbers, check_input_and_output_types
 
-    model = operator.raw_operator
-    described = _outputs(model, _precision_of(operator.inputs[0]), _numbered(operator.scope_inst, model))
-    if _has_scores_of_two(model):
+    network = network_of(operator.raw_operator)
+    numbered = _numbered(operator.scope_inst, operator, network)
+    described = _outputs(network, _precision_of(operator.inputs[0]), numbered)
+    if _has_scores_of_two(network):
         described[-1] = described[-1]._replace(width=2)
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=len(described))
     numbers = [types.BooleanTensorType, types.DoubleTensorType, types.FloatTensorType, types.Int64TensorType]
@@ -385,16 +384,19 @@ def _convert(scope, operator, container):
     """skl2onnx's converter: the nodes of an operator."""
     from sklearn.ensemble import StackingClassifier
 
-    model = operator.raw_operator
-    numbered = _numbered(scope, model)
+    network = network_of(operator.raw_operator)
+    numbered = _numbered(scope, operator, network)
     g = _Graph(_precision_of(operator.inputs[0]), container.target_opset, scope.get_unique_variable_name)
     a = g.add("Cast", operator.inputs[0].full_name, to=_element_type(g.dtype))
-    results = _model(g, model, a, numbered)
-    if _has_scores_of_two(model):
+    results = _model(g, network, a, numbered)
+    if _has_scores_of_two(network):
         stacks = [other.raw_operator for other in scope.operators.values()]
         stacks = [other for other in stacks if isinstance(other, StackingClassifier)]
-        if any(stack.final_estimator_ is not model for stack in stacks):  # skl2onnx would stack both columns
-            raise ValueError("loss='hinge' with two classes cannot be converted within a StackingClassifier.")
+        # skl2onnx would stack both columns
+        if any(stack.final_estimator_ is not operator.raw_operator for stack in stacks):
+            raise ValueError(
+                "loss='hinge' and Perceptron, with two classes, cannot be converted within a StackingClassifier."
+            )
         results[-1] = g.add("Concat", g.add("Neg", results[-1]), results[-1], axis=1)
     for constant in g.constants:
         if constant.string_data:
@@ -413,8 +415,9 @@ def _parse_classifier(scope, model, inputs, custom_parsers=None):
     from skl2onnx._parse import _get_sklearn_operator_name, _parse_sklearn_classifier
     from skl2onnx.common.data_types import Int64TensorType, SequenceType, guess_tensor_type
 
-    if model._segments is None:
-        if len(model.classes_) == 1 and scope.get_options(model, {"zipmap": True})["zipmap"]:
+    network = network_of(model)
+    if network.target != "multioutput":
+        if network.target == "class" and len(model.classes_) == 1 and scope.get_options(model, {"zipmap": True})["zipmap"]:
             raise ValueError(f"classes_={model.classes_} is one class with two probabilities: it needs zipmap=False.")
         return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
     operator = scope.declare_local_operator(_get_sklearn_operator_name(type(model)), model)
@@ -426,10 +429,10 @@ def _parse_classifier(scope, model, inputs, custom_parsers=None):
 
 
 def register_onnx_converters():
-    """Make `MLPClassifier` and `MLPRegressor` known to skl2onnx, so that it converts pipelines that have them.
+    """Make fastmlp's estimators known to skl2onnx, so that it converts pipelines that have them.
 
-    Once in a process, or more often, before ``skl2onnx.to_onnx(pipeline, X)``. The classifier has the options of
-    skl2onnx's own: "zipmap", "nocl" and "output_class_labels". docs/onnx.md says which outputs there are.
+    Once in a process, or more often, before ``skl2onnx.to_onnx(pipeline, X)``. The classifiers have the options
+    of skl2onnx's own: "zipmap", "nocl" and "output_class_labels". docs/onnx.md says which outputs there are.
 
     Raises
     ------
@@ -450,10 +453,12 @@ def register_onnx_converters():
     except ImportError as error:
         raise _needs("skl2onnx", "register_onnx_converters") from error
     from ..estimators.classifier import MLPClassifier
+    from ..estimators.perceptron import Perceptron
     from ..estimators.regressor import MLPRegressor
 
     options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
-    update_registered_converter(
-        MLPClassifier, "FastmlpMLPClassifier", _set_types, _convert, parser=_parse_classifier, options=options
-    )
+    for kind in (MLPClassifier, Perceptron):
+        update_registered_converter(
+            kind, f"Fastmlp{kind.__name__}", _set_types, _convert, parser=_parse_classifier, options=options
+        )
     update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", _set_types, _convert)
