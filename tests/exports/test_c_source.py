@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPClassifier, MLPRegressor, from_sklearn
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron, from_sklearn
 from fastmlp.engine import ACTIVATIONS, LOSSES
 from fastmlp.engine.kernels import apply
 from fastmlp.exports.c_source import ACTIVATIONS as FORMULAS
@@ -62,12 +62,19 @@ def _target(kind):
         "several outputs": (regressor(), Z),
         "poisson": (regressor(loss="poisson"), np.exp(Z[:, 1] / 3)),
         "quantiles": (regressor(loss="quantile", quantile=[0.1, 0.5, 0.9]), Z[:, 0]),
+        "perceptron": (Perceptron(), Z.argmax(axis=1) * 5 - 3),
+        "two class perceptron": (Perceptron(), WORDS[(Z[:, 0] > 0).astype(int)]),
     }[kind]
+
+
+def _fitted(model, X, y, **params):
+    """The estimator with those of the parameters that it has."""
+    return model.set_params(**{name: params[name] for name in params.keys() & model.get_params()}).fit(X, y)
 
 
 KINDS = (
     "binary, multiclass, words, multilabel, multioutput, one class, binary hinge, hinge, multilabel hinge, regression,"
-    " several outputs, poisson, quantiles"
+    " several outputs, poisson, quantiles, perceptron, two class perceptron"
 ).split(", ")
 # hidden layers, their activations and the precision of the model
 SHAPES = [
@@ -178,8 +185,8 @@ def compiled(tmp_path_factory):
     models, sources = {}, {}
     for i, (kind, (shape, (units, activation, precision))) in enumerate(product(KINDS, enumerate(SHAPES))):
         model, y = _target(kind)
-        model.set_params(hidden_layer_sizes=units, activation=activation, max_iter=20, random_state=i)
-        models[kind, shape] = model.fit(X.astype(precision), y)
+        params = {"hidden_layer_sizes": units, "activation": activation, "max_iter": 20, "random_state": i}
+        models[kind, shape] = _fitted(model, X.astype(precision), y, **params)
         sources |= {f"m{i}_{dtype}": model.to_c(name=f"m{i}_{dtype}", dtype=dtype) for dtype in DTYPES}
     library = _compile(tmp_path_factory.mktemp("c"), sources)
     return {
@@ -209,15 +216,15 @@ def test_every_row_agrees(compiled, kind, shape):
 
 
 @every_shape
-@pytest.mark.parametrize("kind", ["several outputs", "hinge", "quantiles"])
+@pytest.mark.parametrize("kind", ["several outputs", "hinge", "quantiles", "perceptron"])
 def test_integers_are_those_of_the_formula(compiled, kind, shape):
     model, of_dtype = compiled[kind, shape]
     outputs, scores = _integer_outputs(model, X), of_dtype["int8"].scores(X)
     _assert_close(scores, outputs, 1e-4)
     # a number halfway between two steps may be rounded otherwise, but few are
     assert np.median(np.abs(scores - outputs)) <= 2e-6 * np.abs(outputs).max()
-    if kind == "hinge":
-        np.testing.assert_array_equal(of_dtype["int8"].predict(X), outputs.argmax(axis=1))
+    if is_classifier(model):
+        np.testing.assert_array_equal(of_dtype["int8"].predict(X), model.classes_[outputs.argmax(axis=1)])
 
 
 def test_every_activation_has_a_formula():
@@ -435,7 +442,7 @@ def test_sanitizers_find_nothing(tmp_path, dtype):
     for kind in KINDS:
         model, y = _target(kind)
         name = kind.replace(" ", "_")
-        source = model.set_params(hidden_layer_sizes=(3, 9), max_iter=1).fit(X, y).to_c(name=name, dtype=dtype)
+        source = _fitted(model, X, y, hidden_layer_sizes=(3, 9), max_iter=1).to_c(name=name, dtype=dtype)
         (tmp_path / f"{name}.c").write_text(source)
         include += f'#include "{name}.c"\n'
         declared = re.findall(rf"^\w+ {name}_(\w+)\(const float \*x(?:, (\w+) \*out)?\);", source, re.MULTILINE)
@@ -457,6 +464,32 @@ int main(void)
 """)
     _run([CC, "-std=c99", *flags, "main.c", "-o", "main", "-lm"], cwd=tmp_path)
     _run(["./main"], cwd=tmp_path)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_perceptron_decides_by_sign_or_the_largest(tmp_path, n_classes):
+    """Whole numbers, of which float32 makes no error, with sums of 0 and equal sums among them."""
+    numbers = np.random.default_rng(n_classes)
+    rows = numbers.integers(-3, 4, size=(400, 3)).astype(np.float32)
+    model = Perceptron(max_iter=3, tol=None).fit(rows, np.arange(400) % n_classes)
+    model.coef_ = numbers.integers(-2, 3, size=model.coef_.shape).astype(float)
+    model.intercept_ = numbers.integers(-1, 2, size=model.intercept_.shape).astype(float)
+    scores = model.decision_function(rows).reshape(400, -1)
+    assert ((scores == 0) if n_classes == 2 else np.diff(np.sort(scores))[:, -1:] == 0).any()
+    source = model.to_c(name="net")
+    assert "Layers: 3 inputs, " in source and "fastmlp.Perceptron" in source
+    compiled = Compiled(_compile(tmp_path, {"net": source}), "net", source)
+    np.testing.assert_array_equal(compiled.scores(rows), scores)
+    np.testing.assert_array_equal(compiled.predict(rows), model.predict(rows))
+
+
+def test_perceptrons_are_refused_by_the_names_of_their_attributes():
+    with pytest.raises(NotFittedError):
+        Perceptron().to_c()
+    model = Perceptron().fit(X.astype(float), Z[:, 0] > 0)
+    model.coef_ = model.coef_ * 1e39
+    with pytest.raises(ValueError, match="^coef_ must be finite in float32"):
+        model.to_c()
 
 
 def test_text_or_file(tmp_path):

@@ -14,12 +14,12 @@ import joblib
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn import neural_network
+from sklearn import linear_model, neural_network
 from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import LabelBinarizer
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor, from_sklearn
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron, from_sklearn
 from fastmlp.engine import ACTIVATIONS, LOSS_ROWS, OPTIMIZERS
 from fastmlp.exports import files
 from fastmlp.training.optimizers import Optimizer
@@ -87,7 +87,9 @@ def check_goes_on(model, tmp_path, X=X, y=IRIS):
         copied.set_params(warm_start=True).fit(X, y)
     assert same(state(loaded), state(pickled))
     for copied in (loaded, pickled):
-        if model.solver in OPTIMIZERS:
+        if isinstance(model, Perceptron):
+            copied.set_params(early_stopping=False).partial_fit(X, y).partial_fit(X, y)
+        elif model.solver in OPTIMIZERS:
             copied.set_params(early_stopping=False, scoring=None).partial_fit(X, y).partial_fit(X, y)
     assert same(state(loaded), state(pickled))
 
@@ -152,6 +154,78 @@ def test_other_parameters(case, tmp_path):
         check_goes_on(model, tmp_path)
 
 
+PERCEPTRONS = {
+    "two classes": ({}, IRIS > 0),
+    "words": ({"penalty": "elasticnet", "eta0": 0.1}, np.array(["a", "größe", "c"])[IRIS]),
+    "early stopping": ({"early_stopping": True, "validation_fraction": 0.3}, IRIS),
+    "weights": ({"class_weight": {0: 1.0, np.int64(1): 2, 2: np.float32(0.1)}}, IRIS),
+    "balanced": ({"class_weight": "balanced", "fit_intercept": False, "n_jobs": 2}, IRIS - 1.0),
+    "random state": ({"random_state": np.random.RandomState(5), "tol": None}, IRIS),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", PERCEPTRONS)
+def test_perceptrons(case, dtype, tmp_path):
+    params, y = PERCEPTRONS[case]
+    rows = X.astype(dtype)
+    check_goes_on(Perceptron(**{"max_iter": 4, **params}).fit(rows, y), tmp_path, X=rows, y=y)
+
+
+def test_perceptrons_that_are_not_fitted_or_of_scikit_learn(tmp_path):
+    through_file(Perceptron(alpha=0.5), tmp_path)
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=["a", "b", "c", "größe"])
+    theirs = linear_model.Perceptron(max_iter=4).fit(frame, IRIS)
+    check_goes_on(from_sklearn(theirs), tmp_path, X=frame)
+    model = Perceptron().partial_fit(X, IRIS, classes=[0, 1, 2, 7])
+    loaded = through_file(model, tmp_path).partial_fit(X, IRIS)
+    assert same(state(loaded), state(model.partial_fit(X, IRIS)))
+
+
+def test_a_sparse_perceptron_is_refused(tmp_path):
+    model = Perceptron().fit(X, IRIS).sparsify()
+    with pytest.raises(ValueError, match="coef_ is sparse: call densify"):
+        model.save(tmp_path / "model")
+    assert not os.listdir(tmp_path)
+    check_goes_on(model.densify(), tmp_path)
+
+
+FORGED_PERCEPTRONS = {
+    "coef_ and intercept_ must be of shapes": [
+        lambda fitted, tensors: tensors.update(coef_=tensors["coef_"][:2]),
+        lambda fitted, tensors: tensors.update(intercept_=tensors["intercept_"][:1]),
+        lambda fitted, tensors: fitted.update(n_features_in_=5),
+        lambda fitted, tensors: tensors.update(classes_=tensors["classes_"][:2]),
+    ],
+    "no array of floats": [
+        lambda fitted, tensors: tensors.update(coef_=tensors["coef_"].astype(int)),
+        lambda fitted, tensors: fitted.update(intercept_=tensors.pop("intercept_").tolist()),
+    ],
+    "classes_ are not labels": [
+        lambda fitted, tensors: tensors.update(classes_=tensors["classes_"][:1]),
+        lambda fitted, tensors: fitted.update(classes_=tensors.pop("classes_").tolist()),
+    ],
+    "t_ is": [lambda fitted, tensors: fitted.update(t_=float("nan")), lambda fitted, tensors: fitted.update(t_="1")],
+    "n_iter_ is -1": [lambda fitted, tensors: fitted.update(n_iter_=-1)],
+    "it lacks classes_": [lambda fitted, tensors: (fitted.pop("classes_"), tensors.pop("classes_"))],
+    "has no attributes out_activation_": [lambda fitted, tensors: fitted.update(out_activation_="identity")],
+    "feature_names_in_ has other features": [lambda fitted, tensors: fitted.update(feature_names_in_=["a"])],
+}
+
+
+@pytest.mark.parametrize("said, forge", [(said, forge) for said, row in FORGED_PERCEPTRONS.items() for forge in row])
+def test_forged_perceptrons(said, forge, tmp_path):
+    path = tmp_path / "model"
+    Perceptron().fit(X, IRIS).save(path)
+    document, tensors = forging.taken_apart(path)
+    path.write_bytes(forging.put_together(document, tensors))
+    assert same(fastmlp.load(path).coef_, tensors["coef_"])
+    forge(document["fitted"], tensors)
+    path.write_bytes(forging.put_together(document, tensors))
+    with pytest.raises(ValueError, match="is corrupt: .*" + said):
+        fastmlp.load(path)
+
+
 def test_a_random_state_within_a_pair_of_normal_numbers(tmp_path):
     random_state = np.random.RandomState(3)
     random_state.standard_normal()
@@ -168,7 +242,7 @@ LABELS = {
     "two": np.array([4, 9], dtype=np.int32),
     "bool": np.array([False, True]),
     "float": np.array([-1.0, 2.0, 7.0], dtype=np.float32),
-    "str": np.array(["a", "größe", "\U0001f600 [{\"\\"]),
+    "str": np.array(["a", "größe", '\U0001f600 [{"\\']),
     "wide str": np.array(["a", "b", "c"], dtype="<U40"),
     "big-endian str": np.array(["a", "bb", "ccc"], dtype=">U3"),
     "surrogate": np.array(["a\ud800", "b", "c"]),

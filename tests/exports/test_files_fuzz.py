@@ -23,7 +23,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.exceptions import ConvergenceWarning
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron
 from fastmlp.exports import files
 
 pytest.importorskip("safetensors")
@@ -62,6 +62,8 @@ def corpus():
             MLPClassifier(**small, loss="hinge", solver="lbfgs").fit(X, np.eye(3, dtype=int)[codes]),
             MLPClassifier(**small, activation=["tanh"]).fit(X.astype(np.float32), np.stack([codes, codes[::-1]], 1)),
             MLPRegressor(loss="quantile", quantile=[0.1, 0.9], **small, solver="schedule_free_adamw").fit(X, X[:, 0]),
+            Perceptron(penalty="l1", class_weight={"a": 2}, random_state=np.random.RandomState(2)).fit(X, names),
+            Perceptron(early_stopping=True, n_jobs=2).fit(X.astype(np.float32), codes > 0),
             MLPRegressor(loss="poisson", **small).fit(X, abs(X[:, :2]), X_val=X, y_val=abs(X[:, :2])),
         ]
     models[-1].feature_names_in_ = np.array(["x", "größe", "z"], dtype=object)
@@ -113,10 +115,11 @@ def judge(content):
 
 def use(model):
     """Predict, which must go well, and train, which the parameters may forbid."""
-    if not hasattr(model, "coefs_"):
+    if not hasattr(model, "n_features_in_"):
         return
+    linear = isinstance(model, Perceptron)
     X = np.linspace(-1, 1, 4 * model.n_features_in_).reshape(4, -1)
-    if model.dtype is not None or model.coefs_[0].dtype == np.float32:
+    if not linear and (model.dtype is not None or model.coefs_[0].dtype == np.float32):
         X = X.astype(np.float32)
     vars(model).pop("feature_names_in_", None)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -126,14 +129,15 @@ def use(model):
         if hasattr(model, "predict_proba"):
             model.predict_proba(X)
         try:
-            model.set_params(early_stopping=False, scoring=None, verbose=False).partial_fit(X, predicted)
+            params = {} if linear else {"scoring": None}
+            model.set_params(early_stopping=False, verbose=False, **params).partial_fit(X, predicted)
         except (ValueError, TypeError, AttributeError):  # as of any estimator with such parameters
             pass
 
 
-NAMES = ["", "coefs_.0", "coefs_.1", "_best_coefs.0"]
+NAMES = ["", "coefs_.0", "coefs_.1", "_best_coefs.0", "coef_", "intercept_", "classes_"]
 WORDS = [*NAMES, "array", "tuple", "dict", "strings", "softmax", "logistic", "relu", "multiclass", "sgd", "cosine"]
-WORDS += ["<U1", "<U99999999", "object", "MLPRegressor", "__class__", "MT19937", ">", "\ud800"]
+WORDS += ["<U1", "<U99999999", "object", "MLPRegressor", "Perceptron", "__class__", "MT19937", ">", "\ud800"]
 BROKEN = ['"', "\\", "[", "}", ",", "1e999", "NaN", "9" * 5000]
 TOKENS = ["", "0", "1", "8", "-1", str(2**63), str(2**64 - 1), "1e3", "[", "]", "}", "[" * 3000, "\xff", "\0"]
 TOKENS += ['"F32"', '"F64"', '"BF16"', '"BOOL"', '"F8_E5M2"', '"coefs_.0"', '"dtype"', '"__metadata__"']

@@ -4,7 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn import neural_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn import linear_model, neural_network
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier
@@ -18,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron
 from fastmlp.engine import ACTIVATIONS, LOSS_ROWS
 from fastmlp.exports import onnx_graph
 
@@ -92,9 +95,9 @@ def _assert_predicts(results, estimator, data, dtype="float32"):
     expected = (estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.decision_function)(data)
     assert isinstance(scores, list) == isinstance(expected, list)
     pairs = zip(scores, expected, strict=True) if isinstance(scores, list) else [(scores, expected)]
-    for given, wanted in pairs:
-        assert given.dtype == dtype and given.shape == wanted.shape
-        np.testing.assert_allclose(given, wanted, **tolerance)
+    for values, wanted in pairs:
+        assert values.dtype == dtype and values.shape == wanted.shape
+        np.testing.assert_allclose(values, wanted, **tolerance)
 
 
 # Activations
@@ -258,6 +261,53 @@ def test_models_of_scikit_learn(y, loss):
     np.testing.assert_allclose(values, theirs.predict(X).reshape(values.shape), rtol=1e-12)
     (values,) = _run(fastmlp.from_sklearn(theirs).to_onnx(), X.astype(np.float32))
     np.testing.assert_allclose(values, theirs.predict(X).reshape(values.shape), rtol=1e-5, atol=1e-5)
+
+
+# Perceptrons
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("target", ["binary", "multiclass"])
+def test_a_perceptron(target, dtype):
+    data = X.astype(dtype)
+    for y in (CLASSES[target], CLASSES[target].astype(str)):
+        model = Perceptron(max_iter=5, tol=None).fit(data, y)
+        session = _session(model.to_onnx(dtype=dtype))
+        widths = [] if target == "binary" else [4]
+        outputs = [(output.name, output.shape) for output in session.get_outputs()]
+        assert outputs == [("label", ["n_samples"]), ("scores", ["n_samples", *widths])]
+        results = session.run(None, {"X": data})
+        assert results[0].dtype == (object if y.dtype.kind == "U" else np.int64)
+        _assert_predicts(results, model, data, dtype)
+        assert [result.shape for result in session.run(None, {"X": data[:0]})] == [(0,), (0, *widths)]
+        sparsified = Perceptron(max_iter=5, tol=None).fit(data, y).sparsify()
+        assert sparsified.to_onnx(dtype=dtype) == model.to_onnx(dtype=dtype)
+
+
+whole = st.integers(-50, 50)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.data(), st.integers(2, 5), st.integers(1, 4))
+def test_any_perceptron_on_whole_numbers(data, n_classes, n_features):
+    """Equal to the bit, ties and sums of 0 included: float32 makes no error."""
+    n_neurons = 1 if n_classes == 2 else n_classes
+    model = Perceptron().partial_fit(np.ones((1, n_features)), [0], classes=np.arange(n_classes))
+    model.coef_ = data.draw(hnp.arrays(np.float64, (n_neurons, n_features), elements=whole))
+    model.intercept_ = data.draw(hnp.arrays(np.float64, n_neurons, elements=whole))
+    rows = data.draw(hnp.arrays(np.float32, (9, n_features), elements=whole))
+    labels, scores = _run(model.to_onnx(), rows)
+    np.testing.assert_array_equal(labels, model.predict(rows))
+    np.testing.assert_array_equal(scores, model.decision_function(rows))
+
+
+def test_perceptrons_that_cannot_be():
+    with pytest.raises(NotFittedError):
+        Perceptron().to_onnx()
+    model = Perceptron().fit(X, CLASSES["binary"])
+    model.coef_ = model.coef_ * 1e39
+    with pytest.raises(ValueError, match="^coef_ has values beyond float32"):
+        model.to_onnx()
 
 
 # Files and refusals
@@ -434,6 +484,36 @@ def test_scores_of_two_classes_have_both_signs(skl2onnx):
     np.testing.assert_array_equal(_converted(skl2onnx, stack, data)[0], stack.predict(data))
 
 
+OPTIONS = [{"zipmap": False}, {"zipmap": True}, {"zipmap": "columns"}, {"zipmap": False, "nocl": True}]
+
+
+@pytest.mark.parametrize("target", ["binary", "multiclass"])
+def test_perceptrons_as_scikit_learn_s(skl2onnx, target):
+    """Outputs have the same names, types, shapes and values."""
+    data = X.astype(np.float32)
+    for options in OPTIONS:
+        of_both = []
+        for kind in (Perceptron, linear_model.Perceptron):
+            model = make_pipeline(StandardScaler(), kind(max_iter=5, tol=None)).fit(data, CLASSES[target].astype(str))
+            graph = skl2onnx.to_onnx(model, data[:1], options=options)
+            of_both.append(([output.name for output in graph.graph.output], _run(graph, data)))
+        (names, ours), (their_names, theirs) = of_both
+        assert names == their_names
+        for result, expected in zip(ours, theirs, strict=True):
+            if isinstance(result, list):
+                assert [list(row) for row in result] == [list(row) for row in expected]
+                result, expected = ([list(row.values()) for row in rows] for rows in (result, expected))
+            result, expected = np.asarray(result), np.asarray(expected)
+            assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+            if result.dtype == np.float32:
+                np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(result, expected)
+    with pytest.raises(ValueError, match=r"Perceptron, with two classes, .* within a StackingClassifier"):
+        stack = StackingClassifier([("p", Perceptron())], cv=2).fit(data, CLASSES["binary"])
+        skl2onnx.to_onnx(stack, data[:1])
+
+
 def test_opsets_of_pipelines(skl2onnx):
     data = X.astype(np.float32)
     model = MLPRegressor(hidden_layer_sizes=(8,), activation="hard_swish", max_iter=1).fit(data, NUMBERS["one output"])
@@ -459,6 +539,8 @@ def _classifier(**params):
         ("binary", CalibratedClassifierCV(_classifier(), cv=2)),
         ("binary", CalibratedClassifierCV(_classifier(loss="hinge"), cv=2)),
         ("multiclass", CalibratedClassifierCV(_classifier(loss="hinge"), cv=2)),
+        ("multiclass", CalibratedClassifierCV(Perceptron(), cv=2)),
+        ("multiclass", StackingClassifier([("a", Perceptron())], cv=2)),
         ("multiclass", OneVsRestClassifier(_classifier())),
         ("binary", StackingClassifier([("a", _classifier()), ("b", _classifier(activation="silu"))], cv=2)),
         ("multiclass", StackingClassifier([("a", LogisticRegression())], _classifier(), cv=2)),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from parity import REGRESSION, assert_same_model, data, pair, quietly
+from sklearn import linear_model
 from sklearn.linear_model import LogisticRegression
 
 import fastmlp
@@ -52,6 +53,34 @@ def test_lbfgs_and_early_stopping_models(target):
             quietly(model.fit, X, y)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("target", ["binary", "multiclass"])
+def test_a_perceptron_goes_on_after_the_exchange_as_without_it(target, dtype):
+    X, y = data(target)
+    X = X.astype(dtype)
+    params = {"penalty": "l2", "max_iter": 3, "tol": None, "random_state": 1, "warm_start": True}
+    ours, theirs = (kind(**params).fit(X, y) for kind in (fastmlp.Perceptron, linear_model.Perceptron))
+    taken, given = from_sklearn(theirs), ours.to_sklearn()
+    assert type(taken) is fastmlp.Perceptron and type(given) is linear_model.Perceptron
+    assert taken.get_params() == ours.get_params()
+    assert given.get_params() == theirs.get_params()
+    assert vars(taken).keys() == vars(ours).keys()
+    before = ours.coef_.copy()
+    models = (ours, theirs, taken, given)
+    for train in ("fit", "partial_fit", "partial_fit"):
+        for model in models:
+            np.testing.assert_array_equal(model.decision_function(X), ours.decision_function(X))
+            assert (model.t_, model.n_iter_) == (ours.t_, ours.n_iter_)
+        for model in models:
+            getattr(model, train)(X, y)
+    for model in models:
+        np.testing.assert_array_equal(model.coef_, ours.coef_)
+        np.testing.assert_array_equal(model.intercept_, ours.intercept_)
+    assert (ours.coef_ != before).any()
+    assert not np.shares_memory(from_sklearn(theirs).coef_, theirs.coef_)
+    assert vars(from_sklearn(linear_model.Perceptron(**params))) == vars(fastmlp.Perceptron(**params))
+
+
 def test_nothing_is_shared():
     X, y = data("multiclass")
     _, theirs = pair("multiclass", **PARAMS)
@@ -75,7 +104,7 @@ def test_estimators_that_are_not_fitted(target):
 
 @pytest.mark.parametrize("wrong", [LogisticRegression(), fastmlp.MLPClassifier(), "MLPClassifier"])
 def test_from_sklearn_refuses_anything_else(wrong):
-    with pytest.raises(TypeError, match="must be scikit-learn's MLPClassifier or MLPRegressor"):
+    with pytest.raises(TypeError, match="must be scikit-learn's MLPClassifier or MLPRegressor or Perceptron"):
         from_sklearn(wrong)
 
 

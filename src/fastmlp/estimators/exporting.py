@@ -8,13 +8,14 @@ __all__ = ["ExportMixin"]
 
 
 class ExportMixin:
-    # Each method imports what it needs: the exports know the estimators, and their libraries are optional.
+    """For the estimators; each method imports what it needs, because the exports know the estimators."""
 
     def save(self, path):
         """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
 
         Its arrays are those of a safetensors container, named ``coefs_.0``, ``intercepts_.0`` and so on; the rest is
-        JSON in its metadata. The same estimator always makes the same bytes.
+        JSON in its metadata. The same estimator always makes the same bytes. Of a `Perceptron` the arrays are ``coef_``
+        and ``intercept_``.
 
         Parameters
         ----------
@@ -47,7 +48,7 @@ class ExportMixin:
 
         Returns
         -------
-        sklearn.neural_network.MLPClassifier or MLPRegressor
+        sklearn.neural_network.MLPClassifier or MLPRegressor, or sklearn.linear_model.Perceptron
             With the same parameters, as far as there are such, and, if fitted, copies of all that was learnt, the
             optimizer's state included.
 
@@ -60,7 +61,6 @@ class ExportMixin:
 
         return to_sklearn(self)
 
-
     def to_onnx(self, *, dtype="float32", opset=18):
         """The model in the Open Neural Network Exchange format, for ONNX Runtime and others; needs `fastmlp[onnx]`.
 
@@ -69,8 +69,8 @@ class ExportMixin:
 
         - Regression: ``variable`` of shape (n_samples, n_outputs), also for one output.
         - Classification: ``label``, what `predict` gives, as int64 or strings, and ``probabilities``, what
-          `predict_proba` gives; for loss="hinge" ``scores`` instead, what `decision_function` gives. For several
-          outputs of classes ``probabilities`` is a sequence with a tensor for each.
+          `predict_proba` gives; for loss="hinge" and of a `Perceptron` ``scores`` instead, what `decision_function`
+          gives. For several outputs of classes ``probabilities`` is a sequence with a tensor for each.
 
         Parameters
         ----------
@@ -107,14 +107,14 @@ class ExportMixin:
 
         return to_onnx(self, dtype=dtype, opset=opset)
 
-
     def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
         """Write the fitted model as one file of C, for devices that run no Python.
 
         The file is C99 (and valid C++11), needs only ``<math.h>`` and ``<stdint.h>``, allocates nothing and predicts
-        one sample at a time: ``NAME_predict`` and, of a classifier, ``NAME_predict_proba`` or, for loss="hinge",
-        ``NAME_decision_function``. Its first comment says how to call them and how much memory it takes. It computes in
-        float32, whatever the precision of the model. docs/c.md has more, the errors of "int8" included.
+        one sample at a time: ``NAME_predict`` and, of a classifier, ``NAME_predict_proba`` or, for loss="hinge" and of
+        a `Perceptron`, ``NAME_decision_function``. Its first comment says how to call them and how much memory it
+        takes. It computes in float32, whatever the precision of the model. docs/c.md has more, the errors of "int8"
+        included.
 
         Parameters
         ----------

@@ -21,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..engine import StepNeuron
 from ..training import rosenblatt
+from .exporting import ExportMixin
 from .inputs import engine_rows, unchanged_on_error
 from .parameters import keep_parameters
 
@@ -31,7 +32,7 @@ _SEEDS = np.iinfo(np.int32).max
 _SPARSE_INTERCEPT_RATE = 0.01
 
 
-class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+class Perceptron(ExportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     """Rosenblatt's perceptron, a linear classifier with a step activation.
 
     A neuron answers ``h(z)``, with ``z = w x + b`` and the step ``h(z) = 1`` for z > 0, else 0. It learns row by row
@@ -103,6 +104,8 @@ class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     See Also
     --------
     MLPClassifier : Layers of neurons with a slope, which separate what no line separates.
+    from_sklearn : Take over a perceptron fitted by scikit-learn.
+    load : Read a perceptron that `save` wrote.
 
     Notes
     -----
@@ -312,7 +315,9 @@ class Perceptron(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         if n_classes == 2:
             results = [self._train_neuron(X, sample_weight, *next(neurons), **common)]
         else:
-            parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose, require="sharedmem")
+            # joblib starts as many threads as it is told
+            n_jobs = self.n_jobs if self.n_jobs is None else min(self.n_jobs, n_classes)
+            parallel = Parallel(n_jobs=n_jobs, verbose=self.verbose, require="sharedmem")
             try:
                 results = parallel(delayed(self._train_neuron)(X, sample_weight, *own, **common) for own in neurons)
             except BaseException:

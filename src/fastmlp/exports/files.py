@@ -47,7 +47,7 @@ def _safetensors():
 
 
 def save(estimator, path):
-    """See `BaseMLP.save`."""
+    """See `ExportMixin.save`."""
     name = type(estimator).__name__
     if KINDS.get(name) is not type(estimator):
         raise TypeError(
@@ -75,7 +75,7 @@ def load(path):
 
     Returns
     -------
-    MLPClassifier or MLPRegressor
+    MLPClassifier, MLPRegressor or Perceptron
         As it was saved: the same parameters, fitted attributes and predictions, and `partial_fit` and warm starts go
         on as they would have.
 

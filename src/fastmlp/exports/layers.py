@@ -74,9 +74,8 @@ def network_of(estimator):
     """
     check_is_fitted(estimator)
     if isinstance(estimator, Perceptron):
-        return FittedNetwork(
-            [_perceptron_layer(estimator)], "class", [estimator.classes_], (len(estimator.coef_),), "coef_", "intercept_"
-        )
+        layer = _perceptron_layer(estimator)
+        return FittedNetwork([layer], "class", [estimator.classes_], (len(layer.intercept),), "coef_", "intercept_")
     layers = _layers(estimator)
     target, classes = "regression", []
     if estimator._segments is not None:

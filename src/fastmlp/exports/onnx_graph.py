@@ -218,9 +218,7 @@ def _labels(classes):
 
 def _class_labels(network, numbered):
     """The labels of each output of classes, their positions if `numbered`."""
-    labels = [
-        np.arange(len(classes), dtype=np.int64) if numbered else _labels(classes) for classes in network.classes
-    ]
+    labels = [np.arange(len(classes), dtype=np.int64) if numbered else _labels(classes) for classes in network.classes]
     if len({part.dtype for part in labels}) > 1:
         raise ValueError("classes_ must be strings, or whole numbers, of all outputs: labels have one type in ONNX.")
     return labels
@@ -417,7 +415,8 @@ def _parse_classifier(scope, model, inputs, custom_parsers=None):
 
     network = network_of(model)
     if network.target != "multioutput":
-        if network.target == "class" and len(model.classes_) == 1 and scope.get_options(model, {"zipmap": True})["zipmap"]:
+        one_class = network.target == "class" and len(model.classes_) == 1
+        if one_class and scope.get_options(model, {"zipmap": True})["zipmap"]:
             raise ValueError(f"classes_={model.classes_} is one class with two probabilities: it needs zipmap=False.")
         return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
     operator = scope.declare_local_operator(_get_sklearn_operator_name(type(model)), model)

@@ -6,6 +6,7 @@ from sklearn.base import is_classifier
 from sklearn.utils._param_validation import StrOptions
 
 from ..estimators.classifier import MLPClassifier
+from ..estimators.perceptron import Perceptron
 from ..estimators.regressor import MLPRegressor
 from ..training.optimizers import RULES, Optimizer
 
@@ -24,17 +25,24 @@ def _copy_fitted(source, target):
             setattr(target, name, deepcopy(value))
 
 
+def _counterpart(kind, estimator):
+    """An estimator of the kind, with the parameters that both have and what was learnt."""
+    made = kind(**{name: getattr(estimator, name) for name in kind._get_param_names() if hasattr(estimator, name)})
+    _copy_fitted(estimator, made)
+    return made
+
+
 def from_sklearn(estimator):
-    """Take over a multilayer perceptron of scikit-learn.
+    """Take over a perceptron of scikit-learn, with or without hidden layers.
 
     Parameters
     ----------
-    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor, or sklearn.linear_model.Perceptron
         Fitted or not; left as it is, nothing is shared.
 
     Returns
     -------
-    MLPClassifier or MLPRegressor
+    MLPClassifier, MLPRegressor or Perceptron
         The counterpart in fastmlp, with the same parameters and, if fitted, the same model: `predict` agrees and
         `partial_fit` goes on as the original's would.
 
@@ -43,13 +51,15 @@ def from_sklearn(estimator):
     TypeError
         If it is something else.
     """
-    ours = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
-    names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith("sklearn.neural_network.")]
+    ours = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
+    theirs = ("sklearn.neural_network.", "sklearn.linear_model.")
+    names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith(theirs)]
     kind = next((ours[name] for name in names if name in ours), None)
     if kind is None:
-        raise TypeError(f"estimator must be scikit-learn's MLPClassifier or MLPRegressor, got {estimator!r}.")
-    taken = kind(**{name: getattr(estimator, name) for name in kind._get_param_names() if hasattr(estimator, name)})
-    _copy_fitted(estimator, taken)
+        raise TypeError(f"estimator must be scikit-learn's {' or '.join(ours)}, got {estimator!r}.")
+    taken = _counterpart(kind, estimator)
+    if kind is Perceptron:
+        return taken
     theirs = getattr(estimator, "_optimizer", None)
     if theirs is not None:
         name = next(name for name, moments in _MOMENTS.items() if hasattr(theirs, moments[0]))
@@ -69,12 +79,14 @@ def from_sklearn(estimator):
 
 def to_sklearn(estimator):
     """The opposite of `from_sklearn`: a scikit-learn estimator with the same parameters and the same model."""
-    from sklearn import neural_network
+    from sklearn import linear_model, neural_network
     from sklearn.neural_network._stochastic_optimizers import (
         AdamOptimizer,
         SGDOptimizer,
     )
 
+    if isinstance(estimator, Perceptron):
+        return _counterpart(linear_model.Perceptron, estimator)
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
     known = {**kind._parameter_constraints, "loss": kind._parameter_constraints.get("loss", [StrOptions({"log_loss"})])}
     for name in ("activation", "loss", "solver"):
@@ -83,8 +95,7 @@ def to_sklearn(estimator):
             raise ValueError(f"{name}={value!r} has no counterpart in scikit-learn's {kind.__name__}.")
     if estimator._segments is not None:
         raise ValueError(f"scikit-learn's {kind.__name__} has no several outputs of classes.")
-    given = kind(**{name: getattr(estimator, name) for name in kind._get_param_names()})
-    _copy_fitted(estimator, given)
+    given = _counterpart(kind, estimator)
     if not hasattr(given, "coefs_"):
         return given
     if not hasattr(given, "_best_coefs"):

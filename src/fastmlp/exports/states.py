@@ -3,6 +3,7 @@
 from itertools import chain
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import validate_parameter_constraints
 
@@ -10,14 +11,16 @@ from ..engine import ACTIVATIONS, LOSS_ROWS, OPTIMIZERS
 from ..estimators.classifier import MLPClassifier
 from ..estimators.inputs import check_parameters, hidden_units, parameters_dtype
 from ..estimators.parameters import CONSTRAINTS, constructor_defaults
+from ..estimators.perceptron import Perceptron
 from ..estimators.regressor import MLPRegressor
 from ..training.optimizers import EXTRAS, RULES, Optimizer
+from .layers import network_of
 
 __all__ = ["KINDS", "RefusedError", "rebuilt", "require", "state_of"]
 
 _LARGEST = 2**63 - 1
 
-KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor)}
+KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
 _PRECISIONS = {kind.__name__: kind for kind in (np.float32, np.float64)}
 # Parameters of the process that trains; a path in a file would have a later `fit` write there
 _OF_PROCESS = ("callbacks", "checkpoint_path", "checkpoint_every")
@@ -28,8 +31,15 @@ _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_scores_", "validat
 _WEIGHTS = ("coefs_", "intercepts_", "_best_coefs", "_best_intercepts")
 _OTHERS = ("out_activation_", "feature_names_in_", "_scored", "_optimizer")
 _OF_BOTH = (*_COUNTS, *_NUMBERS, *_CURVES, *_WEIGHTS, *_OTHERS)
-_ATTRIBUTES = {MLPClassifier: (*_OF_BOTH, "classes_", "_label_binarizer"), MLPRegressor: _OF_BOTH}
-_NEEDED = ("coefs_", "intercepts_", "n_features_in_", "n_outputs_", "n_layers_", "out_activation_")
+_OF_PERCEPTRON = ("coef_", "intercept_", "classes_", "n_features_in_")
+_ATTRIBUTES = {
+    MLPClassifier: (*_OF_BOTH, "classes_", "_label_binarizer"),
+    MLPRegressor: _OF_BOTH,
+    Perceptron: (*_OF_PERCEPTRON, "n_iter_", "t_", "feature_names_in_"),
+}
+_OF_NETWORK = ("coefs_", "intercepts_", "n_features_in_", "n_outputs_", "n_layers_", "out_activation_")
+# What a fitted model has in any case; the first tells that it is fitted
+_NEEDED = {MLPClassifier: _OF_NETWORK, MLPRegressor: _OF_NETWORK, Perceptron: _OF_PERCEPTRON}
 _UNUSED = "_random_state"  # every fit takes its random numbers from the parameter
 _SPOKEN = {"_skl_callbacks": "scikit-learn's callbacks", "_metadata_request": "metadata requests"}
 _A_FUNCTION = "a function"  # in place of a scoring that is one: unequal to any name
@@ -55,7 +65,7 @@ def state_of(estimator):
         Names of what is no data.
     """
     params, left_out = _params_of(estimator)
-    fitted = _fitted_of(estimator) if hasattr(estimator, "coefs_") else {}
+    fitted = _fitted_of(estimator) if hasattr(estimator, _NEEDED[type(estimator)][0]) else {}
     known = {*estimator._get_param_names(), *fitted, _UNUSED}
     left_out += [_SPOKEN.get(name, name) for name in estimator.__getstate__() if name not in known]
     return {"class": type(estimator).__name__, "params": params, "fitted": fitted}, left_out
@@ -89,6 +99,10 @@ def _fitted_of(estimator):
             fitted[name] = np.array(fitted[name], dtype=np.float64)
     for name in fitted.keys() & {*_WEIGHTS}:
         fitted[name] = list(map(np.asarray, fitted[name]))
+    for name in fitted.keys() & {"coef_", "intercept_"}:
+        if issparse(fitted[name]):
+            raise ValueError(f"{name} is sparse: call densify before it is saved.")
+        fitted[name] = np.asarray(fitted[name])
     if (binarizer := fitted.get("_label_binarizer")) is not None:
         fitted["_label_binarizer"] = {"y_type": binarizer.y_type_, "sparse_input": bool(binarizer.sparse_input_)}
     if "_scored" in fitted:
@@ -124,7 +138,11 @@ def rebuilt(name, params, fitted):
     kind = KINDS.get(name)
     require(kind is not None, f"its class {name!r} is none of {', '.join(KINDS)}")
     estimator = _constructed(kind, params)
-    if fitted:
+    if fitted and kind is Perceptron:
+        _check_perceptron(fitted)
+        vars(estimator).update(fitted)
+        network_of(estimator)  # which looks at shapes
+    elif fitted:
         _check_fitted(kind, fitted)
         activation = estimator.activation
         for name in [activation] if isinstance(activation, str) else activation:
@@ -164,7 +182,8 @@ def _constructed(kind, params):
         params["random_state"] = _random_state(*params["random_state"])
     estimator = kind(**params)
     estimator._validate_params()
-    hidden_units(estimator.hidden_layer_sizes)
+    if kind is not Perceptron:
+        hidden_units(estimator.hidden_layer_sizes)
     return estimator
 
 
@@ -178,15 +197,45 @@ def _are_arrays(values, kinds, ndim=None):
     )
 
 
-def _check_fitted(kind, fitted):
-    """Refuse fitted attributes that are not one model; those that are data elsewhere become what they were."""
+def _check_names(kind, fitted):
+    """Refuse fitted attributes that a model has not, or without those that it has."""
     if unknown := fitted.keys() - {*_ATTRIBUTES[kind]}:
         raise ValueError(f"{kind.__name__} has no attributes {', '.join(sorted(unknown))}")
-    if missing := {*_NEEDED} - fitted.keys():
+    if missing := {*_NEEDED[kind]} - fitted.keys():
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    for name in fitted.keys() & {*_COUNTS}:
+
+
+def _check_counts(fitted, names):
+    for name in fitted.keys() & {*names}:
         value = fitted[name]
         require(type(value) is int and 0 <= value <= _LARGEST, f"{name} is {value!r}")
+
+
+def _check_feature_names(fitted, n_features):
+    names = fitted.get("feature_names_in_")
+    if names is not None:
+        require(_are_arrays([names], "OU", ndim=1) and len(names) == n_features, "feature_names_in_ has other features")
+
+
+def _are_labels(values):
+    return _are_arrays(values, "biufUO", ndim=1) and all(map(len, values))
+
+
+def _check_perceptron(fitted):
+    """Refuse fitted attributes that are not one perceptron, but for shapes."""
+    _check_names(Perceptron, fitted)
+    _check_counts(fitted, ("n_features_in_", "n_iter_"))
+    t = fitted.get("t_", 1.0)
+    require(_is_number(t) and 0 <= t <= _LARGEST, f"t_ is {t!r}")
+    require(_are_arrays([fitted["coef_"], fitted["intercept_"]], "f"), "coef_ or intercept_ is no array of floats")
+    require(_are_labels([fitted["classes_"]]) and len(fitted["classes_"]) > 1, "classes_ are not labels")
+    _check_feature_names(fitted, fitted["n_features_in_"])
+
+
+def _check_fitted(kind, fitted):
+    """Refuse fitted attributes that are not one model; those that are data elsewhere become what they were."""
+    _check_names(kind, fitted)
+    _check_counts(fitted, _COUNTS)
     for name in fitted.keys() & {*_NUMBERS}:
         value = fitted[name]
         require(value is None or _is_number(value), f"{name} is {value!r}")
@@ -200,9 +249,7 @@ def _check_fitted(kind, fitted):
     n_features, n_outputs = coefs[0].shape[0], coefs[-1].shape[1]
     for name, value in (("n_features_in_", n_features), ("n_outputs_", n_outputs), ("n_layers_", len(coefs) + 1)):
         require(fitted[name] == value, f"{name} is {fitted[name]}, by coefs_ it is {value}")
-    names = fitted.get("feature_names_in_")
-    if names is not None:
-        require(_are_arrays([names], "OU", ndim=1) and len(names) == n_features, "feature_names_in_ has other features")
+    _check_feature_names(fitted, n_features)
     scoring, given = fitted.get("_scored", (None, False))
     require((scoring is None or type(scoring) is str) and type(given) is bool, "_scored is no scoring")
     real = {row.output for row in LOSS_ROWS.values() if row.target == "real"}
@@ -224,7 +271,7 @@ def _check_classes(fitted, n_outputs, out_activation):
     classes, binarizer = fitted.get("classes_"), fitted.get("_label_binarizer")
     several = isinstance(classes, list)
     every = classes if several else [classes]
-    require(every and _are_arrays(every, "biufUO", ndim=1) and all(map(len, every)), "classes_ are not labels")
+    require(every and _are_labels(every), "classes_ are not labels")
     if several:
         require(sum(map(len, classes)) == n_outputs, f"classes_ are not those of {n_outputs} outputs")
         require(out_activation == "softmax" and binarizer is None, "several classes_ go with a softmax")
