@@ -1,6 +1,10 @@
 """Pipelines through skops, and MLflow's store of models."""
 
+import json
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -198,3 +202,111 @@ def test_a_pipeline_in_mlflow(mlflow):
 def test_mlflow_asks_for_the_types(mlflow, tmp_path):
     with pytest.raises(mlflow.exceptions.MlflowException, match="skops_trusted_types"):
         mlflow.sklearn.save_model(MLPClassifier(**SMALL).fit(X, IRIS), tmp_path / "model", pip_requirements=["fastmlp"])
+
+
+# In a process of its own, because MLflow's patches of scikit-learn's classes stay
+AUTOLOGGED = """
+import json, logging, warnings
+warnings.simplefilter("ignore")
+import mlflow.sklearn
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron
+
+logging.disable(logging.CRITICAL)
+mlflow.set_tracking_uri("file:runs")
+mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
+X, y = load_iris(return_X_y=True)
+small = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
+classifier = MLPClassifier(**small)
+quantiles = MLPRegressor("quantile", quantile=[0.1, 0.9], **small)
+
+
+def by_hand():
+    def record(estimator, epoch, metrics):
+        mlflow.log_metrics(metrics, step=epoch)
+
+    model = MLPClassifier(**small)
+    mlflow.log_params(model.get_params())
+    model.set_params(callbacks=record).fit(X, y)
+    mlflow.log_metric("training_score", model.score(X, y))
+    return model
+
+
+cases = {
+    "classifier": lambda: classifier.fit(X, y),
+    "regressor": lambda: quantiles.fit(X, y),
+    "perceptron": lambda: Perceptron().fit(X, y),
+    "classifier in a pipeline": lambda: make_pipeline(classifier).fit(X, y),
+    "regressor in a pipeline": lambda: make_pipeline(MLPRegressor(**small)).fit(X, y),
+    "quantiles in a pipeline": lambda: make_pipeline(quantiles).fit(X, y),
+    "perceptron in a pipeline": lambda: make_pipeline(Perceptron()).fit(X, y),
+    "search": lambda: GridSearchCV(classifier, {"alpha": [0.1, 1.0]}, cv=2).fit(X, y),
+    "by hand": by_hand,
+}
+logged, client = {}, mlflow.MlflowClient()
+for name, case in cases.items():
+    with mlflow.start_run() as run:
+        model = case()
+        with mlflow.utils.autologging_utils.disable_autologging():
+            score = model.score(X, y)
+    data, run_id = mlflow.get_run(run.info.run_id).data, run.info.run_id
+    losses = [metric.value for metric in client.get_metric_history(run_id, "loss")]
+    below = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run_id}'")
+    logged[name] = [data.params, data.metrics, score, losses, len(below)]
+logged["curve"] = model.loss_curve_
+print(json.dumps(logged))
+"""
+
+
+@pytest.fixture(scope="module")
+def autologged(tmp_path_factory):
+    """What MLflow logs by itself in each case: parameters, metrics; the score, the losses and how many runs below."""
+    pytest.importorskip("mlflow")
+    environment = {**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-c", AUTOLOGGED]
+    folder = tmp_path_factory.mktemp("autolog")
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", ["classifier", "regressor", "perceptron"])
+def test_autologging_sees_no_estimator_alone(case, autologged):
+    params, metrics, *_ = autologged[case]
+    assert (params, metrics) == ({}, {})
+
+
+OF_CLASSES = {"score", "accuracy_score", "precision_score", "recall_score", "f1_score"}
+OF_NUMBERS = {"score", "r2_score", "mean_absolute_error", "mean_squared_error", "root_mean_squared_error"}
+IN_PIPELINES = {
+    "classifier": ("mlpclassifier__hidden_layer_sizes", "(5,)", OF_CLASSES | {"log_loss", "roc_auc"}),
+    "regressor": ("mlpregressor__max_iter", "3", OF_NUMBERS),
+    "quantiles": ("mlpregressor__quantile", "[0.1, 0.9]", {"score"}),
+    "perceptron": ("perceptron__eta0", "1.0", OF_CLASSES),
+}
+
+
+@pytest.mark.parametrize("case", IN_PIPELINES)
+def test_autologging_sees_pipelines(case, autologged):
+    name, value, expected = IN_PIPELINES[case]
+    params, metrics, score, *_ = autologged[f"{case} in a pipeline"]
+    assert params[name] == value
+    assert metrics.keys() == {f"training_{metric}" for metric in expected}
+    assert metrics["training_score"] == pytest.approx(score)
+
+
+def test_autologging_sees_searches(autologged):
+    params, metrics, score, _, n_below = autologged["search"]
+    assert float(params["best_alpha"]) in (0.1, 1.0) and n_below == 2
+    assert metrics["training_score"] == pytest.approx(score) and 0 < metrics["best_cv_score"] < 1
+
+
+def test_what_is_logged_by_hand(autologged):
+    params, metrics, score, losses, _ = autologged["by hand"]
+    assert params == {
+        name: str(value) for name, value in MLPClassifier((5,), max_iter=3, random_state=0).get_params().items()
+    }
+    assert metrics["training_score"] == score
+    assert losses == autologged["curve"] and len(losses) == 3
