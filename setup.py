@@ -21,9 +21,13 @@ MODULES = {
     "threads": [],
     "products": [],
     "source": [],
+    "layers": [],
+    "passes": [],
     "forward": [],
     "gradients": [],
     "step": [],
+    "plan": [],
+    "update": [],
     "network": [],
     "perceptron": [],
 }

@@ -249,7 +249,7 @@ def test_teams_batches_and_instruction_sets_change_no_bit(activation, n_rows, ba
                 layer_units, activation, "log_loss", dtype, n_rows, n_threads=n_threads, isa=isa, sparse=sparse
             )
             losses = train(network, optimizer_for(network, "sgd"), batch_size)
-            assert (network.groups > 1) == (sparse is None and batch_size == 200)
+            assert (network.row_groups > 1) == (sparse is None and batch_size == 200)
             assert distance(network.coefs, expected.coefs) < (2e-5 if dtype == np.float32 else 5e-14)
             if isa != "baseline":
                 trained.append([*copies(network.coefs + network.intercepts), np.array(losses)])

@@ -143,7 +143,7 @@ def test_teams_batches_and_instruction_sets_change_no_bit(n_rows, batch_size, ac
                 layer_units, activation, "log_loss", dtype, n_rows, dropout=dropout, n_threads=n_threads, isa=isa
             )
             reached = train(network, optimizer_for(network, "adam"), batch_size, rows=rows)
-            assert (network.groups > 1) == (batch_size == 200)
+            assert (network.row_groups > 1) == (batch_size == 200)
             np.testing.assert_allclose(reached, losses, rtol=CLOSE[dtype])
             assert distance(parameters(network), parameters(expected)) < CLOSE[dtype]
             if isa != "baseline":

@@ -523,7 +523,7 @@ def check_teams(layer_units, activation, loss, dtype, n_rows, batch_size, optimi
 )
 def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_size):
     # the last batch has fewer rows than there are groups, or one
-    assert check_teams(layer_units, "tanh", loss, dtype, n_rows, batch_size, "adam").groups > 1
+    assert check_teams(layer_units, "tanh", loss, dtype, n_rows, batch_size, "adam").row_groups > 1
 
 
 @every_dtype

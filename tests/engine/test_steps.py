@@ -95,7 +95,7 @@ def test_steps_after_chunks(sparse, name, extra, dtype):
 def test_steps_after_groups(name, extra, dtype):
     network, expected = pair((64, 100, 10), "tanh", "log_loss", dtype, 407)
     check_steps(network, expected, name, with_extra(name, optimizer_for(network, name).hyper, extra), 200, n_rows=407)
-    assert network.groups > 1
+    assert network.row_groups > 1
 
 
 # ---- against PyTorch ----

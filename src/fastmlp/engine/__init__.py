@@ -3,7 +3,8 @@
 from .forward import Predictor, forward
 from .gradients import input_gradients, integrated_gradients
 from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
-from .network import MAX_LAYERS, Network
+from .layers import MAX_LAYERS
+from .network import Network
 from .perceptron import StepNeuron, permutation
 from .threads import effective_n_threads, single_threaded_blas
 

@@ -1,23 +1,19 @@
 """Prediction, and the loss of rows that are not trained on."""
 
-from .blas cimport Blas
-from .kernels cimport fm_kernels, fm_loss, fm_loss_options
-from .products cimport Layer
+from .kernels cimport fm_loss, fm_loss_options
+from .layers cimport Layers, Pass
 from .source cimport Reader, Source
-from .threads cimport fm_phases
+from .threads cimport Signals, fm_phases
 
-# One call: what its threads share.
-ctypedef struct PredictJob:
-    const fm_kernels *kernels
-    Blas blas
+# One call: what its workers share.
+ctypedef struct Prediction:
+    Pass net
     Reader reader
-    Layer *layers
-    int n_layers
     bint check                  # refuse NaN and infinity in dense rows
     bint refused
-    ptrdiff_t n_rows, block_rows, itemsize, input_ld, widest_ld
-    char *scratch               # per thread: gathered input rows, and two layers' outputs in turn
-    ptrdiff_t scratch_size
+    ptrdiff_t n_rows, block_rows, input_ld
+    char *scratch               # a worker's: gathered input rows, two layers' outputs in turn, targets
+    ptrdiff_t scratch_size, targets_at
     char *out                   # (n_rows, n_outputs)
     const ptrdiff_t *offsets    # where the segments of outputs begin, and n_outputs; each has a softmax of its own
     ptrdiff_t n_segments
@@ -29,23 +25,21 @@ ctypedef struct PredictJob:
     const double *sample_weight
     double *row_loss            # (n_rows,)
     fm_phases phases
+    Signals signals
+
+
+cdef int threads_for(Layers layers, double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1
+cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
+cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads)
+cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sample_weight, int loss,
+                      const fm_loss_options *options, n_threads, max_threads) except? -1
 
 
 cdef class Predictor:
     cdef readonly list coefs, intercepts
     cdef list held_coefs, held_intercepts
-    cdef readonly object dtype
-    cdef readonly object activation
     cdef readonly str out_activation
     cdef readonly object segments, max_threads
     cdef object offsets             # array of intp
-    cdef PredictJob job                # without the fields of a call
-    cdef char **biases
-    cdef ptrdiff_t n_weights, biases_size, n_features, n_outputs
-    cdef bint uses_blas
-
-    cdef int threads_for(self, double operations, ptrdiff_t n_rows, n_threads) except -1
-    cdef ptrdiff_t block_rows_for(self, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
-    cdef object _run(self, PredictJob *job, n_threads)
-    cdef double mean_loss(self, Source source, targets, sample_weight, int loss, const fm_loss_options *options,
-                          n_threads) except? -1
+    cdef Layers layers
+    cdef Prediction job             # without the fields of a call

@@ -18,17 +18,14 @@ from cython.parallel cimport parallel, threadid
 from libc.math cimport exp, fabs
 from libc.string cimport memcpy, memset
 
-from .blas cimport Blas
-from .forward cimport Predictor
-from .kernels cimport (
-    FM_ACTIVATION_identity, FM_ACTIVATION_softmax, activation_number, fm_epilogue, fm_kernels, fm_map,
-)
+from .forward cimport Predictor, block_rows_for, threads_for
+from .kernels cimport FM_ACTIVATION_identity, FM_ACTIVATION_softmax, activation_number
+from .layers cimport BIAS, FUSED, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
-from .products cimport FUSED, SPARSE, Layer, Rows, dense_strategy, forward_product, input_gradient
-from .source cimport Reader, Source, read_rows, reader_of
+from .passes cimport backward_pass, forward_pass
+from .source cimport Reader, Rows, Source, read_rows, reader_of
 from .threads cimport (
-    Signals, fm_flush_subnormals, fm_is_set, fm_open, fm_phases, fm_restore_subnormals, fm_take, interrupted,
-    raise_pending, watch,
+    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, raise_pending, stopped, watch,
 )
 
 from .threads import single_threaded_blas
@@ -38,21 +35,12 @@ cdef enum:
 
 _no_guard = contextlib.nullcontext()
 
-# Workspaces are of rows for every thread: member m's begin at row m * block_rows.
-ctypedef struct Traced:
-    Layer layer
-    fm_epilogue backward        # of the activation that made this layer's outputs
-    fm_map map                  # from z to its activation, if the slope is written in z; else NULL
-    char *kept                  # (., ld): what backward reads, z or f(z)
-
-
-# One call: what its threads share.
-ctypedef struct GradientJob:
-    const fm_kernels *kernels
-    Blas blas
+# One call: what its workers share. A worker has a workspace of its own, of workspace_size bytes, in which the pieces have
+# places: their pointers are those of worker 0.
+ctypedef struct Gradients:
+    Pass net
     Reader reader
-    Traced *layers
-    int n_layers
+    int out_activation
     int n_forward               # layers to go forward through: not the last one where it is linear
     bint logistic               # the outputs are; their layer keeps z
     bint softmax                # the outputs are, in blocks between offsets
@@ -60,10 +48,10 @@ ctypedef struct GradientJob:
     ptrdiff_t n_segments
     const ptrdiff_t *targets    # (n_rows,): the output of each row; NULL: for all rows count from the first-th on
     ptrdiff_t first_target, count
-    ptrdiff_t n_rows, block_rows, itemsize, input_ld, widest_ld
-    char *inputs                # (., input_ld): gathered rows
-    char *slopes                # (., ld of the outputs): their activation's
-    char *deltas[2]             # (., widest_ld) each
+    ptrdiff_t n_rows, block_rows, workspace_size, input_ld
+    char *inputs                # (block_rows, input_ld): gathered rows
+    char *slopes                # (block_rows, ld of the outputs): their activation's
+    char *seeds                 # (block_rows, ld of the outputs): dp_k/dz; before them what activations are mapped to
     char *out                   # (n_rows, count, n_features)
     # the mean along paths from a baseline to each row; n_steps 0: gradients at the rows
     ptrdiff_t n_steps
@@ -71,9 +59,9 @@ ctypedef struct GradientJob:
     const double *weights       # and how much each place counts
     const char *baseline        # (., n_features), baseline_ld 0: one for all rows
     ptrdiff_t baseline_ld
-    char *points                # (., input_ld)
-    char *gradients             # (., count * n_features) at the points
-    double *means               # (., count * n_features)
+    char *points                # (block_rows, input_ld)
+    char *gradients             # (block_rows, count * n_features) at the points
+    char *means                 # (block_rows, count * n_features) of double
     fm_phases phases
     Signals signals
 
@@ -83,15 +71,10 @@ ctypedef fused real:
     double
 
 
-cdef inline bint stopped(GradientJob *job, ptrdiff_t own) noexcept nogil:
-    """Whether a signal's handler has raised; the member with the first workspaces looks for signals."""
-    return interrupted(&job.signals) if own == 0 else fm_is_set(&job.signals.raised)
-
-
-cdef void seed(const GradientJob *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,
+cdef void seed(const Gradients *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,
                ptrdiff_t k) noexcept nogil:
     """delta (rows, ld) = dp_k/dz, p and slopes (rows, ld); with targets k is that of each row."""
-    cdef Layer *last = &job.layers[job.n_layers - 1].layer
+    cdef Layer *last = &job.net.layers[job.net.n_layers - 1]
     cdef ptrdiff_t i, j, segment
     cdef real others
     for i in range(rows):
@@ -130,79 +113,61 @@ cdef void logistic_slopes(const real *z, real *slopes, ptrdiff_t count) noexcept
         slopes[i] = <real> (small / ((1 + small) * (1 + small)))
 
 
-cdef void block_gradients(const GradientJob *job, Rows x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own,
-                          char *out) noexcept nogil:
-    """out (rows, count, n_features) = gradients at x, the rows from the first-th on, in workspaces from row own on."""
-    cdef int last = job.n_layers - 1, l
-    cdef ptrdiff_t offset = own * job.itemsize, n_features = job.layers[0].layer.n_in, s
-    cdef Traced *t = &job.layers[last]
-    cdef Traced *below
-    cdef Layer column = t.layer
-    cdef Layer *layer
-    cdef char *seeds = job.deltas[0] + offset * job.widest_ld
-    cdef char *slopes = job.slopes + offset * t.layer.ld if job.slopes != NULL else NULL
-    cdef char *outputs = t.kept + offset * t.layer.ld
-    cdef char *delta
-    cdef char *z
-
-    for l in range(job.n_forward):
-        t = &job.layers[l]
-        z = t.kept + offset * t.layer.ld
-        forward_product(job.kernels, &job.blas, &t.layer, &x, rows, z)
-        x.dense = z
-        x.ld = t.layer.ld
-        if t.map != NULL and l < last:
-            t.map(seeds, z, rows, t.layer.n_out, t.layer.ld)
-            x.dense = seeds
-    t = &job.layers[last]
-    if job.softmax:
-        if job.n_segments > 1:
-            job.kernels.softmax_segments(outputs, t.layer.bias, rows, t.layer.ld, job.offsets, job.n_segments)
+cdef void output_slopes(const Gradients *job, const Layer *last, const char *outputs, char *slopes,
+                        ptrdiff_t rows) noexcept nogil:
+    """slopes (rows, ld) = f'(z) of activations of outputs that work on elements."""
+    if job.logistic and job.net.itemsize == sizeof(float):
+        logistic_slopes(<const float *> outputs, <float *> slopes, rows * last.ld)
     elif job.logistic:
-        if job.itemsize == sizeof(float):
-            logistic_slopes(<const float *> outputs, <float *> slopes, rows * t.layer.ld)
-        else:
-            logistic_slopes(<const double *> outputs, <double *> slopes, rows * t.layer.ld)
+        logistic_slopes(<const double *> outputs, <double *> slopes, rows * last.ld)
     else:
-        if job.itemsize == sizeof(float):
-            fill_ones(<float *> slopes, rows * t.layer.ld)
+        if job.net.itemsize == sizeof(float):
+            fill_ones(<float *> slopes, rows * last.ld)
         else:
-            fill_ones(<double *> slopes, rows * t.layer.ld)
-        if job.n_forward > last:
-            t.backward(slopes, outputs, rows, t.layer.n_out, t.layer.ld)
+            fill_ones(<double *> slopes, rows * last.ld)
+        if job.n_forward == job.net.n_layers:
+            last.slope(slopes, outputs, rows, last.n_out, last.ld)
 
+
+cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t workspace,
+                          char *out) noexcept nogil:
+    """out (rows, count, n_features) = gradients at x, the rows from the first-th on."""
+    cdef const Pass *net = &job.net
+    cdef const Layer *last = &net.layers[net.n_layers - 1]
+    cdef ptrdiff_t n_features = net.layers[0].n_in, s
+    cdef Layer column = last[0]
+    cdef char *seeds = job.seeds + workspace
+    cdef char *slopes = job.slopes + workspace if job.slopes != NULL else NULL
+    cdef char *outputs = net.traces[net.n_layers - 1].outputs + workspace
+    cdef char *gradients
+    forward_pass(net, x, job.n_forward, first, rows, workspace, 0, NULL)
+    if not job.softmax:
+        output_slopes(job, last, outputs, slopes, rows)
+    elif job.n_segments > 1:
+        net.kernels.softmax_segments(outputs, net.parameters[last.first + BIAS].value, rows, last.ld, job.offsets,
+                                     job.n_segments)
     for s in range(job.count):
-        layer = &t.layer
-        delta = seeds
+        gradients = out + s * n_features * net.itemsize
         if job.softmax or job.targets != NULL:
-            if job.itemsize == sizeof(float):
+            if net.itemsize == sizeof(float):
                 seed(job, <const float *> outputs, <const float *> slopes, <float *> seeds, first, rows,
                      job.first_target + s)
             else:
                 seed(job, <const double *> outputs, <const double *> slopes, <double *> seeds, first, rows,
                      job.first_target + s)
+            backward_pass(net, last, seeds, first, rows, workspace, 0, NULL, gradients, job.count * n_features)
         else:
             # of all columns of delta and of W one is left
             column.n_out = 1
-            column.transposed = layer.transposed + (job.first_target + s) * layer.transposed_ld * job.itemsize
-            layer = &column
-            delta = slopes + (job.first_target + s) * job.itemsize
-        for l in range(last, 0, -1):
-            below = &job.layers[l - 1]
-            z = job.deltas[(last - l + 1) % 2] + offset * job.widest_ld
-            input_gradient(job.kernels, &job.blas, layer, delta, rows, below.backward,
-                           below.kept + offset * below.layer.ld, z, below.layer.ld)
-            layer = &below.layer
-            delta = z
-        input_gradient(job.kernels, &job.blas, layer, delta, rows, NULL, NULL, out + s * n_features * job.itemsize,
-                       job.count * n_features)
+            column.first = net.n_parameters + job.first_target + s
+            backward_pass(net, &column, slopes + (job.first_target + s) * net.itemsize, first, rows, workspace, 0, NULL,
+                          gradients, job.count * n_features)
 
 
-cdef void integrate(GradientJob *job, const Rows *x, const real *baseline, real *points, real *gradients,
-                    ptrdiff_t first, ptrdiff_t rows, ptrdiff_t own, real *out) noexcept nogil:
+cdef void integrate(Gradients *job, const Rows *x, const real *baseline, real *points, real *gradients, double *means,
+                    ptrdiff_t first, ptrdiff_t rows, int worker, real *out) noexcept nogil:
     """out (rows, count, n_features) = (x - baseline) times the weighted mean of the gradients between them."""
-    cdef ptrdiff_t n = job.layers[0].layer.n_in, width = job.count * n, i, j, k, s
-    cdef double *means = job.means + own * width
+    cdef ptrdiff_t n = job.net.layers[0].n_in, width = job.count * n, i, j, k, s
     cdef const real *row
     cdef Rows at
     cdef double step
@@ -211,14 +176,14 @@ cdef void integrate(GradientJob *job, const Rows *x, const real *baseline, real 
     at.dense = <const char *> points
     at.ld = job.input_ld
     for s in range(job.n_steps):
-        if stopped(job, own):
+        if stopped(&job.signals, worker):
             return
         for i in range(rows):
             row = <const real *> x.dense + i * x.ld
             for j in range(n):
                 step = <double> row[j] - <double> baseline[i * job.baseline_ld + j]
                 points[i * at.ld + j] = <real> (baseline[i * job.baseline_ld + j] + job.nodes[s] * step)
-        block_gradients(job, at, first, rows, own, <char *> gradients)
+        block_gradients(job, &at, first, rows, worker * job.workspace_size, <char *> gradients)
         for i in range(rows * width):
             means[i] += job.weights[s] * gradients[i]
     for i in range(rows):
@@ -229,152 +194,170 @@ cdef void integrate(GradientJob *job, const Rows *x, const real *baseline, real 
                 out[i * width + k * n + j] = <real> (step * means[i * width + k * n + j])
 
 
-cdef void gradient_blocks(GradientJob *job, int member) noexcept nogil:
+cdef void gradient_blocks(Gradients *job, int worker) noexcept nogil:
     cdef unsigned long long mode = fm_flush_subnormals()
-    cdef ptrdiff_t own = member * job.block_rows, width = job.count * job.layers[0].layer.n_in
-    cdef ptrdiff_t block, first, rows
+    cdef ptrdiff_t workspace = worker * job.workspace_size, itemsize = job.net.itemsize
+    cdef ptrdiff_t width = job.count * job.net.layers[0].n_in, block, first, rows
     cdef const char *baseline
     cdef char *out
     cdef Rows x
-    while not stopped(job, own):
-        block = fm_take(&job.phases, member)
+    while not stopped(&job.signals, worker):
+        block = fm_take(&job.phases, worker)
         if block < 0:
             break
         first = block * job.block_rows
         rows = min(job.block_rows, job.n_rows - first)
-        x = read_rows(&job.reader, first, rows, job.inputs + own * job.input_ld * job.itemsize, job.input_ld, True)
-        out = job.out + first * width * job.itemsize
+        x = read_rows(&job.reader, first, rows, job.inputs + workspace, job.input_ld, True)
+        out = job.out + first * width * itemsize
         if job.n_steps == 0:
-            block_gradients(job, x, first, rows, own, out)
+            block_gradients(job, &x, first, rows, workspace, out)
             continue
-        baseline = job.baseline + first * job.baseline_ld * job.itemsize
-        if job.itemsize == sizeof(float):
-            integrate(job, &x, <const float *> baseline, <float *> job.points + own * job.input_ld,
-                      <float *> job.gradients + own * width, first, rows, own, <float *> out)
+        baseline = job.baseline + first * job.baseline_ld * itemsize
+        if itemsize == sizeof(float):
+            integrate(job, &x, <const float *> baseline, <float *> (job.points + workspace),
+                      <float *> (job.gradients + workspace), <double *> (job.means + workspace), first, rows, worker,
+                      <float *> out)
         else:
-            integrate(job, &x, <const double *> baseline, <double *> job.points + own * job.input_ld,
-                      <double *> job.gradients + own * width, first, rows, own, <double *> out)
+            integrate(job, &x, <const double *> baseline, <double *> (job.points + workspace),
+                      <double *> (job.gradients + workspace), <double *> (job.means + workspace), first, rows, worker,
+                      <double *> out)
     fm_restore_subnormals(mode)
 
 
-cdef tuple plan(GradientJob *job, Predictor predictor, bint raw_score, n_threads):
-    """Layers, blocks of rows and workspaces of a call: its memory, and the number of its threads."""
-    cdef ptrdiff_t itemsize = job.itemsize, width = job.count * predictor.n_features, size
-    cdef int last = job.n_layers - 1, l, i, threads
+cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
+    """Blocks of rows, workspaces and transposes of a call: its memory, and the number of its threads."""
+    cdef Layers layers = predictor.layers
+    cdef Pass *net = &job.net
+    cdef ptrdiff_t itemsize = net.itemsize, width = job.count * net.layers[0].n_in, size
+    cdef int last = net.n_layers - 1, l, threads
     cdef bint path = job.n_steps > 0
-    cdef Layer *layer
-    cdef Traced *t
-    activation = predictor.activation
-    names = (activation,) * last if isinstance(activation, str) else activation
-    numbers = [activation_number(name) for name in (*names, "identity" if raw_score else predictor.out_activation)]
+    job.out_activation = activation_number("identity" if raw_score else predictor.out_activation)
     job.logistic = predictor.out_activation == "logistic" and not raw_score
-    job.softmax = numbers[last] == FM_ACTIVATION_softmax
-    job.n_forward = last if numbers[last] == FM_ACTIVATION_identity else last + 1
-    job.widest_ld = predictor.job.widest_ld
-    job.input_ld = padded(predictor.n_features, itemsize)
+    job.softmax = job.out_activation == FM_ACTIVATION_softmax
+    job.n_forward = last if job.out_activation == FM_ACTIVATION_identity else last + 1
+    job.input_ld = padded(net.layers[0].n_in, itemsize)
 
-    row_sizes = {("deltas", i): job.widest_ld * itemsize for i in range(2)}
+    # bytes of a row, by piece of a workspace
+    row_sizes = {("deltas", i): layers.widest_ld * itemsize for i in range(2)}
     for l in range(last + 1):
-        row_sizes["kept", l] = predictor.job.layers[l].ld * itemsize
+        row_sizes["activations", l] = net.layers[l].ld * itemsize
     if not job.softmax:
-        row_sizes["slopes"] = predictor.job.layers[last].ld * itemsize
+        row_sizes["slopes"] = net.layers[last].ld * itemsize
     if not (job.reader.direct or job.reader.sparse):
         row_sizes["inputs"] = job.input_ld * itemsize
     if path:
         row_sizes["points"] = job.input_ld * itemsize
         row_sizes["gradients"] = width * itemsize
         row_sizes["means"] = width * <ptrdiff_t> sizeof(double)
-    threads = predictor.threads_for(
-        2.0 * predictor.n_weights * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps), job.n_rows,
-        n_threads)
-    job.block_rows = predictor.block_rows_for(sum(row_sizes.values()), job.n_rows, threads)
+    operations = 2.0 * layers.n_weights * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
+    threads = threads_for(layers, operations, job.n_rows, n_threads, predictor.max_threads)
+    job.block_rows = block_rows_for(layers, sum(row_sizes.values()), job.n_rows, threads)
 
     arena = Arena()
-    arena.reserve("layers", job.n_layers * sizeof(Traced))
-    for name, size in row_sizes.items():
-        arena.reserve(name, threads * job.block_rows * size)
-    for l in range(last + 1):
-        layer = &predictor.job.layers[l]
-        arena.reserve(("bias", l), layer.ld * itemsize)
-        if transposes(job, layer, l):
-            arena.reserve(("transposed", l), layer.n_out * padded(layer.n_in, itemsize) * itemsize)
+    arena.reserve("layers", net.n_layers * sizeof(Layer))
+    # behind the parameters, for each output, its column of the last layer's weights
+    arena.reserve("parameters", (net.n_parameters + layers.units[-1]) * sizeof(Parameter))
+    arena.reserve("traces", net.n_layers * sizeof(Trace))
+    arena.reserve("one row", layers.one_row_bytes)
+    for l in range(net.n_layers):
+        if transposes(job, &net.layers[l], l):
+            arena.reserve(("transposed", l), net.layers[l].n_out * padded(net.layers[l].n_in, itemsize) * itemsize)
+    for worker in range(threads):
+        for name, size in row_sizes.items():
+            arena.reserve((worker, name), job.block_rows * size)
     arena.allocate()
-
-    job.layers = <Traced *> arena.pointer("layers")
-    for l in range(last + 1):
-        t = &job.layers[l]
-        t.layer = predictor.job.layers[l]
-        t.layer.bias = arena.pointer(("bias", l))
-        memcpy(t.layer.bias, predictor.biases[l], t.layer.n_out * itemsize)
-        t.map = job.kernels.map[<int> numbers[l]]
-        t.backward = job.kernels.backward[<int> numbers[l]]
-        t.layer.finish = job.kernels.forward[
-            <int> numbers[l] if t.map == NULL else <int> FM_ACTIVATION_identity]
-        t.kept = arena.pointer(("kept", l))
-        if transposes(job, &t.layer, l):
-            t.layer.transposed_ld = padded(t.layer.n_in, itemsize)
-            t.layer.transposed = arena.pointer(("transposed", l))
-            job.kernels.transpose(t.layer.transposed, t.layer.transposed_ld, 0, t.layer.weights, t.layer.n_in,
-                                  t.layer.n_out)
-    if job.reader.sparse:
-        job.layers[0].layer.strategy = SPARSE
-    if job.logistic:
-        job.layers[last].layer.finish = job.kernels.forward[FM_ACTIVATION_identity]
-    if job.softmax and job.n_segments > 1:
-        job.layers[last].layer.finish = NULL
-    job.deltas[0] = arena.pointer(("deltas", 0))
-    job.deltas[1] = arena.pointer(("deltas", 1))
-    job.slopes = NULL if job.softmax else arena.pointer("slopes")
-    job.inputs = arena.pointer("inputs") if "inputs" in row_sizes else NULL
+    job.workspace_size = 0 if threads == 1 else arena.pointer((1, ("deltas", 0))) - arena.pointer((0, ("deltas", 0)))
+    copy_network(job, layers, arena)
+    job.seeds = arena.pointer((0, ("deltas", 0)))
+    job.slopes = NULL if job.softmax else arena.pointer((0, "slopes"))
+    job.inputs = arena.pointer((0, "inputs")) if "inputs" in row_sizes else NULL
     if path:
-        job.points = arena.pointer("points")
-        job.gradients = arena.pointer("gradients")
-        job.means = <double *> arena.pointer("means")
+        job.points = arena.pointer((0, "points"))
+        job.gradients = arena.pointer((0, "gradients"))
+        job.means = arena.pointer((0, "means"))
     return arena, threads
 
 
-cdef bint transposes(const GradientJob *job, const Layer *layer, int l) noexcept:
+cdef copy_network(Gradients *job, Layers layers, Arena arena):
+    """Give the call layers, parameters and traces of its own, with the transposes that backward reads."""
+    cdef Pass *net = &job.net
+    cdef int last = net.n_layers - 1, l, k
+    cdef char *room = arena.pointer("one row")
+    cdef Layer *layer
+    cdef Parameter *weights
+    cdef Parameter *column
+    net.layers = <Layer *> memcpy(arena.pointer("layers"), net.layers, net.n_layers * sizeof(Layer))
+    net.parameters = <Parameter *> memcpy(arena.pointer("parameters"), net.parameters,
+                                          net.n_parameters * sizeof(Parameter))
+    net.traces = <Trace *> arena.pointer("traces")
+    net.traced = True
+    for l in range(net.n_parameters):
+        room = layers.copy_one_row(&net.parameters[l], room)
+    for l in range(net.n_layers):
+        layer = &net.layers[l]
+        net.traces[l].activations = arena.pointer((0, ("activations", l)))
+        net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
+        net.traces[l].deltas = arena.pointer((0, ("deltas", (last - l) % 2)))
+        if transposes(job, layer, l):
+            weights = &net.parameters[layer.first + WEIGHTS]
+            weights.transposed_ld = padded(layer.n_in, net.itemsize)
+            weights.transposed = arena.pointer(("transposed", l))
+            net.kernels.transpose(weights.transposed, weights.transposed_ld, 0, weights.value, layer.n_in, layer.n_out)
+    weights = &net.parameters[net.layers[last].first + WEIGHTS]
+    if weights.transposed != NULL:
+        for k in range(net.layers[last].n_out):
+            column = &net.parameters[net.n_parameters + k]
+            column[0] = weights[0]
+            column.transposed += k * weights.transposed_ld * net.itemsize
+    layer = &net.layers[last]
+    layer.slope = net.kernels.backward[job.out_activation]
+    if job.reader.sparse:
+        net.layers[0].strategy = SPARSE
+    # slopes that are written in z need it
+    net.output = net.kernels.forward[FM_ACTIVATION_identity if job.logistic
+                                     or net.kernels.map[job.out_activation] != NULL else job.out_activation]
+    if job.softmax and job.n_segments > 1:
+        net.output = NULL
+
+
+cdef bint transposes(const Gradients *job, const Layer *layer, int l) noexcept:
     """Whether backward reads a layer's weights transposed: all that BLAS does not serve, and single columns."""
-    return (dense_strategy(layer.n_in, layer.n_out) == FUSED
-            or (l == job.n_layers - 1 and not job.softmax and job.targets == NULL))
+    return layer.strategy == FUSED or (l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL)
 
 
-cdef object run(GradientJob *job, Predictor predictor, X, target, bint raw_score, n_threads):
+cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, n_threads):
     """The gradients, or means of them along paths, that a job asks for."""
     cdef Source source = Source(X)
     cdef int threads
-    if source.n_features != predictor.n_features:
-        raise ValueError(f"X has {source.n_features} features, the network {predictor.n_features}")
+    if source.n_features != predictor.layers.units[0]:
+        raise ValueError(f"X has {source.n_features} features, the network {predictor.layers.units[0]}")
     if job.n_steps > 0 and source.sparse:
         raise ValueError("X: dense, for a path from a baseline to it")
-    job.kernels = predictor.job.kernels
-    job.blas = predictor.job.blas
-    job.itemsize = predictor.job.itemsize
-    job.n_layers = predictor.job.n_layers
+    job.net = predictor.job.net
     job.offsets = predictor.job.offsets
     job.n_segments = predictor.job.n_segments
-    job.reader = reader_of(source, job.kernels, job.itemsize, NULL)
+    job.reader = reader_of(source, job.net.kernels, job.net.itemsize, NULL)
     job.n_rows = source.n_rows
     job.count = 1
     if target is None:
-        job.count = predictor.n_outputs
+        job.count = predictor.layers.units[-1]
     elif isinstance(target, np.ndarray):
         if target.shape != (job.n_rows,) or target.dtype != np.intp:
             raise ValueError(f"target: shape ({job.n_rows},) of intp, not {target.shape} of {target.dtype}")
         job.targets = <const ptrdiff_t *> data_of(target, False)
     else:
         job.first_target = target
-    if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < predictor.n_outputs):
-        raise IndexError(f"target: from 0 to {predictor.n_outputs - 1}, got {np.min(target)} to {np.max(target)}")
-    if job.count * predictor.n_features > MAX_STRIDE:
-        raise ValueError(f"{job.count} outputs, {predictor.n_features} features: at most {MAX_STRIDE} in a row")
-    out = np.empty((job.n_rows, job.count, predictor.n_features), dtype=predictor.dtype)
+    if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < predictor.layers.units[-1]):
+        raise IndexError(f"target: from 0 to {predictor.layers.units[-1] - 1}, got {np.min(target)} to {np.max(target)}")
+    if job.count * predictor.layers.units[0] > MAX_STRIDE:
+        raise ValueError(f"{job.count} outputs, {predictor.layers.units[0]} features: at most {MAX_STRIDE} in a row")
+    out = np.empty((job.n_rows, job.count, predictor.layers.units[0]), dtype=predictor.dtype)
     job.out = data_of(out, True)
     if job.n_rows > 0:
         _arena, threads = plan(job, predictor, raw_score, n_threads)
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         watch(&job.signals)
-        with single_threaded_blas() if predictor.uses_blas else _no_guard:
+        with single_threaded_blas() if predictor.layers.uses_blas else _no_guard:
             if threads == 1:
                 with nogil:
                     gradient_blocks(job, 0)
@@ -413,8 +396,8 @@ def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False
     KeyboardInterrupt, or what another signal handler raised
         Between blocks of rows.
     """
-    cdef GradientJob job
-    memset(&job, 0, sizeof(GradientJob))
+    cdef Gradients job
+    memset(&job, 0, sizeof(Gradients))
     return run(&job, predictor, X, target, raw_score, n_threads)
 
 
@@ -446,8 +429,8 @@ def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, targe
     KeyboardInterrupt, or what another signal handler raised
         Between points.
     """
-    cdef GradientJob job
-    memset(&job, 0, sizeof(GradientJob))
+    cdef Gradients job
+    memset(&job, 0, sizeof(Gradients))
     if baseline.dtype != predictor.dtype or baseline.shape not in ((1, X.shape[1]), X.shape):
         raise ValueError(f"baseline: shape (1, {X.shape[1]}) or {X.shape} of {predictor.dtype}")
     if nodes.ndim != 1 or nodes.size == 0 or nodes.shape != weights.shape or not (

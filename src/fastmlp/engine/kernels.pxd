@@ -36,7 +36,7 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef struct fm_update:
         double learning_rate, t, alpha, inverse_weight
         double momentum, nesterov, beta_1, beta_2, epsilon, weight_decay, clip_value
-        double keep, decay
+        double rate, second_rate, keep, decay
         double *memory
 
     ctypedef struct fm_activation_row:

@@ -1,7 +1,8 @@
 """The rows of a data matrix, dense or CSR, as the kernels read them."""
 
+from libc.stdint cimport int32_t
+
 from .kernels cimport fm_csr, fm_kernels
-from .products cimport Rows
 
 
 cdef class Source:
@@ -11,6 +12,19 @@ cdef class Source:
     cdef bint long_indices, double_values
     cdef const char *dense
     cdef fm_csr csr
+
+
+# A layer's input rows: dense memory, or rows of a CSR matrix.
+ctypedef struct Rows:
+    bint sparse
+    const char *dense               # (., ld), the first of the rows
+    ptrdiff_t ld
+    const fm_csr *csr
+    bint long_indices, double_values
+    const ptrdiff_t *index          # which rows of csr, or NULL: first, first + 1, ...
+    ptrdiff_t first
+    int32_t *cuts                   # (rows, n_cuts): where each row of csr enters a tile of cut_width columns, or NULL
+    ptrdiff_t n_cuts, cut_width
 
 
 ctypedef struct Reader:

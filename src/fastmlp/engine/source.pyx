@@ -75,6 +75,7 @@ cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char 
     """
     cdef Rows x
     memset(&x, 0, sizeof(Rows))
+    x.sparse = reader.sparse
     x.dense = room
     x.ld = ld
     x.csr = &reader.csr

@@ -132,12 +132,12 @@ if hasattr(os, "register_at_fork"):
 
 # ---- signals ----
 
-cdef void watch(Signals *signals):
-    """Start looking for signals, if this is the thread whose business they are."""
+cdef void watch(Signals *signals, bint wanted=True):
+    """Start looking for signals, if that is wanted and this is the thread whose business they are."""
     signals.raised = False
     signals.error = NULL
     signals.next_look = INFINITY
-    if threading.current_thread() is threading.main_thread():
+    if wanted and threading.current_thread() is threading.main_thread():
         signals.next_look = fm_seconds() + 1.0 / LOOKS_PER_SECOND
 
 
@@ -148,6 +148,11 @@ cdef bint interrupted(Signals *signals) noexcept nogil:
     if signals.next_look == INFINITY or fm_seconds() < signals.next_look:
         return False
     return _run_handlers(signals)
+
+
+cdef bint stopped(Signals *signals, int worker) noexcept nogil:
+    """Whether a signal's handler has raised; worker 0, the calling thread, looks for signals."""
+    return interrupted(signals) if worker == 0 else fm_is_set(&signals.raised)
 
 
 cdef bint _run_handlers(Signals *signals) noexcept with gil:

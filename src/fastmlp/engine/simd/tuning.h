@@ -85,5 +85,7 @@
 /* A call wakes one thread for each so many operations: with 2 million in all two threads are 1.2 to 1.7 times as fast,
  * with 1 million 0.8 to 1.3. */
 #define FM_PREDICT_THREAD_FLOPS 1000000
+/* A call of at least so many operations, 0.1 ms, looks for signals; to ask whether it may takes 0.3 us. */
+#define FM_WATCHED_FLOPS 20000000
 
 #endif

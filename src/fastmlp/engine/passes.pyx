@@ -1,0 +1,109 @@
+"""Rows forward through a network's layers and deltas back, for training, prediction and input gradients alike.
+
+    forward     A_l = f(A_(l-1) W_l + b_l)
+    backward    D_(l-1) = (D_l W_l^T) f'(A_(l-1))
+
+Activations whose derivative is written in z keep Z_l for it beside A_l, if backward follows. With dropout A_l, and D_l
+after the derivative, are multiplied by a mask of 0 and 1 / (1 - rate) that is a function of seed, update, layer, row's
+place in the epoch and column alone; backward makes it again.
+"""
+
+from libc.stdint cimport uint64_t
+
+from .kernels cimport FM_ACTIVATION_identity, fm_epilogue
+from .layers cimport Trace
+from .products cimport forward_product, input_gradient
+from .threads cimport interrupted
+
+
+cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
+    """A bijection of the 64-bit words: SplitMix64's step, Steele, Lea & Flood (2014), with Stafford's 13th mix."""
+    x += <uint64_t> 0x9e3779b97f4a7c15ULL
+    x = (x ^ (x >> 30)) * <uint64_t> 0xbf58476d1ce4e5b9ULL
+    x = (x ^ (x >> 27)) * <uint64_t> 0x94d049bb133111ebULL
+    return x ^ (x >> 31)
+
+
+cdef uint64_t dropout_key(uint64_t seed, uint64_t update) noexcept nogil:
+    """What the masks of an update are made from."""
+    return mixed(mixed(seed) ^ update)
+
+
+cdef void drop(const Pass *p, const Dropout *dropout, int layer, char *out, const char *source, ptrdiff_t first,
+               ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil:
+    """out = source times the mask of a layer's outputs (0: the input's) for the first-th row of the epoch and on."""
+    p.kernels.dropout(out, source, rows, n, ld, mixed(p.dropout_key ^ <uint64_t> layer), first, dropout.threshold,
+                      dropout.scale)
+
+
+cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_t first, ptrdiff_t rows,
+                       ptrdiff_t workspace, ptrdiff_t row, Signals *signals) noexcept nogil:
+    """Take rows, the first-th of the epoch and on, through the first n_layers layers.
+
+    Layers leave their outputs from `row` on in the traces, `workspace` bytes behind where these begin. False if a
+    signal's handler has raised; signals NULL: nobody looks.
+    """
+    cdef Rows x = inputs[0]
+    cdef const Layer *layer
+    cdef const Trace *t
+    cdef fm_epilogue epilogue
+    cdef ptrdiff_t at
+    cdef char *z
+    cdef char *outputs
+    cdef int l
+    for l in range(n_layers):
+        layer = &p.layers[l]
+        t = &p.traces[l]
+        at = workspace + row * layer.ld * p.itemsize
+        z = t.activations + at
+        if l == p.n_layers - 1:
+            epilogue = p.output
+        elif p.traced and layer.map != NULL:
+            epilogue = p.kernels.forward[FM_ACTIVATION_identity]
+        else:
+            epilogue = layer.epilogue
+        forward_product(p, layer, &x, rows, epilogue, z)
+        x.sparse = False
+        x.dense = z
+        x.ld = layer.ld
+        if t.outputs != t.activations:
+            outputs = t.outputs + at
+            if layer.map != NULL:
+                layer.map(outputs, z, rows, layer.n_out, layer.ld)
+                x.dense = outputs
+            if layer.dropout.on:
+                drop(p, &layer.dropout, l + 1, outputs, x.dense, first, rows, layer.n_out, layer.ld)
+                x.dense = outputs
+        if signals != NULL and interrupted(signals):
+            return False
+    return True
+
+
+cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrdiff_t first, ptrdiff_t rows,
+                        ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out, ptrdiff_t ld) noexcept nogil:
+    """Take the deltas of the last layer, or of a part of it, back to those of the first and, unless out is NULL, to out.
+
+    top is the last layer or that part; delta has its row stride. The other arguments are those of :func:`forward_pass`.
+    out (rows, ld) gets the gradients with respect to the inputs.
+    """
+    cdef const Layer *layer = top
+    cdef const Layer *below
+    cdef const Trace *t
+    cdef ptrdiff_t at
+    cdef char *z
+    cdef int l
+    for l in range(p.n_layers - 2, -1, -1):
+        below = &p.layers[l]
+        t = &p.traces[l]
+        at = workspace + row * below.ld * p.itemsize
+        z = t.deltas + at
+        input_gradient(p, layer, delta, rows, below.slope, t.activations + at, z, below.ld)
+        if below.dropout.on:
+            drop(p, &below.dropout, l + 1, z, z, first, rows, below.n_out, below.ld)
+        if signals != NULL and interrupted(signals):
+            return False
+        layer = below
+        delta = z
+    if out != NULL:
+        input_gradient(p, layer, delta, rows, NULL, NULL, out, ld)
+    return True

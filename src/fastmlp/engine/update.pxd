@@ -1,0 +1,7 @@
+"""Hyperparameters, and what they let a step do."""
+
+from .step cimport Job
+
+cdef begin_update(Job *job, int optimizer)
+cdef set_hyper(Job *job, str name, double value)
+cdef check_hyper(Job *job, name)

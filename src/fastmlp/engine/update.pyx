@@ -1,0 +1,64 @@
+"""An optimizer's hyperparameters, by the names that `Network.epoch` takes, as a step reads them."""
+
+from libc.math cimport INFINITY
+from libc.string cimport memset
+
+from .kernels cimport fm_update, optimizer_row
+from .layers cimport BIAS_GROUP, WEIGHT_GROUP
+from .step cimport Group
+
+
+cdef begin_update(Job *job, int optimizer):
+    """Take an optimizer, and forget what the call before was to do to the gradient and the weights."""
+    job.optimizer = optimizer
+    job.optimizer_row = optimizer_row(optimizer)
+    job.step = job.net.kernels.step[optimizer]
+    memset(&job.update, 0, sizeof(fm_update))
+    job.update.clip_value = INFINITY
+    job.rates = NULL
+    job.clip_norm = job.max_norm = 0
+    job.groups[WEIGHT_GROUP] = Group(rate=1, decay=1, penalised=True)
+    job.groups[BIAS_GROUP] = Group(rate=1, decay=0, penalised=False)
+
+
+cdef check_hyper(Job *job, name):
+    """Refuse hyperparameters that exclude each other, and choose the step that heeds them."""
+    if job.clip_norm > 0 and job.update.clip_value < INFINITY:
+        raise ValueError(f"clip_norm={job.clip_norm} and clip_value={job.update.clip_value}: one of them")
+    if job.optimizer_row.averages:
+        if not job.update.beta_1 > 0:
+            raise ValueError(f"beta_1={job.update.beta_1}: above 0 for {name}")
+        if job.max_norm > 0:
+            raise ValueError(f"max_norm={job.max_norm}: not for {name}, whose weights are averages")
+    if job.update.weight_decay > 0 or job.update.clip_value < INFINITY:
+        job.step = job.net.kernels.adjusted_step[job.optimizer]
+
+
+cdef set_hyper(Job *job, str name, double value):
+    """Take one of an optimizer's numbers by its name."""
+    cdef fm_update *u = &job.update
+    if name == "momentum":
+        u.momentum = value
+    elif name == "nesterov":
+        u.nesterov = value
+    elif name == "beta_1":
+        u.beta_1 = value
+    elif name == "beta_2":
+        u.beta_2 = value
+    elif name == "epsilon":
+        u.epsilon = value
+    elif name == "weight_decay":
+        if not 0 <= value < INFINITY:
+            raise ValueError(f"weight_decay={value}: finite and at least 0")
+        u.weight_decay = value
+    elif name in ("clip_value", "clip_norm", "max_norm"):
+        if not 0 < value < INFINITY:
+            raise ValueError(f"{name}={value}: finite and above 0")
+        if name == "clip_value":
+            u.clip_value = value
+        elif name == "clip_norm":
+            job.clip_norm = value
+        else:
+            job.max_norm = value
+    else:
+        raise ValueError(f"unknown optimizer parameter {name!r}")
