@@ -151,7 +151,7 @@ def train(
             state.rates = 2.0**-6 * rng.random_sample(-(-n_rows // batch_size))
         rows = rng.permutation(n_rows).astype(np.intp) if permuted else None
         losses.append(network.epoch(rows, batch_size, state, alpha))
-        assert network.groups == groups
+        assert network.row_groups == groups
     losses.append(network.evaluate(*data(50)))
     return [np.array(losses), *network.coefs, *network.intercepts]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks import bound, optimizer_for, parameters, same_bits
 
-from fastmlp.engine import Predictor, input_gradients, integrated_gradients
+from fastmlp.engine import Network, Predictor, input_gradients, integrated_gradients
 
 LAYER_UNITS = (6, 20, 3)
 DATA_ROWS = 3000
@@ -109,12 +109,15 @@ def test_a_gradient_can_be_interrupted():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("rows, steps", [(600_000, 0), (5, 200_000)], ids=["rows", "steps"])
-def test_gradients_of_inputs_can_be_interrupted(rows, steps, n_threads):
+@pytest.mark.parametrize("call", ["predict", "evaluate", "gradients", "steps"])
+def test_calls_that_do_not_train_can_be_interrupted(call, n_threads):
     units = (6, 200, 200, 3)
     coefs = [np.ones(shape) for shape in pairwise(units)]
     predictor = Predictor(coefs, [np.zeros(n) for n in units[1:]], "tanh", "softmax")
-    X, calls = np.zeros((rows, 6)), []
+    network = Network(units, "tanh", "log_loss", np.float64, n_threads=n_threads)
+    X, rows, nodes = np.zeros((600_000, 6)), long_order(5, 4_000_000), np.full(200_000, 1 / 200_000)
+    many, y = np.zeros((4_000_000, 6)), np.zeros(4_000_000, dtype=np.intp)
+    calls = []
 
     def third_time(signum, frame):  # only from within: what was pending when the call returned comes once
         calls.append(signum)
@@ -125,14 +128,16 @@ def test_gradients_of_inputs_can_be_interrupted(rows, steps, n_threads):
     signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
     try:
         with pytest.raises(TimeoutError):
-            if steps:
-                nodes = np.full(steps, 1 / steps)
-                integrated_gradients(predictor, X, X[:1], nodes, nodes, n_threads=n_threads)
-            else:
-                input_gradients(predictor, X, n_threads=n_threads)
+            {
+                "predict": lambda: predictor(X, rows, n_threads=n_threads),
+                "evaluate": lambda: network.evaluate(many, y),
+                "gradients": lambda: input_gradients(predictor, X, n_threads=n_threads),
+                "steps": lambda: integrated_gradients(predictor, X[:5], X[:1], nodes, nodes, n_threads=n_threads),
+            }[call]()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert np.isfinite(input_gradients(predictor, X[:5], n_threads=n_threads)).all()
+    assert network.evaluate(many[:5], y[:5]) == pytest.approx(np.log(3))
 
 
 def test_a_handler_that_does_not_raise_runs_and_the_epoch_goes_on():

@@ -6,9 +6,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
 from .kernels import LOSS_ROWS as LOSS_ROWS
-from .kernels import LOSSES as LOSSES
-
-MAX_LAYERS: int
 
 # may also have `rates`: NDArray[np.float64] or None, and `memory`: list[float]
 class _Optimizer(Protocol):
@@ -46,7 +43,7 @@ class Network:
     @property
     def team_size(self) -> int: ...
     @property
-    def groups(self) -> int: ...
+    def row_groups(self) -> int: ...
     @property
     def uses_blas(self) -> bool: ...
     def __new__(
