@@ -1,6 +1,7 @@
 """Functions and scikit-learn's callbacks, told of every epoch."""
 
 import importlib.util
+import io
 import pickle
 
 import numpy as np
@@ -47,6 +48,27 @@ def test_one_of_several_functions_stops_the_fit(solver, recwarn):
     assert model.n_iter_ == 3 and told == [1, 2, 3] and not recwarn.list
     short = quietly(MLPClassifier(**{**PARAMS, "solver": solver, "max_iter": 3}).fit, X, LABELS)
     np.testing.assert_array_equal(model.predict_proba(X), short.predict_proba(X))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_nothing_but_true_itself_stops_the_fit(solver):
+    log, history = io.StringIO(), {}
+    answers = {
+        "log": lambda estimator, epoch, metrics: log.write(f"{epoch}\n"),
+        "history": lambda estimator, epoch, metrics: history.setdefault(epoch, metrics),
+        "loss": lambda estimator, epoch, metrics: metrics["loss"],
+        "estimator": lambda estimator, epoch, metrics: estimator,
+        "weights": lambda estimator, epoch, metrics: estimator.coefs_[0],
+        "one": lambda estimator, epoch, metrics: 1,
+        "NumPy's one": lambda estimator, epoch, metrics: np.int64(1),
+        "word": lambda estimator, epoch, metrics: "True",
+        "NumPy's False": lambda estimator, epoch, metrics: np.False_,
+    }
+    for answer in answers.values():
+        assert MLPClassifier(**{**PARAMS, "solver": solver}, callbacks=answer).fit(X, LABELS).n_iter_ == 8
+    assert log.getvalue().split() == [str(epoch) for epoch in range(1, 9)] and len(history) == 8
+    stops = [lambda estimator, epoch, metrics: np.int64(epoch) == 2, answers["log"]]
+    assert MLPClassifier(**{**PARAMS, "solver": solver}, callbacks=stops).fit(X, LABELS).n_iter_ == 2
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import warnings
 from datetime import timedelta
 
 import hypothesis.strategies as st
@@ -14,6 +15,7 @@ from scipy import sparse
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.metrics import d2_pinball_score, hinge_loss, log_loss, mean_gamma_deviance, mean_pinball_loss
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastmlp
@@ -125,29 +127,109 @@ def test_a_wrong_value_is_refused_by_name(name, kind, tmp_path):
         assert not hasattr(model, "coefs_")
 
 
+# What is set, the parameters among it that have no effect, and what the warning about each says
+WITHOUT_EFFECT = [
+    ({"label_smoothing": 0.1, "loss": "hinge"}, {"label_smoothing": "with loss='hinge': it needs loss='log_loss'"}),
+    ({"label_smoothing": 0.1, "loss": "focal"}, {"label_smoothing": "with loss='focal': it needs loss='log_loss'"}),
+    ({"focal_gamma": 1.0}, {"focal_gamma": "with loss='log_loss': it needs loss='focal'"}),
+    ({"solver": "lbfgs", "dropout": 0.1}, {"dropout": "with solver='lbfgs': it needs solver='sgd' or "}),
+    ({"solver": "lbfgs", "dropout": [0.1, 0.2, 0.3]}, {"dropout": "with solver='lbfgs': it needs solver='sgd' or "}),
+    ({"solver": "lbfgs", "input_dropout": 0.1}, {"input_dropout": "with solver='lbfgs'"}),
+    ({"solver": "lbfgs", "weight_decay": 0.1}, {"weight_decay": "with solver='lbfgs'"}),
+    ({"solver": "lbfgs", "max_norm": 0.1}, {"max_norm": "with solver='lbfgs'"}),
+    ({"solver": "lbfgs", "clip_norm": 0.1, "warmup": 5}, dict.fromkeys(["clip_norm", "warmup"], "with solver='lbfgs'")),
+    ({"solver": "lbfgs", "clip_value": 0.1}, {"clip_value": "with solver='lbfgs'"}),
+    (
+        {"solver": "lbfgs", "lr_schedule": "step", "lr_schedule_params": {"gamma": 0.5}},
+        dict.fromkeys(["lr_schedule", "lr_schedule_params"], "with solver='lbfgs'"),
+    ),
+    ({"solver": "lbfgs", "early_stopping": True, "scoring": "loss"}, {"scoring": "with solver='lbfgs'"}),
+    ({"solver": "schedule_free_adamw", "max_norm": 0.1}, {"max_norm": "with solver='schedule_free_adamw': it needs"}),
+    ({"lr_schedule_params": {"gamma": 0.5}}, {"lr_schedule_params": "with lr_schedule=None: it needs the name of"}),
+    ({"lr_schedule": abs, "lr_schedule_params": {"gamma": 0.5}}, {"lr_schedule_params": "with lr_schedule=<built-in"}),
+    (
+        {"solver": "sgd", "lr_schedule": "step", "learning_rate": "invscaling"},
+        {"learning_rate": "with lr_schedule='step', which replaces it"},
+    ),
+    ({"scoring": "accuracy"}, {"scoring": "with early_stopping=False: it needs early_stopping=True or a validation"}),
+    ({"checkpoint_every": 3}, {"checkpoint_every": "with checkpoint_path=None: it needs the path of a file"}),
+]
+
+
+@pytest.mark.parametrize("params, without", WITHOUT_EFFECT)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_means_nothing_beside_another_has_no_effect_and_says_so(method, params, without):
+    if method == "partial_fit" and params.get("solver") == "lbfgs":
+        return
+    models = MLPClassifier(**{**PARAMS, **params}), MLPClassifier(**{**PARAMS, **params})
+    models[1].set_params(**{name: inspect.signature(MLPClassifier).parameters[name].default for name in without})
+    classes = {"classes": [10, 20, 30]} if method == "partial_fit" else {}
+    with pytest.warns(UserWarning) as told:
+        getattr(models[0], method)(X, LABELS, **classes)
+    told = [str(warning.message) for warning in told if "has no effect" in str(warning.message)]
+    assert len(told) == len(without)
+    for name, why in without.items():
+        assert any(text.startswith(f"{name}={params[name]!r} has no effect {why}") for text in told)
+    assert _same(models[0], getattr(models[1], method)(X, LABELS, **classes))
+    assert models[0].get_params() == MLPClassifier(**{**PARAMS, **params}).get_params()
+
+
+@pytest.mark.parametrize("loss, name, value", [("huber", "tweedie_power", 1.2), ("squared_error", "huber_delta", 0.01)])
+def test_numbers_of_other_losses_have_no_effect(loss, name, value):
+    with pytest.warns(UserWarning, match=f"{name}={value} has no effect with loss='{loss}'"):
+        model = MLPRegressor(loss, **PARAMS, **{name: value}).fit(X, NUMBERS)
+    assert _same(model, MLPRegressor(loss, **PARAMS).fit(X, NUMBERS))
+
+
+def test_levels_of_other_losses_have_no_effect():
+    model = MLPRegressor(**PARAMS, quantile=[0.1, 0.9], early_stopping=True)
+    with pytest.warns(UserWarning, match=r"quantile=\[0.1, 0.9\] has no effect with loss='squared_error'"):
+        model.fit(X, NUMBERS)
+    plain = MLPRegressor(**PARAMS, early_stopping=True).fit(X, NUMBERS)
+    assert _same(model, plain) and model.validation_scores_ == plain.validation_scores_
+    assert model.predict(X).shape == (N,) and model.score(X, NUMBERS) == plain.score(X, NUMBERS)
+
+
+def test_a_search_over_parameters_that_depend_on_each_other_scores_every_point():
+    grid = {
+        "solver": ["adam", "lbfgs"],
+        "dropout": [0.0, 0.5],
+        "loss": ["log_loss", "focal"],
+        "focal_gamma": [0.0, 3.0],
+    }
+    model = MLPClassifier(**PARAMS)
+    with pytest.warns(UserWarning, match="has no effect"):
+        found = GridSearchCV(model, grid, cv=2, scoring="neg_log_loss", error_score="raise").fit(X, LABELS).cv_results_
+    score = {
+        tuple(params[name] for name in grid): s
+        for params, s in zip(found["params"], found["mean_test_score"], strict=True)
+    }
+    for solver, dropout, loss, gamma in score:
+        used = solver, dropout if solver == "adam" else 0.0, loss, gamma if loss == "focal" else 0.0
+        assert score[solver, dropout, loss, gamma] == score[used]
+    assert len(set(score.values())) > 4
+
+
+def test_a_class_with_fewer_parameters_is_held_to_our_defaults():
+    class Own(MLPClassifier):
+        def __init__(self, solver="lbfgs", dropout=0.5):
+            super().__init__(solver=solver, dropout=dropout, max_iter=6, random_state=0)
+
+    with pytest.warns(UserWarning, match="dropout=0.5 has no effect with solver='lbfgs'"):
+        model = Own().fit(X, LABELS)
+    assert _same(model, MLPClassifier(solver="lbfgs", max_iter=6, random_state=0).fit(X, LABELS))
+
+
 COMBINATIONS = [
-    ({"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing=0.1 needs loss='log_loss', got loss='hinge'"),
-    ({"focal_gamma": 1.0}, "focal_gamma=1.0 needs loss='focal'"),
-    ({"solver": "lbfgs", "dropout": 0.1}, "dropout=0.1 needs solver='sgd' or .*got solver='lbfgs'"),
-    ({"solver": "lbfgs", "input_dropout": 0.1}, "input_dropout=0.1 needs solver"),
-    ({"solver": "lbfgs", "weight_decay": 0.1}, "weight_decay=0.1 needs solver"),
-    ({"solver": "lbfgs", "max_norm": 1.0}, "max_norm=1.0 needs solver"),
-    ({"solver": "lbfgs", "clip_norm": 1.0}, "clip_norm=1.0 needs solver"),
-    ({"solver": "lbfgs", "clip_value": 1.0}, "clip_value=1.0 needs solver"),
-    ({"solver": "lbfgs", "lr_schedule": "step"}, "lr_schedule='step' needs solver"),
-    ({"solver": "lbfgs", "warmup": 5}, "warmup=5 needs solver"),
     ({"solver": "lbfgs", "checkpoint_path": "x"}, "checkpoint_path='x' needs solver"),
     ({"solver": "lbfgs", "dtype": "float32"}, "dtype='float32' does not go with solver='lbfgs'"),
-    ({"lr_schedule_params": {"gamma": 0.5}}, "lr_schedule_params=.* needs a name as lr_schedule"),
     ({"lr_schedule": "step", "lr_schedule_params": {"gama": 0.5}}, "lr_schedule_params.*gama"),
     ({"lr_schedule": "step", "lr_schedule_params": {"gamma": -1}}, "lr_schedule_params.*gamma"),
-    ({"lr_schedule": "step", "learning_rate": "adaptive"}, "lr_schedule='step' replaces learning_rate"),
     ({"clip_norm": 1.0, "clip_value": 1.0}, "clip_norm=1.0 and clip_value=1.0"),
     ({"solver": "schedule_free_adamw", "beta_1": 0.0}, "beta_1=0.0 must be > 0 with solver='schedule_free_adamw'"),
-    ({"scoring": "accuracy"}, "scoring='accuracy' needs early_stopping=True or a validation set"),
-    ({"checkpoint_every": 3}, "checkpoint_every=3 needs a checkpoint_path"),
     ({"checkpoint_path": "x", "warm_start": True}, "checkpoint_path='x' does not go with warm_start"),
-    ({"class_weight": {99: 2.0}}, "class_weight=.*99"),
+    ({"class_weight": {99: 2.0}}, "class_weight={99: 2.0} does not go with the classes .*10, 20, 30.* not in class_w"),
+    ({"class_weight": {10: 1, 20: 1, 3: 1}}, "class_weight=.*30.* not in class_weight"),
     ({"class_weight": {10: -2.0}}, "class_weight=.*>= 0"),
     ({"class_weight": {10: 0, 20: 0, 30: 0}}, "sample_weight times class_weight .*not all zero"),
     ({"class_weight": [{0: 1}, {0: 1}]}, "class_weight=.*list"),
@@ -155,7 +237,7 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize("params, match", COMBINATIONS)
-def test_what_means_nothing_together_is_refused_by_name(params, match):
+def test_what_contradicts_is_refused_by_name(params, match):
     model = MLPClassifier(**{**PARAMS, **params})
     with pytest.raises(ValueError, match=match):
         model.fit(X, LABELS)
@@ -200,7 +282,9 @@ def test_any_allowed_combination_trains_or_names_what_it_refuses(draw):
     params = {name: draw.draw(choices[name], label=name) for name in names}
     model = MLPClassifier(**{**PARAMS, "max_iter": 2, **params})
     try:
-        quietly(model.fit, X, LABELS)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".* has no effect with ")
+            quietly(model.fit, X, LABELS)
     except ValueError as error:
         assert any(f"{name}=" in str(error) for name in params), error
     else:

@@ -45,7 +45,7 @@ from .inputs import (
     restored_on_error,
     unchanged_on_error,
 )
-from .parameters import CONSTRAINTS, WITHOUT_EFFECT, check_combinations
+from .parameters import CONSTRAINTS, WITHOUT_EFFECT, parameters_in_effect
 from .representation import NetworkReprMixin
 from .validation import Data, Validation, hold_out
 
@@ -136,6 +136,13 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
     _segments = None  # sizes of the blocks of outputs that each have a softmax
 
     @abstractmethod
+    def _checked_y(self, y, name):
+        """y as given, or as `validate_data` keeps it; refused where that would let pass what no model can learn.
+
+        `name` is what errors call it.
+        """
+
+    @abstractmethod
     def _encode(self, y, incremental):
         """The `Target` of validated y, its y as the engine takes it, or floats of any kind.
 
@@ -210,7 +217,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         hidden = hidden_units(self.hidden_layer_sizes)
         has_validation_set = any(part is not None for part in validation_set)
-        check_combinations(self, len(hidden), incremental, has_validation_set)
+        params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
         data, target = self._validated(X, y, sample_weight, first, incremental)
         class_weights = self._class_weights(data.labels)
         data = self._weighed(data, class_weights)
@@ -219,16 +226,16 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
             validation_data = self._validated_for_validation(*validation_set, class_weights)
             if validation_data.y.shape[1:] != data.y.shape[1:]:
                 raise ValueError(f"y_val must have {data.y.shape[1]} columns, got {validation_data.y.shape[1]}.")
-        if self.input_dropout > 0 and issparse(data.X):
-            raise ValueError(f"input_dropout={self.input_dropout!r} needs a dense X.")
+        if params["input_dropout"] > 0 and issparse(data.X):
+            raise ValueError(f"input_dropout={params['input_dropout']!r} needs a dense X.")
         units = (data.X.shape[1], *hidden, target.n_outputs)
         # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
         kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
         precision = self._precision(data.X)
         if first:
-            plan, network = self._fresh_network(units, target, precision)
+            plan, network = self._fresh_network(units, target, precision, params)
         else:
-            plan, network = self._resumed_network(units, target, precision, kept.get("_network"))
+            plan, network = self._resumed_network(units, target, precision, params, kept.get("_network"))
         data = _in_precision(data, network.dtype)
         if has_validation_set:
             validation_data = _in_precision(validation_data, network.dtype, of="_val")
@@ -244,10 +251,10 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
             # SciPy's L-BFGS-B adds with its BLAS
             with single_threaded_blas() if network.uses_blas or self.solver == "lbfgs" else nullcontext():
                 if self.solver == "lbfgs":
-                    self._fit_lbfgs(network, first, listeners)
+                    self._fit_lbfgs(network, first, listeners, params)
                 else:
                     spare = self._fit_epochs(
-                        network, data, validation_data, random_state, first, kept, listeners, checkpoint, state
+                        network, data, validation_data, random_state, first, kept, listeners, checkpoint, state, params
                     )
                     if incremental:
                         self._network, self._spare = (plan, network), spare
@@ -258,12 +265,12 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         self._keep_predictor()
         return self
 
-    def _validated(self, X, y, sample_weight, first, incremental):
+    def _validated(self, X, y, sample_weight, first, incremental, of=""):
         """X, y and weights as `Data`, and what to aim at."""
         X, y = validate_data(
             self,
             X,
-            y,
+            self._checked_y(y, f"y{of}"),
             accept_sparse="csr",
             order="C",
             multi_output=True,
@@ -291,18 +298,19 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         if X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
-            data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True)
+            data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True, of="_val")
             return self._weighed(data, class_weights)
         except (ValueError, TypeError) as error:
             raise type(error)(f"X_val, y_val or sample_weight_val: {error}") from error
 
-    def _plan(self, units, target, dtype):
+    def _plan(self, units, target, dtype, params):
         """The arguments of a Network."""
-        dropout = self.dropout if isinstance(self.dropout, (list, tuple)) else [self.dropout] * (len(units) - 2)
-        dropout = (float(self.input_dropout), *map(float, dropout))
+        activation, dropout = params["activation"], params["dropout"]
+        dropout = dropout if isinstance(dropout, list | tuple) else [dropout] * (len(units) - 2)
+        dropout = (float(params["input_dropout"]), *map(float, dropout))
         return {
             "layer_units": units,
-            "activation": self.activation if isinstance(self.activation, str) else tuple(self.activation),
+            "activation": activation if isinstance(activation, str) else tuple(activation),
             "loss": target.loss,
             "dtype": dtype,
             "loss_options": target.loss_options,
@@ -313,13 +321,13 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
     def _max_threads(self):
         return None if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
 
-    def _fresh_network(self, units, target, precision):
+    def _fresh_network(self, units, target, precision, params):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else precision
         check_layers(units, self.solver, dtype.itemsize)
-        plan = self._plan(units, target, dtype)
+        plan = self._plan(units, target, dtype, params)
         return plan, Network(**plan)
 
-    def _resumed_network(self, units, target, precision, kept):
+    def _resumed_network(self, units, target, precision, params, kept):
         """A network with the parameters as the user left them: that of the call before, if it fits."""
         floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
         dtype = computing_dtype(floats or [precision]) if self.dtype is None else precision
@@ -332,7 +340,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
                 f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs does not go on"
                 f" from coefs_ of shapes {shapes}: set coefs_ to match, or fit anew with warm_start=False."
             )
-        plan = self._plan(units, target, dtype)
+        plan = self._plan(units, target, dtype, params)
         if kept is not None and kept[0] == plan:
             network = kept[1]
         else:
@@ -395,7 +403,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         # sample, whose name is in the error, goes the slow way
         return stratify[:, 0] if 1 < y.sum() < len(y) - 1 else stratify
 
-    def _fit_lbfgs(self, network, first, listeners):
+    def _fit_lbfgs(self, network, first, listeners, params):
         def iteration_ends(n_iter, loss):
             listeners.step_begins("iteration")
             return listeners.step_ends(
@@ -406,10 +414,10 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
 
         n_iter, loss = lbfgs.train(
             network,
-            alpha=self.alpha,
-            max_iter=self.max_iter,
-            max_fun=self.max_fun,
-            tol=self.tol,
+            alpha=params["alpha"],
+            max_iter=params["max_iter"],
+            max_fun=params["max_fun"],
+            tol=params["tol"],
             verbose=self.verbose,
             iteration_ends=iteration_ends if listeners else None,
         )
@@ -419,12 +427,14 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
         vars(self).update(self._parameters_of(network))
         self.n_iter_, self.loss_, self.t_ = n_iter, loss, 0 if first else getattr(self, "t_", 0)
 
-    def _fit_epochs(self, network, data, validation_data, random_state, first, kept, listeners, checkpoint, state):
+    def _fit_epochs(
+        self, network, data, validation_data, random_state, first, kept, listeners, checkpoint, state, params
+    ):
         incremental = bool(kept)
         reused = incremental and kept["_network"] is not None and network is kept["_network"][1]
         optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
         if optimizer is None:
-            optimizer = Optimizer(self.solver, vars(self)).on(network)
+            optimizer = Optimizer(params["solver"], params).on(network)
         scored = (self.scoring, validation_data is not None)
         progress = Progress() if first else self._progress(network, scored)
 
@@ -442,7 +452,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
             rows = np.arange(n_rows, dtype=np.intp)
         if network.dropout:
             optimizer.dropout_seed = int(random_state.randint(2**63, dtype=np.int64))
-        batch_size = min(200, n_rows) if self.batch_size == "auto" else int(self.batch_size)
+        batch_size = min(200, n_rows) if params["batch_size"] == "auto" else params["batch_size"]
         if batch_size > n_rows:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
             batch_size = n_rows
@@ -461,7 +471,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
                 progress.stopped = True
             if checkpoint is not None:
                 file, identity = checkpoint
-                if file.due(progress.n_iter) or progress.stopped or progress.n_iter == self.max_iter:
+                if file.due(progress.n_iter) or progress.stopped or progress.n_iter == params["max_iter"]:
                     state = stochastic.state_of(network, optimizer, progress, rows, held_out, random_state)
                     file.write({"identity": identity, **state})
 
@@ -475,12 +485,12 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
                 rows,
                 n_rows,
                 batch_size=batch_size,
-                alpha=float(self.alpha),
+                alpha=float(params["alpha"]),
                 shuffle=self.shuffle,
                 random_state=random_state,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                n_iter_no_change=self.n_iter_no_change,
+                max_iter=params["max_iter"],
+                tol=params["tol"],
+                n_iter_no_change=params["n_iter_no_change"],
                 verbose=self.verbose,
                 validate=validate,
                 early_stopping=self.early_stopping,

@@ -3,6 +3,8 @@
 import copy
 from functools import cached_property
 
+import numpy as np
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9, which has no set_callbacks either
@@ -84,12 +86,13 @@ class Listeners:
         Returns
         -------
         stop : bool
-            Whether somebody asks to stop here.
+            Whether a function returned True itself, or a callback of scikit-learn's asks to stop here.
         """
         fitted = _Fitted(self.estimator, attributes)
         stop = False
         for function in self.functions:
-            stop |= bool(function(fitted.estimator, number, dict(metrics)))
+            answer = function(fitted.estimator, number, dict(metrics))
+            stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # many a function returns something else
         if self.step is not None:
             stop |= self.step.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted.attributes)
         return stop

@@ -11,14 +11,15 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..engine import logarithm
 from ..training.scores import Accuracy
 from .base import BaseMLP, Target, is_stochastic
 from .inputs import unchanged_on_error
-from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters
+from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
+from .targets import as_table, check_same_type, checked_column, checked_labels, columns_of, is_indicator
 
 __all__ = ["MLPClassifier"]
 
@@ -31,15 +32,6 @@ def _positions(classes, y):
         return codes.astype(np.intp, copy=False) if np.all(classes[codes] == y) else None
     except TypeError:  # labels that do not compare with those known
         return None
-
-
-def _columns(labels):
-    """Labels, or each column of them, as vectors."""
-    dense = labels.toarray() if issparse(labels) else labels
-    if dense.ndim == 1 or dense.shape[1] == 1:
-        return [dense.ravel()]
-    # of a table with columns of several types each has its own
-    return [np.array(column.tolist()) if dense.dtype == object else column for column in dense.T]
 
 
 def _is_about_margins(estimator):
@@ -64,8 +56,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Minimises the log-loss, or another, with an L2 penalty ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight)
     of the samples in the batch. Labels of two classes and indicator matrices (multilabel) end in logistic units, more
-    classes in a softmax, several columns of labels (multiclass-multioutput) in a softmax for each. The parameters up to
-    `max_fun` are scikit-learn's; docs/options.md has the formulas and sources of the others.
+    classes in a softmax, several columns of other labels than 0 and 1 (multiclass-multioutput) in a softmax for each.
+    The parameters up to `max_fun` are scikit-learn's; docs/options.md has the formulas and sources of the others.
 
     Parameters
     ----------
@@ -76,11 +68,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         no probabilities.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``. For several
-        outputs a list with one for each, or "balanced"; a sample then has the product.
+        outputs a list with one for each, or "balanced"; a sample then has the product. Labels that y lacks may have a
+        weight if all that it has do.
     label_smoothing : float, default=0.0
-        Share of a target that is spread evenly over the classes, in [0, 1); with "log_loss".
+        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
     focal_gamma : float, default=2.0
-        Exponent of loss="focal".
+        Exponent of loss="focal". No effect with another loss.
 {DOCUMENTATION["more"]}
 
     Attributes
@@ -183,12 +176,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes = getattr(self, "classes_", None)
         return tuple(map(len, classes)) if isinstance(classes, list) else None
 
+    def _checked_y(self, y, name):
+        return checked_labels(y, name)
+
     def _encode(self, y, incremental):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
         learn = not hasattr(self, "classes_") or not (self.warm_start or incremental)
-        if (self._has_several_outputs(y)) if learn else self._segments is not None:
+        indicates = y.ndim == 2 and is_indicator(y)
+        if (y.ndim == 2 and not indicates) if learn else self._segments is not None:
             return self._encode_outputs(y, learn)
+        if y.ndim == 2 and not indicates:
+            raise ValueError(
+                "y must have only 0 and 1, as an indicator matrix of labels has: for columns of other labels give"
+                " partial_fit a list with those of each as `classes`, or fit anew with warm_start=False."
+            )
         if learn:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -213,14 +215,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self._target(codes, len(self.classes_))
         return self._target((codes == 1).astype(np.uint8)[:, None], 1)
 
-    @staticmethod
-    def _has_several_outputs(y):
-        """Whether y has a column of labels for each of several outputs, and is no indicator matrix."""
-        if y.ndim != 2:
-            return False
-        # scikit-learn has no name for columns of several types
-        return (not issparse(y) and y.dtype == object) or type_of_target(y) == "multiclass-multioutput"
-
     def _encode_outputs(self, y, learn):
         """Codes of shape (n, n_outputs) for a column of labels for each output."""
         if issparse(y):
@@ -228,12 +222,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.loss != "log_loss":
             raise ValueError(f"loss={self.loss!r} does not go with several outputs of classes: use 'log_loss'.")
         if learn:
-            self.classes_ = [np.unique(column) for column in _columns(y)]
+            self.classes_ = [np.unique(column) for column in columns_of(y)]
             vars(self).pop("_label_binarizer", None)
         if y.ndim != 2 or y.shape[1] != len(self.classes_):
             raise ValueError(f"y of shape {y.shape} does not go on from the {len(self.classes_)} outputs of before.")
-        codes = [_positions(classes, column) for classes, column in zip(self.classes_, _columns(y), strict=True)]
-        for i, (positions, column) in enumerate(zip(codes, _columns(y), strict=True)):
+        columns = columns_of(y)
+        codes = [_positions(classes, column) for classes, column in zip(self.classes_, columns, strict=True)]
+        for i, (positions, column) in enumerate(zip(codes, columns, strict=True)):
             if positions is None:
                 raise ValueError(f"y[:, {i}] has classes not in classes_[{i}]={self.classes_[i]}: {np.unique(column)}.")
         return self._target(np.stack(codes, axis=1), sum(self._segments))
@@ -241,13 +236,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _target(self, y, n_outputs):
         """The row of the engine's table that the parameters mean for targets of this kind."""
         options = {}
-        loss = self.loss
+        loss = plain(self.loss)
+        smoothing = float(self.label_smoothing) if loss == "log_loss" else 0.0
         if y.dtype == np.uint8:
-            loss = f"binary_{loss}"
-            if self.label_smoothing > 0:
-                loss = "soft_binary_log_loss"
-        if self.label_smoothing > 0:
-            options["label_smoothing"] = float(self.label_smoothing)
+            loss = "soft_binary_log_loss" if smoothing > 0 else f"binary_{loss}"
+        if smoothing > 0:
+            options["label_smoothing"] = smoothing
         if self.loss == "focal":
             options["focal_gamma"] = float(self.focal_gamma)
         if self._segments is not None:
@@ -257,7 +251,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _class_weights(self, labels):
         if self.class_weight is None:
             return None
-        columns = _columns(labels)
+        columns = columns_of(labels)
         several = len(columns) > 1
         given = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight] * len(columns)
         if len(given) != len(columns) or (several and isinstance(self.class_weight, dict)):
@@ -267,24 +261,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         weights = []
         for weight, classes, column in zip(given, self._classes_of(columns), columns, strict=True):
-            if isinstance(weight, str) and weight == "balanced":
-                weights.append(compute_class_weight(weight, classes=classes, y=column))
-                continue
-            if not isinstance(weight, dict) or not all(
-                isinstance(w, Real) and 0 <= w < np.inf for w in weight.values()
+            balanced = isinstance(weight, str) and weight == "balanced"
+            if not balanced and not (
+                isinstance(weight, dict) and all(isinstance(w, Real) and 0 <= w < np.inf for w in weight.values())
             ):
                 raise ValueError(f"class_weight={self.class_weight!r} must have dicts of finite values >= 0.")
-            known = classes.tolist()
-            for label in weight:
-                if label not in known:
-                    raise ValueError(f"class_weight={self.class_weight!r} has {label!r}: the classes are {classes}.")
-            weights.append(np.array([weight.get(label, 1.0) for label in known], dtype=float))
+            # an indicator's label that no row has, or that all have, is no class of its column
+            there = np.isin(classes, column) if balanced else np.ones(len(classes), dtype=bool)
+            weights.append(np.ones(len(classes)))
+            try:
+                weights[-1][there] = compute_class_weight(weight, classes=classes[there], y=column)
+            except ValueError as error:
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} does not go with the classes {classes}: {error}."
+                ) from error
         return weights
 
     def _loss_weights(self, class_weights, labels, sample_weight):
         if class_weights is None:
             return sample_weight
-        columns = _columns(labels)
+        columns = columns_of(labels)
         product = np.ones(len(columns[0])) if sample_weight is None else sample_weight.copy()
         for weights, classes, column in zip(class_weights, self._classes_of(columns), columns, strict=True):
             product *= weights[_positions(classes, column)]
@@ -315,9 +311,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None
-    ):
+    def partial_fit(self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train one epoch on the given data, going on from the parameters and the optimizer's state as they are.
 
         Parameters
@@ -360,7 +354,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if _check_partial_fit_first_call(self, classes):
                 vars(self).pop("_label_binarizer", None)
             return
-        given = [np.unique(labels) for labels in classes]
+        given = [np.unique(checked_column(np.asarray(labels), f"classes[{i}]")) for i, labels in enumerate(classes)]
         known = getattr(self, "classes_", given)
         if not isinstance(known, list) or not all(map(np.array_equal, known, given)) or len(known) != len(given):
             raise ValueError(f"classes={classes!r} is not the same as on the last call to partial_fit, {known!r}.")
@@ -387,12 +381,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         outputs = self._outputs(X)
         if self._segments is not None:
-            columns = [
-                classes.take(part.argmax(axis=1))
-                for classes, part in zip(self.classes_, self._by_output(outputs), strict=True)
-            ]
-            kinds = {column.dtype.kind for column in columns}
-            return np.stack(columns, axis=1, dtype=object if len(kinds) > 1 else None)
+            return as_table(self._most_probable(outputs))
         if self.out_activation_ == "identity" and self._is_binary():
             outputs = outputs > 0
         if self.n_outputs_ == 1:
@@ -400,6 +389,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._is_binary():
             return self._label_binarizer.inverse_transform(outputs)
         return self.classes_.take(outputs.argmax(axis=1))
+
+    def _most_probable(self, outputs):
+        """The most probable class of each of several outputs, a vector for each."""
+        return [
+            classes.take(part.argmax(axis=1))
+            for classes, part in zip(self.classes_, self._by_output(outputs), strict=True)
+        ]
 
     def _is_binary(self):
         """Whether each output says yes or no, rather than one of them."""
@@ -491,10 +487,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         score : float
+
+        Raises
+        ------
+        ValueError, TypeError
+            If y has labels of another type than the model's, such as numbers where those are text, if labels are
+            missing, or if y has another number of columns than the model has outputs.
         """
-        if getattr(self, "_segments", None) is None:
+        check_is_fitted(self)
+        y = checked_labels(y, "y")
+        labels = y if issparse(y) else np.asarray(y)
+        if self._segments is None:
+            if labels.ndim < 2 or labels.shape[1] == 1:
+                check_same_type(columns_of(labels)[0], self.classes_, "y")
+            elif not is_indicator(labels):
+                raise ValueError("y must have only 0 and 1, as an indicator matrix of labels has.")
             return super().score(X, y, sample_weight)
-        predicted, y = self.predict(X), np.asarray(y)
-        if y.shape != predicted.shape:
-            raise ValueError(f"y must be of shape {predicted.shape}, one column for each output, got {y.shape}.")
-        return float(np.average((predicted == y).all(axis=1), weights=sample_weight))
+        predicted = self._most_probable(self._outputs(X))
+        shape = (len(predicted[0]), len(predicted))
+        if issparse(labels) or labels.shape != shape:
+            kind = "a sparse matrix of " if issparse(labels) else ""
+            raise ValueError(f"y must be of shape {shape}, one column for each output, got {kind}{labels.shape}.")
+        columns = columns_of(labels)
+        for i, (classes, column) in enumerate(zip(self.classes_, columns, strict=True)):
+            check_same_type(column, classes, f"y[:, {i}]")
+        right = np.all([guess == column for guess, column in zip(predicted, columns, strict=True)], axis=0)
+        return float(np.average(right, weights=sample_weight))

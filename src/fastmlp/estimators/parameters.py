@@ -4,6 +4,7 @@ import functools
 import inspect
 import os
 import textwrap
+import warnings
 from datetime import timedelta
 from numbers import Integral, Real
 
@@ -19,9 +20,10 @@ __all__ = [
     "CONSTRAINTS",
     "DOCUMENTATION",
     "WITHOUT_EFFECT",
-    "check_combinations",
     "constructor_defaults",
     "keep_parameters",
+    "parameters_in_effect",
+    "plain",
 ]
 
 _FRACTION = Interval(Real, 0, 1, closed="left")
@@ -31,7 +33,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 
 CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", _COUNT],
-    "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
+    "activation": [StrOptions(set(ACTIVATIONS)), list, tuple, np.ndarray],
     "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _COUNT],
@@ -54,7 +56,7 @@ CONSTRAINTS = {
     "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
     "max_fun": [_COUNT],
     "weight_init": [StrOptions(set(INITIALIZERS))],
-    "dropout": [_FRACTION, list, tuple],
+    "dropout": [_FRACTION, list, tuple, np.ndarray],
     "input_dropout": [_FRACTION],
     "weight_decay": [_NOT_NEGATIVE, None],
     "max_norm": [_POSITIVE, None],
@@ -65,13 +67,20 @@ CONSTRAINTS = {
     "warmup": [Interval(Integral, 0, None, closed="left"), _FRACTION],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "callbacks": [callable, list, tuple, None],
-    "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+    "dtype": [
+        StrOptions({"float32", "float64"}),
+        Options(type, {np.float32, np.float64}),
+        Options(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
+        None,
+    ],
     "n_jobs": [Integral, None],
     "checkpoint_path": [str, os.PathLike, None],
     "checkpoint_every": [_COUNT, timedelta],
 }
 
-# A parameter that was changed from its default has an effect only where another has one of these values.
+_BY_BATCHES = tuple(OPTIMIZERS)
+
+# A parameter has an effect only where another has one of these values.
 _NEEDS = {
     "label_smoothing": ("loss", ("log_loss",)),
     "focal_gamma": ("loss", ("focal",)),
@@ -83,15 +92,17 @@ _NEEDS = {
             "dropout",
             "input_dropout",
             "weight_decay",
-            "max_norm",
             "clip_norm",
             "clip_value",
             "lr_schedule",
+            "lr_schedule_params",
             "warmup",
-            "checkpoint_path",
+            "scoring",
         ),
-        ("solver", tuple(OPTIMIZERS)),
+        ("solver", _BY_BATCHES),
     ),
+    # whose model is an average of iterates: it would not have the norms of the iterates
+    "max_norm": ("solver", tuple(name for name in OPTIMIZERS if name != "schedule_free_adamw")),
 }
 
 # Parameters that no result depends on
@@ -112,16 +123,41 @@ def keep_parameters(estimator, given):
 
 @functools.cache
 def constructor_defaults(kind):
-    """Defaults of a class's constructor, by parameter."""
-    return {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    """Defaults of a class's constructor, by parameter; where it derives from ours, our own defaults."""
+    constructors = [vars(base)["__init__"] for base in kind.__mro__[:-1] if "__init__" in vars(base)]
+    parameters = [item for constructor in constructors for item in inspect.signature(constructor).parameters.items()]
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
 
 
-def _refuse(estimator, name, why):
-    raise ValueError(f"{name}={getattr(estimator, name)!r} {why}")
+def plain(value):
+    """A parameter without NumPy's types: compiled code knows only `str`, and a float32 would round what it meets."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
-def check_combinations(estimator, n_hidden, incremental, has_validation_set):
-    """Refuse parameters that are fine alone and mean nothing together.
+def _reasons(params, has_validation_set):
+    """Names of parameters that have no effect as the others are, and why."""
+    for name, (other, values) in _NEEDS.items():
+        if name in params and params[other] not in values:
+            needed = f"{other}={' or '.join(map(repr, values))}"
+            yield name, f"with {other}={params[other]!r}: it needs {needed}"
+    schedule = params["lr_schedule"]
+    if not isinstance(schedule, str):
+        yield "lr_schedule_params", f"with lr_schedule={schedule!r}: it needs the name of a schedule"
+    if schedule is not None and params["solver"] in OPTIMIZERS:
+        yield "learning_rate", f"with lr_schedule={schedule!r}, which replaces it"
+    if not has_validation_set and not params["early_stopping"]:
+        yield (
+            "scoring",
+            "with early_stopping=False: it needs early_stopping=True or a validation set, X_val and y_val",
+        )
+    if params["checkpoint_path"] is None:
+        yield "checkpoint_every", "with checkpoint_path=None: it needs the path of a file"
+
+
+def parameters_in_effect(estimator, n_hidden, incremental, has_validation_set):
+    """The parameters as a fit takes them: in Python's types, and those without effect at their defaults.
 
     Parameters
     ----------
@@ -133,71 +169,88 @@ def check_combinations(estimator, n_hidden, incremental, has_validation_set):
     has_validation_set : bool
         Whether `X_val` was given.
 
+    Returns
+    -------
+    params : dict of str to object
+        By name, all of them.
+
     Raises
     ------
     ValueError
-        That names the parameters and their values.
+        If parameters that are fine alone contradict each other. It names them and their values.
+
+    Warns
+    -----
+    UserWarning
+        For each parameter that was changed from its default and has no effect. It names the other one too.
     """
-    params = vars(estimator)
     defaults = constructor_defaults(type(estimator))
+    params = {name: plain(value) for name, value in vars(estimator).items() if name in defaults}
+    for name, why in dict(reversed([*_reasons(params, has_validation_set)])).items():  # the first reason of each
+        value, default = params[name], defaults[name]
+        if value is not default and value != default:
+            warnings.warn(f"{name}={value!r} has no effect {why}.")
+            params[name] = default
+    _check_lists(params, n_hidden)
+    _check_contradictions(params, incremental, has_validation_set)
+    return params
 
-    def changed(name):
-        return name in defaults and params[name] is not defaults[name] and params[name] != defaults[name]
 
-    for name, (other, values) in _NEEDS.items():
-        if changed(name) and params[other] not in values:
-            allowed = " or ".join(map(repr, values))
-            _refuse(estimator, name, f"needs {other}={allowed}, got {other}={params[other]!r}.")
-    stochastic = estimator.solver in OPTIMIZERS
+def _refuse(params, name, why):
+    raise ValueError(f"{name}={params[name]!r} {why}")
+
+
+def _check_lists(params, n_hidden):
+    """Refuse lists of another length than the hidden layers, or with values that are not allowed."""
     for name in ("activation", "dropout"):
-        if isinstance(params[name], (list, tuple)) and len(params[name]) != n_hidden:
-            _refuse(estimator, name, f"must have one entry for each hidden layer, of which there are {n_hidden}.")
-    if isinstance(estimator.activation, (list, tuple)):
-        for name in estimator.activation:
+        if isinstance(params[name], list | tuple) and len(params[name]) != n_hidden:
+            _refuse(params, name, f"must have one entry for each hidden layer, of which there are {n_hidden}.")
+    if isinstance(params["activation"], list | tuple):
+        for name in params["activation"]:
             if not isinstance(name, str) or name not in ACTIVATIONS:
-                _refuse(estimator, "activation", f"has {name!r}, which is none of {', '.join(sorted(ACTIVATIONS))}.")
-    if isinstance(estimator.dropout, (list, tuple)):
-        for rate in estimator.dropout:
+                _refuse(params, "activation", f"has {name!r}, which is none of {', '.join(sorted(ACTIVATIONS))}.")
+    if isinstance(params["dropout"], list | tuple):
+        for rate in params["dropout"]:
             if not isinstance(rate, Real) or not 0 <= rate < 1:
-                _refuse(estimator, "dropout", f"has {rate!r}, which is not in [0, 1).")
-    if changed("lr_schedule_params") and not isinstance(estimator.lr_schedule, str):
-        _refuse(estimator, "lr_schedule_params", f"needs a name as lr_schedule, got {estimator.lr_schedule!r}.")
+                _refuse(params, "dropout", f"has {rate!r}, which is not in [0, 1).")
+    callbacks = params["callbacks"]
+    if isinstance(callbacks, list | tuple) and not all(map(callable, callbacks)):
+        _refuse(params, "callbacks", "must be functions of (estimator, epoch, metrics).")
+
+
+def _check_contradictions(params, incremental, has_validation_set):
+    """Refuse parameters that contradict each other, or would lose what they promise."""
+    stochastic = params["solver"] in OPTIMIZERS
     if stochastic:
         schedule_for(
-            estimator.lr_schedule,
-            estimator.lr_schedule_params,
-            estimator.warmup,
-            learning_rate_init=estimator.learning_rate_init,
+            params["lr_schedule"],
+            params["lr_schedule_params"],
+            params["warmup"],
+            learning_rate_init=params["learning_rate_init"],
         )
-    if changed("lr_schedule") and changed("learning_rate"):
-        _refuse(estimator, "lr_schedule", f"replaces learning_rate, got learning_rate={estimator.learning_rate!r}.")
-    if estimator.clip_norm is not None and estimator.clip_value is not None:
-        _refuse(estimator, "clip_norm", f"and clip_value={estimator.clip_value!r} exclude each other.")
-    if estimator.solver == "schedule_free_adamw" and estimator.beta_1 == 0:
-        _refuse(estimator, "beta_1", "must be > 0 with solver='schedule_free_adamw'.")
-    if estimator.solver == "schedule_free_adamw" and estimator.max_norm is not None:
-        _refuse(estimator, "max_norm", "does not go with solver='schedule_free_adamw', whose weights are averages.")
-    if estimator.solver == "lbfgs" and estimator.dtype is not None and np.dtype(estimator.dtype) == np.float32:
-        _refuse(estimator, "dtype", "does not go with solver='lbfgs', which computes in float64.")
-    if changed("scoring") and not has_validation_set and not (estimator.early_stopping and stochastic):
-        _refuse(estimator, "scoring", "needs early_stopping=True or a validation set, X_val and y_val.")
+    if params["clip_norm"] is not None and params["clip_value"] is not None:
+        _refuse(params, "clip_norm", f"and clip_value={params['clip_value']!r} exclude each other.")
+    if params["solver"] == "schedule_free_adamw" and params["beta_1"] == 0:
+        _refuse(params, "beta_1", "must be > 0 with solver='schedule_free_adamw'.")
+    if params["solver"] == "lbfgs" and params["dtype"] is not None and np.dtype(params["dtype"]) == np.float32:
+        _refuse(params, "dtype", "does not go with solver='lbfgs', which computes in float64.")
     if has_validation_set and not stochastic:
-        _refuse(estimator, "solver", "does not use a validation set: leave X_val and y_val out.")
-    if changed("checkpoint_every") and estimator.checkpoint_path is None:
-        _refuse(estimator, "checkpoint_every", "needs a checkpoint_path.")
-    if isinstance(estimator.checkpoint_every, timedelta) and estimator.checkpoint_every <= timedelta(0):
-        _refuse(estimator, "checkpoint_every", "must be a time > 0.")
-    if estimator.checkpoint_path is not None:
+        _refuse(params, "solver", "does not use a validation set: leave X_val and y_val out.")
+    every = params["checkpoint_every"]
+    if isinstance(every, timedelta) and every <= timedelta(0):
+        _refuse(params, "checkpoint_every", "must be a time > 0.")
+    if params["checkpoint_path"] is not None:
+        if not stochastic:
+            solvers = " or ".join(map(repr, _BY_BATCHES))
+            _refuse(params, "checkpoint_path", f"needs solver={solvers}, got solver={params['solver']!r}.")
         if incremental:
-            _refuse(estimator, "checkpoint_path", "is for fit; after partial_fit, store the estimator itself.")
-        if estimator.warm_start:
-            _refuse(estimator, "checkpoint_path", "does not go with warm_start=True: a checkpoint starts from nothing.")
-    if isinstance(estimator.callbacks, (list, tuple)) and not all(map(callable, estimator.callbacks)):
-        _refuse(estimator, "callbacks", "must be functions of (estimator, epoch, metrics).")
-    if estimator.early_stopping and stochastic:
+            _refuse(params, "checkpoint_path", "is for fit; after partial_fit, store the estimator itself.")
+        if params["warm_start"]:
+            _refuse(params, "checkpoint_path", "does not go with warm_start=True: a checkpoint starts from nothing.")
+    if params["early_stopping"] and stochastic:
         if incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if estimator.validation_fraction == 0 and not has_validation_set:
+        if params["validation_fraction"] == 0 and not has_validation_set:
             raise ValueError("validation_fraction must be in (0, 1) with early_stopping=True, got 0.")
 
 
@@ -212,7 +265,7 @@ DOCUMENTATION = {
     "network": """\
     hidden_layer_sizes : array-like of int or int, default=(100,)
         Units of each hidden layer. ``()`` is a linear model.
-    activation : str or list of str, default="relu"
+    activation : str or array-like of str, default="relu"
         Activation of the hidden layers, or one for each of them, of
 """
     + _listed(ACTIVATIONS),
@@ -272,32 +325,38 @@ DOCUMENTATION = {
         Distribution of the initial weights. "auto" is scikit-learn's: uniform in +-sqrt(6 / (fan_in + fan_out)),
         for logistic units sqrt(2 / ...), intercepts likewise. "glorot_uniform", "glorot_normal", "he_uniform",
         "he_normal", "lecun_uniform", "lecun_normal" and "orthogonal" leave the intercepts 0.
-    dropout : float or list of float, default=0.0
-        Share of the units of the hidden layers, or of each of them, that an update leaves out; in [0, 1).
+    dropout : float or array-like of float, default=0.0
+        Share of the units of the hidden layers, or of each of them, that an update leaves out; in [0, 1). No effect
+        with "lbfgs".
     input_dropout : float, default=0.0
-        Likewise of the features; X must be dense.
+        Likewise of the features; X must be dense. No effect with "lbfgs".
     weight_decay : float or None, default=None
         Decoupled weight decay: every update multiplies `coefs_` by ``1 - rate * weight_decay``. None is 0.01 for
-        "adamw", 0 for the others.
+        "adamw", 0 for the others. No effect with "lbfgs".
     max_norm : float or None, default=None
-        Longest norm of the incoming weights of a unit; longer ones are scaled back after each update.
+        Longest norm of the incoming weights of a unit; longer ones are scaled back after each update. No
+        effect with "lbfgs" and "schedule_free_adamw".
     clip_norm, clip_value : float or None, default=None
-        Largest norm of the whole gradient, or largest absolute value of its elements. One of the two.
+        Largest norm of the whole gradient, or largest absolute value of its elements. One of the two. No effect with
+        "lbfgs".
     lr_schedule : str, callable or None, default=None
         Learning rate in the course of the training, for every solver but "lbfgs": "constant", "invscaling", "adaptive",
         "plateau", "step", "exponential", "cosine", "one_cycle", or a function of the number of the update, from 0, that
-        returns the rate. None leaves it to `learning_rate`, which "sgd" alone obeys.
+        returns the rate. None leaves it to `learning_rate`, which "sgd" alone obeys and only then.
     lr_schedule_params : dict or None, default=None
-        Options of `lr_schedule`, see docs/options.md.
+        Options of `lr_schedule`, see docs/options.md. No effect where that is no name.
     warmup : int or float, default=0
-        Updates, or share of all of them, in which the rate rises to that of the schedule, in a line from 0.
+        Updates, or share of all of them, in which the rate rises to that of the schedule, in a line from 0. No effect
+        with "lbfgs".
     scoring : str, callable or None, default=None
         Validation score: a scorer of scikit-learn's, "loss" for the negative validation loss, or None for `score`.
+        No effect without `early_stopping` or `X_val`.
     callbacks : callable, list of callable or None, default=None
         Functions of (estimator, epoch, metrics), called after every epoch or "lbfgs" iteration: a fitted copy of the
         estimator, the number of the epoch from 1, and a dict of "loss", "learning_rate" (not for "lbfgs") and, with
-        validation, "validation_score" and "validation_loss". One that returns True ends the training there.
-    dtype : {"float32", "float64"} or None, default=None
+        validation, "validation_score" and "validation_loss". One that returns True ends the training there; any other
+        value changes nothing.
+    dtype : {"float32", "float64"}, dtype or None, default=None
         Precision of training, parameters and predictions; rows are cast as they are read. None is that of X.
     n_jobs : int or None, default=None
         Most threads for training and prediction; -1 is all cores. None is what the environment allows. The results
@@ -306,7 +365,7 @@ DOCUMENTATION = {
         File to which `fit` writes its state as it goes on. The same call finds it there, if it was killed, and goes
         on to the same model bit for bit; after other parameters or data it is refused. It stays when `fit` is done.
     checkpoint_every : int or datetime.timedelta, default=1
-        Epochs, or time, from one checkpoint to the next.""",
+        Epochs, or time, from one checkpoint to the next. No effect without `checkpoint_path`.""",
     "attributes": """\
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer. What is assigned to them is what the next call uses.

@@ -14,7 +14,8 @@ from sklearn.utils.validation import column_or_1d
 from ..engine import LOSS_ROWS
 from ..training.scores import R2
 from .base import BaseMLP, Target, is_stochastic
-from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters
+from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
+from .targets import check_numbers
 
 __all__ = ["MLPRegressor"]
 
@@ -34,12 +35,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y >= 0).
 {DOCUMENTATION["network"]}
 {DOCUMENTATION["training"]}
-    quantile : float or list of float, default=0.5
-        Level of loss="quantile", in (0, 1), or several: `predict` then has a column for each.
+    quantile : float or array-like of float, default=0.5
+        Level of loss="quantile", in (0, 1), or several: `predict` then has a column for each. No effect with another
+        loss.
     huber_delta : float, default=1.0
-        Residual from which on loss="huber" is linear.
+        Residual from which on loss="huber" is linear. No effect with another loss.
     tweedie_power : float, default=1.5
-        Power of loss="tweedie", in (1, 2).
+        Power of loss="tweedie", in (1, 2). No effect with another loss.
 {DOCUMENTATION["more"]}
 
     Attributes
@@ -72,7 +74,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _parameter_constraints: ClassVar[dict] = {
         **CONSTRAINTS,
         "loss": [StrOptions({loss for loss, row in LOSS_ROWS.items() if row.target == "real"})],
-        "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple, np.ndarray],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "tweedie_power": [Interval(Real, 1, 2, closed="neither")],
     }
@@ -129,8 +131,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @property
     def _levels(self):
-        """The quantile parameter as a tuple, where it has several."""
-        return tuple(self.quantile) if isinstance(self.quantile, (list, tuple)) else None
+        """The quantile parameter as a tuple, where it has several and an effect."""
+        levels = plain(self.quantile) if self.loss == "quantile" else None
+        return tuple(levels) if isinstance(levels, list | tuple) else None
+
+    def _checked_y(self, y, name):
+        check_numbers(y, name)
+        return y
 
     def _encode(self, y, incremental):
         if issparse(y):
@@ -139,12 +146,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if y.ndim == 1:
             y = y[:, None]
-        domain = LOSS_ROWS[self.loss].domain
+        loss = plain(self.loss)
+        domain = LOSS_ROWS[loss].domain
         if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
-            raise ValueError(f"loss={self.loss!r} needs {domain}, got {y.min()}.")
+            raise ValueError(f"loss={loss!r} needs {domain}, got {y.min()}.")
         y = y if y.dtype.kind == "f" else y.astype(float)
         options = {}
-        if self.loss == "quantile":
+        if loss == "quantile":
             levels = self._levels or (self.quantile,)
             if not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
                 raise ValueError(f"quantile={self.quantile!r} must have levels in (0, 1).")
@@ -155,11 +163,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                     )
                 y = np.repeat(y, len(levels), axis=1)
             options["quantiles"] = tuple(map(float, levels))
-        elif self.loss == "huber":
+        elif loss == "huber":
             options["huber_delta"] = float(self.huber_delta)
-        elif self.loss == "tweedie":
+        elif loss == "tweedie":
             options["tweedie_power"] = float(self.tweedie_power)
-        return Target(y, y.shape[1], self.loss, options)
+        return Target(y, y.shape[1], loss, options)
 
     def _quick_score(self):
         return None if self._levels else R2
@@ -181,6 +189,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         score : float
             `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over the levels.
         """
+        check_numbers(y, "y")
         if not self._levels:
             return super().score(X, y, sample_weight)
         columns = self.predict(X).T

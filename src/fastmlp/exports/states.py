@@ -78,6 +78,8 @@ def _params_of(estimator):
     for name, value in estimator.get_params(deep=False).items():
         if name == "dtype" and isinstance(value, type):
             value = (value.__name__,)  # apart from a name
+        elif isinstance(value, np.dtype):
+            value = value.name  # which is equal to it
         elif isinstance(value, np.random.RandomState):
             if value.get_state(legacy=False)["bit_generator"] != "MT19937":
                 raise TypeError(f"{name}={value!r} cannot be saved: only RandomStates of MT19937 can.")
