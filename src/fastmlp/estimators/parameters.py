@@ -342,7 +342,8 @@ DOCUMENTATION = {
     lr_schedule : str, callable or None, default=None
         Learning rate in the course of the training, for every solver but "lbfgs": "constant", "invscaling", "adaptive",
         "plateau", "step", "exponential", "cosine", "one_cycle", or a function of the number of the update, from 0, that
-        returns the rate. None leaves it to `learning_rate`, which "sgd" alone obeys and only then.
+        returns the rate. None leaves it to `learning_rate`, which "sgd" alone obeys; beside another value that has no
+        effect.
     lr_schedule_params : dict or None, default=None
         Options of `lr_schedule`, see docs/options.md. No effect where that is no name.
     warmup : int or float, default=0
