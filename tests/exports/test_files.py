@@ -267,7 +267,7 @@ def test_indicators(loss, container, tmp_path):
     check_goes_on(MLPClassifier(**SMALL, loss=loss).fit(X, y), tmp_path, y=y)
 
 
-@pytest.mark.parametrize("columns", [[IRIS, IRIS[::-1]], [np.array(["x", "yy", "z"])[IRIS], IRIS > 0, IRIS / 2]])
+@pytest.mark.parametrize("columns", [[IRIS, IRIS[::-1]], [np.array(["x", "yy", "z"])[IRIS], IRIS > 0, IRIS * 2.0]])
 def test_several_outputs_of_classes(columns, tmp_path):
     y = np.empty((len(X), len(columns)), dtype=object)
     for i, column in enumerate(columns):
