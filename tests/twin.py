@@ -565,8 +565,11 @@ class TwinNetwork:
         Z = _layers(self.coefs, self.intercepts, self.activation, "identity", _gather(X, None))[0][-1]
         return float(np.average(self._losses(y, Z)[0], weights=sample_weight))
 
-    def loss_and_grad(self, rows=None, alpha=0.0, masks=None):
-        """Loss of the given rows, penalty included, and its gradient as two lists."""
+    def loss_and_grad(self, rows=None, alpha=0.0, masks=None, penalised=(True, False)):
+        """Loss of the given rows, penalty included, and its gradient as two lists.
+
+        `penalised` says of weights and of biases whether alpha is about them.
+        """
         weights = [W.astype(np.float64) for W in self.coefs]
         A, derivatives = _layers(
             self.coefs, self.intercepts, self.activation, "identity", _gather(self._X, rows), masks
@@ -578,12 +581,15 @@ class TwinNetwork:
             return 0.0, [0 * W for W in weights], [np.zeros(W.shape[1]) for W in weights]
         losses, slopes = self._losses(y, A[-1])
         loss = w @ losses / total
-        loss += 0.5 * alpha * sum((W**2).sum() for W in weights) / total
+        penalties = [alpha if one else 0.0 for one in penalised]
+        biases = [b.astype(np.float64) for b in self.intercepts]
+        for penalty, params in zip(penalties, (weights, biases), strict=True):
+            loss += 0.5 * penalty * sum((param**2).sum() for param in params) / total
         D = w[:, None] * slopes
         coef_grads, intercept_grads = [], []
         for i in reversed(range(len(weights))):
-            coef_grads.insert(0, (np.asarray(A[i].T @ D) + alpha * weights[i]) / total)
-            intercept_grads.insert(0, D.sum(axis=0) / total)
+            coef_grads.insert(0, (np.asarray(A[i].T @ D) + penalties[0] * weights[i]) / total)
+            intercept_grads.insert(0, (D.sum(axis=0) + penalties[1] * biases[i]) / total)
             if i:
                 D = (D @ weights[i].T) * derivatives[i - 1]
         return float(loss), coef_grads, intercept_grads
@@ -595,7 +601,11 @@ class TwinNetwork:
         accumulated = 0.0
         params = self.coefs + self.intercepts
         rates, hyper = getattr(optimizer, "rates", None), optimizer.hyper
-        decay = hyper.get("weight_decay", 0.0)
+        decays, factors = getattr(optimizer, "decays", None), getattr(optimizer, "dropout_factors", None)
+        groups = [
+            {"rate": 1.0, "decay": decay, "penalised": penalised} | getattr(optimizer, "groups", {}).get(name, {})
+            for name, decay, penalised in (("weights", 1.0, True), ("biases", 0.0, False))
+        ]
         averages = optimizer.name in _AVERAGES
         if averages:
             for param, z in zip(params, states[0], strict=True):
@@ -607,11 +617,13 @@ class TwinNetwork:
             masks = None
             if self.dropout is not None:
                 seed, t = optimizer.dropout_seed, optimizer.t
+                factor = 1.0 if factors is None else factors[k]
                 masks = [
-                    dropout_mask(rate, seed, t, layer, start, (len(batch), units)) if rate else None
+                    dropout_mask(factor * rate, seed, t, layer, start, (len(batch), units)) if rate else None
                     for layer, (rate, units) in enumerate(zip(self.dropout, self.layer_units[:-1], strict=True))
                 ]
-            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha, masks)
+            penalised = [group["penalised"] for group in groups]
+            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha, masks, penalised)
             accumulated += loss * len(batch)
             optimizer.t += 1
             now = SimpleNamespace(
@@ -620,12 +632,15 @@ class TwinNetwork:
                 hyper=hyper,
                 memory=list(getattr(optimizer, "memory", ())),
             )
+            rate = now.rate
             if optimizer.name in _BEGINS:
                 _BEGINS[optimizer.name](now)
                 optimizer.memory = now.memory
             grads = _clipped(coef_grads + intercept_grads, hyper)
             for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-                now.decay = decay if i < len(self.coefs) else 0.0
+                group = groups[i >= len(self.coefs)]
+                now.decay = group["decay"] * (hyper.get("weight_decay", 0.0) if decays is None else decays[k])
+                now.rate = group["rate"] * rate
                 if not averages:
                     param *= 1 - now.rate * now.decay
                 step(param, grad, [state[i] for state in states], now)

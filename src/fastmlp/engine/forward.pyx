@@ -6,21 +6,19 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
-from libc.math cimport INFINITY
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from .kernels cimport (
-    FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of,
-)
+from .kernels cimport FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of
 from .layers cimport BIAS, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
 from .products cimport dense_strategy
 from .source cimport Rows, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport (
-    FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, raise_pending, stopped, watch,
+    FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, raise_pending,
+    stopped, watch,
 )
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS, WATCHED_FLOPS
 
@@ -332,6 +330,7 @@ cdef class Predictor:
             return outputs_of(&job, self.layers, None, self.max_threads)
         finally:
             PyBuffer_Release(&view)
+
 
 def forward(list coefs, list intercepts, activation, str out_activation, X, rows=None, *, segments=None,
             n_threads=None, max_threads=None, isa=None):

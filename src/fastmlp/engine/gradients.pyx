@@ -35,8 +35,8 @@ cdef enum:
 
 _no_guard = contextlib.nullcontext()
 
-# One call: what its workers share. A worker has a workspace of its own, of workspace_size bytes, in which the pieces have
-# places: their pointers are those of worker 0.
+# One call: what its workers share. Pointers to workspaces are those of worker 0; those of the next workers follow,
+# workspace_size bytes apart.
 ctypedef struct Gradients:
     Pass net
     Reader reader
@@ -347,8 +347,9 @@ cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, 
         job.targets = <const ptrdiff_t *> data_of(target, False)
     else:
         job.first_target = target
-    if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < predictor.layers.units[-1]):
-        raise IndexError(f"target: from 0 to {predictor.layers.units[-1] - 1}, got {np.min(target)} to {np.max(target)}")
+    n_outputs = predictor.layers.units[-1]
+    if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < n_outputs):
+        raise IndexError(f"target: from 0 to {n_outputs - 1}, got {np.min(target)} to {np.max(target)}")
     if job.count * predictor.layers.units[0] > MAX_STRIDE:
         raise ValueError(f"{job.count} outputs, {predictor.layers.units[0]} features: at most {MAX_STRIDE} in a row")
     out = np.empty((job.n_rows, job.count, predictor.layers.units[0]), dtype=predictor.dtype)

@@ -36,9 +36,10 @@ ctypedef struct Parameter:
 
 # Dropout of some outputs.
 ctypedef struct Dropout:
+    double rate                         # 0: none
     bint on                             # in this call
-    uint32_t threshold                  # 2^16 times the rate
-    double scale                        # 1 / (1 - the rate so rounded)
+    uint32_t threshold                  # 2^16 times the rate of this update
+    double scale                        # 1 / (1 - that rate, so rounded)
 
 
 ctypedef struct Layer:

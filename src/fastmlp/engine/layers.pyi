@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 MAX_LAYERS: int
+GROUPS: tuple[str, ...]
 
 class Layers:
     @property

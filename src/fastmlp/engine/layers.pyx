@@ -1,6 +1,7 @@
 """A network as a list of layers, made once for training, prediction and input gradients.
 
-Parameters are numbered layer by layer, a layer's weights before its bias. In memory all weights stand before all biases.
+Parameters are numbered layer by layer, a layer's weights before its bias. In memory all weights stand before all
+biases.
 """
 
 import sys
@@ -19,6 +20,7 @@ cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
 
 MAX_LAYERS = 1 << 16            # the phases count their items in 20 bits
+GROUPS = ("weights", "biases")  # by number
 
 
 cdef class Layers:

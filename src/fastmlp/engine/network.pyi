@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
 from .kernels import LOSS_ROWS as LOSS_ROWS
 
-# may also have `rates`: NDArray[np.float64] or None, and `memory`: list[float]
+# may also have `rates`, `decays`, `dropout_factors`: NDArray[np.float64] or None, `memory`: list[float], `groups`: dict
 class _Optimizer(Protocol):
     name: str
     rate: float
@@ -41,6 +41,8 @@ class Network:
     @property
     def n_params(self) -> int: ...
     @property
+    def parameters(self) -> list[tuple[str, NDArray[Any], str]]: ...
+    @property
     def team_size(self) -> int: ...
     @property
     def row_groups(self) -> int: ...
@@ -63,7 +65,16 @@ class Network:
     def release(self) -> None: ...
     def new_state(self) -> NDArray[Any]: ...
     def views(self, state: NDArray[Any]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]: ...
-    def epoch(self, rows: NDArray[np.intp] | None, batch_size: int, optimizer: _Optimizer, alpha: float) -> float: ...
+    def epoch(
+        self,
+        rows: NDArray[np.intp] | None,
+        batch_size: int,
+        optimizer: _Optimizer,
+        alpha: float,
+        *,
+        first_row: int = 0,
+        more: bool = False,
+    ) -> float: ...
     def loss_and_grad(
         self, rows: NDArray[np.intp] | None = None, alpha: float = 0.0
     ) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]: ...

@@ -13,18 +13,21 @@ from .kernels cimport (
     FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_TARGET_BYTE, FM_TARGET_CODE, loss_number, loss_row, offsets_of,
     optimizer_number,
 )
-from .layers cimport BLAS, SPARSE, WEIGHT_GROUP, Dropout, Layer, Layers, Parameter, Trace
+from .layers cimport BLAS, PARAMETERS, SPARSE, WEIGHT_GROUP, Dropout, Layer, Layers, Parameter, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .plan cimport Plan
 from .products cimport dense_strategy
 from .source cimport Source, index_of, reader_of
-from .step cimport PREPARE, Job, run
+from .step cimport PREPARE, Job, run, scale_dropout
 from .threads cimport fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
 from .tuning cimport MOST_SOLITUDE, PAIR_FLOPS, PATIENCE, PATIENCE_SHARE, SOLITUDE, THREAD_FLOPS
-from .update cimport begin_update, check_hyper, set_hyper
+from .update cimport begin_update, check_hyper, set_group, set_hyper
 
 from .kernels import LOSS_OPTIONS, LOSS_ROWS, loss_numbers
+from .layers import GROUPS
 from .threads import checked_max_threads, effective_n_threads
+
+_LARGEST = np.finfo(np.float64).max
 
 
 cdef class Network:
@@ -71,7 +74,8 @@ cdef class Network:
         Number of weights and biases.
     team_size : int
         Threads that really ran in the last training call.
-
+    parameters : list of (str, ndarray, str)
+        Name, array and group, "weights" or "biases", of each parameter.
     activation : str or tuple of str
         As given.
     dropout : tuple of float, or None
@@ -146,6 +150,14 @@ cdef class Network:
     def n_params(self):
         return self._layers.n_params
 
+    @property
+    def parameters(self):
+        """Name, array and group of each parameter, layer by layer: views that training changes in place."""
+        named = [[(f"{name}.{l}", array) for l, array in enumerate(arrays)]
+                 for name, arrays in (("coefs", self.coefs), ("intercepts", self.intercepts))]
+        return [(*named[p % PARAMETERS][p // PARAMETERS], GROUPS[self.job.net.parameters[p].group])
+                for p in range(self.job.net.n_parameters)]
+
     cdef _set_loss_options(self, options):
         n_outputs = self.layer_units[-1]
         numbers = loss_numbers(self.loss, options, self.dtype)
@@ -176,9 +188,7 @@ cdef class Network:
             raise ValueError(f"dropout={self.dropout}: {self.job.net.n_layers} rates in [0, 1), of the input and of"
                              " each hidden layer")
         for l, rate in enumerate(self.dropout):
-            if rate > 0:
-                self._dropout_of(l).threshold = min(round(rate * 2**16), 2**16 - 1)
-                self._dropout_of(l).scale = 65536.0 / (65536 - self._dropout_of(l).threshold)
+            self._dropout_of(l).rate = rate
 
     cdef Dropout *_dropout_of(self, int l) noexcept:
         """Of the l-th hidden layer's outputs, or for l = 0 of the input."""
@@ -307,8 +317,11 @@ cdef class Network:
 
     # ---- training ----
 
-    def epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha):
+    def epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha, *, ptrdiff_t first_row=0, bint more=False):
         """Pass once over the given rows, a step of the optimizer after each batch.
+
+        An epoch may be divided into several calls, between which other data may be bound: `first_row` says how many
+        rows are done, and `more` that others follow. The results are those of one call, bit for bit.
 
         Parameters
         ----------
@@ -318,23 +331,35 @@ cdef class Network:
             Rows in a batch; the last may be shorter.
         optimizer : object
             With ``name`` (of ``OPTIMIZERS``), ``rate``, ``hyper`` (dict), ``state`` (list from :meth:`new_state`) and
-            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted. It may have
-            ``rates``, float64 of shape (n_batches,): the learning rate of each batch in place of ``rate``. Optimizers
-            that carry numbers from step to step leave them in ``memory``, a list of floats, and find them there. For a
+            ``t``, the number of updates so far, which is advanced, also when the epoch is interrupted. Optimizers that
+            carry numbers from step to step leave them in ``memory``, a list of floats, and find them there. For a
             network with dropout it has ``dropout_seed``, an int in [0, 2**64): with ``t`` it says which outputs are 0.
 
             ``hyper`` has ``momentum`` and ``nesterov``, or those of ``beta_1``, ``beta_2`` and ``epsilon`` that the
-            optimizer knows; and, if they are wished for: ``weight_decay`` (w is multiplied by 1 - rate * weight_decay
-            before each step; biases are exempt), ``clip_value`` (each element of the gradient, penalty included, is
-            held within it), ``clip_norm`` (the gradient over all parameters is scaled to this length if it is longer)
-            and ``max_norm`` (so is each unit's vector of incoming weights, after each step).
+            optimizer knows; and optionally ``weight_decay`` (w is multiplied by 1 - rate * weight_decay before each
+            step), ``clip_value`` (each element of the gradient, penalty included, is held within it), ``clip_norm``
+            (the gradient over all parameters is scaled to this length if it is longer) and ``max_norm`` (so is each
+            unit's vector of incoming weights, after each step).
+
+            It may have ``rates``, ``decays`` and ``dropout_factors``, float64 of shape (n_batches,): the learning rate
+            and the weight decay of each batch in place of ``rate`` and of that in ``hyper``, and factors in [0, 1] of
+            the dropout rates.
+
+            It may have ``groups``, a dict that has for a group of parameters, "weights" or "biases", a dict of ``rate``
+            (a factor of the learning rate), ``decay`` (a factor of the weight decay) and ``penalised`` (by alpha). The
+            defaults are 1, 1 and True for the weights, and 1, 0 and False for the biases.
         alpha : float
-            L2 penalty, divided by the batch's sum of weights; biases are exempt.
+            L2 penalty on penalised groups, divided by the batch's sum of weights.
+        first_row : int, default=0
+            Rows of this epoch that earlier calls have trained on, a multiple of batch_size.
+        more : bool, default=False
+            Whether the epoch goes on in another call; the number of rows is then a multiple of batch_size. Until the
+            last call, parameters of an optimizer that averages them are those in training, not the averages.
 
         Returns
         -------
         loss : float
-            sum(batch loss * rows of the batch) / rows, penalty included.
+            sum(batch loss * rows of the batch) / rows, penalty included, over the epoch so far.
 
         Raises
         ------
@@ -345,11 +370,12 @@ cdef class Network:
         """
         self._enter()
         try:
-            return self._epoch(rows, batch_size, optimizer, alpha)
+            return self._epoch(rows, batch_size, optimizer, alpha, first_row, more)
         finally:
             self._busy.release()
 
-    cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha) except? -1:
+    cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha, ptrdiff_t first_row,
+                       bint more) except? -1:
         cdef Job *job = &self.job
         job.batches = 0
         begin_update(job, optimizer_number(optimizer.name))
@@ -358,7 +384,10 @@ cdef class Network:
         for name, value in optimizer.hyper.items():
             set_hyper(job, name, value)
         self._set_state(optimizer.state)
-        check_hyper(job, optimizer.name)
+        for name, values in getattr(optimizer, "groups", {}).items():
+            set_group(job, name, values)
+        decays = getattr(optimizer, "decays", None)
+        check_hyper(job, optimizer.name, decays is not None)
         if job.max_norm > 0 and job.columns == NULL:
             self._plan.cut_columns(job)
         cdef int n_memory = job.optimizer_row.n_memory, i
@@ -369,13 +398,12 @@ cdef class Network:
             for i in range(len(memory)):
                 job.update.memory[i] = memory[i]
         try:
-            self._train(rows, batch_size, alpha, getattr(optimizer, "rates", None),
-                        getattr(optimizer, "dropout_seed", None), True)
+            self._train(rows, batch_size, alpha, optimizer, first_row, more)
         finally:
             optimizer.t += job.batches
             if n_memory:
                 optimizer.memory = [job.update.memory[i] for i in range(n_memory)]
-        return job.loss_sum / job.n_rows
+        return job.loss_sum / (first_row + job.n_rows)
 
     cdef _set_state(self, states):
         """Give each parameter its part of the optimizer's arrays, which have the layout of the parameters."""
@@ -427,11 +455,11 @@ cdef class Network:
         state, coef_grads, intercept_grads = self._gradient_state
         begin_update(&self.job, FM_OPTIMIZER_gradient)
         self._set_state([state])
-        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, None, False)
+        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, 0, False)
         return self.job.loss_sum / self.job.n_rows, coef_grads, intercept_grads
 
-    cdef _train(self, rows, ptrdiff_t batch_size, double alpha, rates, seed, bint with_dropout):
-        """One pass over the rows by a team of threads, without the GIL."""
+    cdef _train(self, rows, ptrdiff_t batch_size, double alpha, optimizer, ptrdiff_t first_row, bint more):
+        """One pass over the rows by a team of threads, without the GIL; without an optimizer no dropout."""
         if self._source is None:
             raise ValueError("no data: call bind first")
         if batch_size < 1:
@@ -440,19 +468,24 @@ cdef class Network:
         cdef const ptrdiff_t *index = index_of(rows, self._source.n_rows)
         cdef int n_threads
         job.batches = 0
-        job.loss_sum = 0
         job.abandoned = False
+        job.first_row = first_row
+        job.more = more
+        if first_row == 0:
+            job.loss_sum = 0
         job.n_rows = self._source.n_rows if rows is None else len(rows)
         if job.n_rows < 1:
             raise ValueError("no rows")
-        job.batch_size = min(batch_size, job.n_rows)
-        if rates is not None:
-            n_batches = ceil_div(job.n_rows, job.batch_size)
-            if rates.shape != (n_batches,) or rates.dtype != np.float64:
-                raise ValueError(f"rates: shape ({n_batches},) of float64, not {rates.shape} of {rates.dtype}")
-            job.rates = <const double *> data_of(rates, False)
+        if first_row < 0 or first_row % batch_size or (more and job.n_rows % batch_size):
+            raise ValueError(f"first_row={first_row}, {job.n_rows} rows, more={bool(more)}: an epoch is divided into"
+                             f" whole batches of {batch_size}")
+        # a short last batch is cut as the others of its epoch
+        job.batch_size = batch_size if first_row > 0 or more else min(batch_size, job.n_rows)
+        job.rates = self._of_batches(optimizer, "rates")
+        job.decays = self._of_batches(optimizer, "decays")
+        job.dropout_factors = self._of_batches(optimizer, "dropout_factors")
         job.reader = reader_of(self._source, job.net.kernels, job.net.itemsize, index)
-        self._set_dropout(seed, with_dropout)
+        self._set_dropout(optimizer)
         if job.input_dropout.on:
             job.reader.direct = False  # what is dropped is dropped from a copy
         self._plan.cut_batch(job, job.batch_size)
@@ -490,15 +523,30 @@ cdef class Network:
             self._heed_company(waited + ended - job.finished, ended - began)
         raise_pending(&job.signals)
 
-    cdef _set_dropout(self, seed, bint wanted):
-        """Switch the layers' dropout on or off for this call."""
+    cdef const double *_of_batches(self, optimizer, str name) except? NULL:
+        """An optimizer's numbers for the batches of this call; NULL if it has none."""
+        values = getattr(optimizer, name, None)
+        if values is None:
+            return NULL
+        n_batches = ceil_div(self.job.n_rows, self.job.batch_size)
+        if values.shape != (n_batches,) or values.dtype != np.float64:
+            raise ValueError(f"{name}: shape ({n_batches},) of float64, not {values.shape} of {values.dtype}")
+        if name != "rates" and not ((values >= 0) & (values <= (1 if name == "dropout_factors" else _LARGEST))).all():
+            raise ValueError(f"{name}: finite and at least 0, dropout_factors at most 1")
+        return <const double *> data_of(values, False)
+
+    cdef _set_dropout(self, optimizer):
+        """Switch the layers' dropout on or off for this call; without an optimizer it is off."""
         cdef int l
+        cdef bint on = optimizer is not None and self.dropout is not None and any(self.dropout)
         for l in range(self.job.net.n_layers):
-            self._dropout_of(l).on = wanted and self._dropout_of(l).scale > 0
-        if wanted and self.dropout is not None and any(self.dropout):
+            self._dropout_of(l).on = on and self._dropout_of(l).rate > 0
+        if on:
+            seed = getattr(optimizer, "dropout_seed", None)
             if seed is None or not 0 <= seed < 2**64:
                 raise ValueError(f"dropout_seed={seed!r}: a network with dropout needs an int in [0, 2**64)")
             self.job.seed = <uint64_t> seed
+            scale_dropout(&self.job, 1.0)
 
     cdef _heed_company(self, double waited, double elapsed):
         """Work alone for a while after a call that had to wait: others may need the cores."""

@@ -81,10 +81,10 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
 
 cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrdiff_t first, ptrdiff_t rows,
                         ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out, ptrdiff_t ld) noexcept nogil:
-    """Take the deltas of the last layer, or of a part of it, back to those of the first and, unless out is NULL, to out.
+    """Take the deltas of the last layer, or of a part of it, back to those of the first layer and on to out.
 
     top is the last layer or that part; delta has its row stride. The other arguments are those of :func:`forward_pass`.
-    out (rows, ld) gets the gradients with respect to the inputs.
+    out (rows, ld) gets the gradients with respect to the inputs; NULL: nobody asks for them.
     """
     cdef const Layer *layer = top
     cdef const Layer *below

@@ -169,7 +169,7 @@ cdef class Plan:
 
     cdef bint has_outputs(self, Job *job, int l):
         """Whether a hidden layer ever has outputs beside its activations."""
-        return job.net.layers[l].map != NULL or job.net.layers[l].dropout.scale > 0
+        return job.net.layers[l].map != NULL or job.net.layers[l].dropout.rate > 0
 
     cdef set_outputs(self, Job *job):
         """Say what the next layers read in this call."""

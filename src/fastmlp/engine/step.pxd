@@ -58,6 +58,8 @@ ctypedef struct Job:
     int target
     const double *sample_weight
     ptrdiff_t n_rows, batch_size
+    ptrdiff_t first_row                 # rows of the epoch that earlier calls have trained on
+    bint more                           # the epoch goes on in another call
     int loss_number
     fm_loss_options loss_options
     # optimizer
@@ -67,7 +69,10 @@ ctypedef struct Job:
     fm_update update
     Group[GROUPS_OF_PARAMETERS] groups
     fm_update[GROUPS_OF_PARAMETERS] group_updates   # what the step of each group reads
-    const double *rates                 # learning rate of each batch, or NULL: update.learning_rate
+    # of each batch, or NULL: update.learning_rate, update.weight_decay, 1
+    const double *rates
+    const double *decays
+    const double *dropout_factors
     double clip_norm, max_norm          # 0: none
     double clip_factor                  # of the gradient in STEPS
     # where the team stands; changed by one worker between two phases
@@ -98,4 +103,5 @@ ctypedef struct Job:
     ptrdiff_t batches
 
 
+cdef void scale_dropout(Job *job, double factor) noexcept nogil
 cdef void run(Job *job, int worker) noexcept nogil

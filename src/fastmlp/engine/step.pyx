@@ -22,12 +22,12 @@ weights phase would take longer than the products. The rows then form a few grou
 takes a group through the rows phase also sums its gradient, and the weights phase adds the groups' in their order.
 """
 
-from libc.math cimport sqrt
-from libc.stdint cimport uint64_t
+from libc.math cimport rint, sqrt
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
-from .layers cimport GROUPS_OF_PARAMETERS, WEIGHTS, Layer, Parameter, Pass, Trace
+from .layers cimport GROUPS_OF_PARAMETERS, WEIGHTS, Dropout, Layer, Parameter, Pass
 from .memory cimport ceil_div
 from .passes cimport backward_pass, drop, dropout_key, forward_pass
 from .products cimport parameter_gradient
@@ -47,7 +47,7 @@ cdef inline double weight_of(const Job *job, ptrdiff_t i) noexcept nogil:
 # ---- rows phase ----
 
 cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, Signals *signals) noexcept nogil:
-    """Take a block of rows, the first-th of the epoch and on, through gather, forward, loss and deltas."""
+    """Take a block of rows, the first-th of the call and on, through gather, forward, loss and deltas."""
     cdef const Pass *net = &job.net
     cdef const fm_kernels *kernels = net.kernels
     cdef const Layer *last = &net.layers[net.n_layers - 1]
@@ -58,11 +58,12 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     cdef Rows x = read_rows(&job.reader, first, rows, inputs, job.inputs_ld, True)
 
     if job.input_dropout.on:
-        drop(net, &job.input_dropout, 0, inputs, inputs, first, rows, job.reader.n_features, job.inputs_ld)
+        drop(net, &job.input_dropout, 0, inputs, inputs, job.first_row + first, rows, job.reader.n_features,
+             job.inputs_ld)
     if job.reader.sparse:
         kernels.csr_cut[x.long_indices][x.double_values](
             job.cuts + row * job.n_cuts, job.n_cuts, job.cut_width, x.csr, x.index, first, rows)
-    if not forward_pass(net, &x, net.n_layers, first, rows, 0, row, signals):
+    if not forward_pass(net, &x, net.n_layers, job.first_row + first, rows, 0, row, signals):
         return
     if job.sample_weight != NULL:
         weight = <double *> (scratch + job.scratch_weights)
@@ -71,11 +72,11 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     kernels.targets[job.target](scratch, job.targets, x.index, first, rows, last.n_out, last.ld, &job.loss_options)
     kernels.loss[job.loss_number](z, net.parameters[net.n_parameters - 1].value, scratch, weight, job.row_loss + row,
                                   rows, last.n_out, last.ld, &job.loss_options)
-    backward_pass(net, last, z, first, rows, 0, row, signals, NULL, 0)
+    backward_pass(net, last, z, job.first_row + first, rows, 0, row, signals, NULL, 0)
 
 
 cdef Rows inputs_of(const Job *job, int layer, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
-    """What a layer has read of rows of this chunk, the first-th of the epoch and on."""
+    """What a layer has read of rows of this chunk, the first-th of the call and on."""
     cdef const Pass *net = &job.net
     cdef ptrdiff_t row = first - job.chunk
     cdef Rows x
@@ -203,7 +204,7 @@ cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
 cdef void prepare_phase(Job *job, const Tile *tile) noexcept nogil:
     """Transpose a tile; of an average x, make y = (1 - b1) z + b1 x of it first, with z = x before the first update."""
     cdef Part part
-    if job.optimizer_row.averages and job.batches == 0:
+    if job.optimizer_row.averages and job.batches == 0 and job.first_row == 0:
         part = part_of(job, tile)
         if job.update.t == 0:
             memcpy(part.state[0], part.value, part.count * job.net.itemsize)
@@ -219,6 +220,20 @@ cdef void average_phase(Job *job, const Tile *tile) noexcept nogil:
 
 
 # ---- from phase to phase ----
+
+cdef void set_dropout(Dropout *dropout, double factor) noexcept nogil:
+    """Let an update's share of dropped outputs be the factor times the rate."""
+    dropout.threshold = <uint32_t> min(rint(65536.0 * factor * dropout.rate), 65535.0)
+    dropout.scale = 65536.0 / (65536.0 - dropout.threshold)
+
+
+cdef void scale_dropout(Job *job, double factor) noexcept nogil:
+    """Set the dropout of all layers for an update."""
+    cdef int l
+    set_dropout(&job.input_dropout, factor)
+    for l in range(job.net.n_layers):
+        set_dropout(&job.net.layers[l].dropout, factor)
+
 
 cdef void update_groups(Job *job) noexcept nogil:
     """What the next step of each group of parameters reads, from what it reads in common."""
@@ -254,8 +269,8 @@ cdef void open_rows(Job *job) noexcept nogil:
 
 
 cdef void close(Job *job) noexcept nogil:
-    """End the epoch: parameters that are averages between epochs become so first."""
-    if job.optimizer_row.averages:
+    """End the call: parameters that are averages between epochs become so when an epoch ends."""
+    if job.optimizer_row.averages and (not job.more or fm_is_set(&job.abandoned)):
         job.stage = AVERAGE
         fm_open(&job.phases, job.n_tiles)
     else:
@@ -270,6 +285,8 @@ cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
     job.start = start
     job.stop = min(start + job.batch_size, job.n_rows)
     job.net.dropout_key = dropout_key(job.seed, <uint64_t> job.update.t)
+    if job.dropout_factors != NULL:
+        scale_dropout(job, job.dropout_factors[job.batches])
     job.chunk = start
     job.weight = 0
     job.loss = 0
@@ -314,6 +331,8 @@ cdef void open_next(Job *job) noexcept nogil:
             job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
             if job.rates != NULL:
                 job.update.learning_rate = job.rates[job.batches]
+            if job.decays != NULL:
+                job.update.weight_decay = job.decays[job.batches]
             job.optimizer_row.prepare(&job.update)
             update_groups(job)
         job.stage = WEIGHTS_STAGE

@@ -7,6 +7,8 @@ from .kernels cimport fm_update, optimizer_row
 from .layers cimport BIAS_GROUP, WEIGHT_GROUP
 from .step cimport Group
 
+from .layers import GROUPS
+
 
 cdef begin_update(Job *job, int optimizer):
     """Take an optimizer, and forget what the call before was to do to the gradient and the weights."""
@@ -15,13 +17,32 @@ cdef begin_update(Job *job, int optimizer):
     job.step = job.net.kernels.step[optimizer]
     memset(&job.update, 0, sizeof(fm_update))
     job.update.clip_value = INFINITY
-    job.rates = NULL
+    job.rates = job.decays = job.dropout_factors = NULL
     job.clip_norm = job.max_norm = 0
     job.groups[WEIGHT_GROUP] = Group(rate=1, decay=1, penalised=True)
     job.groups[BIAS_GROUP] = Group(rate=1, decay=0, penalised=False)
 
 
-cdef check_hyper(Job *job, name):
+cdef set_group(Job *job, str name, values):
+    """Take the numbers of a group of parameters; those that are not given stay."""
+    cdef Group *group
+    if name not in GROUPS:
+        raise ValueError(f"groups={name!r}: one of {', '.join(GROUPS)}")
+    group = &job.groups[<int> GROUPS.index(name)]
+    for key, value in values.items():
+        if key == "penalised":
+            group.penalised = value
+        elif key not in ("rate", "decay"):
+            raise ValueError(f"groups[{name!r}]: unknown number {key!r}")
+        elif not 0 <= value < INFINITY:
+            raise ValueError(f"groups[{name!r}][{key!r}]={value}: finite and at least 0")
+        elif key == "rate":
+            group.rate = value
+        else:
+            group.decay = value
+
+
+cdef check_hyper(Job *job, name, bint decays):
     """Refuse hyperparameters that exclude each other, and choose the step that heeds them."""
     if job.clip_norm > 0 and job.update.clip_value < INFINITY:
         raise ValueError(f"clip_norm={job.clip_norm} and clip_value={job.update.clip_value}: one of them")
@@ -30,7 +51,7 @@ cdef check_hyper(Job *job, name):
             raise ValueError(f"beta_1={job.update.beta_1}: above 0 for {name}")
         if job.max_norm > 0:
             raise ValueError(f"max_norm={job.max_norm}: not for {name}, whose weights are averages")
-    if job.update.weight_decay > 0 or job.update.clip_value < INFINITY:
+    if decays or job.update.weight_decay > 0 or job.update.clip_value < INFINITY:
         job.step = job.net.kernels.adjusted_step[job.optimizer]
 
 
