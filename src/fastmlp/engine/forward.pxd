@@ -38,8 +38,11 @@ cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sa
 cdef class Predictor:
     cdef readonly list coefs, intercepts
     cdef list held_coefs, held_intercepts
+    cdef list copied                # pairs of an array of the network and the array that it is a copy of
     cdef readonly str out_activation
     cdef readonly object segments, max_threads
     cdef object offsets             # array of intp
     cdef Layers layers
     cdef Prediction job             # without the fields of a call
+
+    cdef int refresh(self) except -1

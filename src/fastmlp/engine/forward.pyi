@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ class Predictor:
     @property
     def out_activation(self) -> str: ...
     @property
-    def max_threads(self) -> int | None: ...
+    def max_threads(self) -> int | Callable[[], int] | None: ...
     @property
     def segments(self) -> tuple[int, ...] | None: ...
     @property
@@ -26,22 +26,23 @@ class Predictor:
         activation: str | Sequence[str],
         out_activation: str,
         *,
-        max_threads: int | None = None,
+        max_threads: int | Callable[[], int] | None = None,
         segments: Sequence[int] | None = None,
         isa: str | None = None,
+        held: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None = None,
     ) -> Self: ...
     def __call__(
         self, X: Any, rows: NDArray[np.intp] | None = None, *, n_threads: int | None = None
     ) -> NDArray[Any]: ...
     def serves(
         self,
-        coefs: list[NDArray[Any]],
-        intercepts: list[NDArray[Any]],
+        coefs: Sequence[Any],
+        intercepts: Sequence[Any],
         activation: str | Sequence[str],
         out_activation: str,
         segments: tuple[int, ...] | None = None,
     ) -> bool: ...
-    def quick(self, X: object, cast: bool = False) -> NDArray[Any] | None: ...
+    def quick(self, X: object) -> NDArray[Any] | None: ...
 
 def forward(
     coefs: list[NDArray[Any]],

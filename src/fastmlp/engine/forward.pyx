@@ -18,13 +18,14 @@ from .products cimport dense_strategy
 from .source cimport Rows, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport (
     FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, raise_pending,
-    stopped, watch,
+    startable, stopped, watch,
 )
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS, WATCHED_FLOPS
 
 from .threads import checked_max_threads, effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 cdef bint all_finite(const Prediction *job, const Rows *x, ptrdiff_t rows) noexcept nogil:
@@ -80,7 +81,9 @@ cdef int threads_for(Layers layers, double operations, ptrdiff_t n_rows, n_threa
     if n_threads is None and (n_rows <= 1 or operations < 2 * PREDICT_THREAD_FLOPS):
         return 1
     threads = effective_n_threads(n_threads, max_threads)
-    return threads if n_threads is not None else max(1, min(threads, int(operations // PREDICT_THREAD_FLOPS)))
+    if n_threads is None:
+        threads = max(1, min(threads, int(operations // PREDICT_THREAD_FLOPS)))
+    return startable(threads)
 
 
 cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_rows, int threads):
@@ -191,14 +194,16 @@ cdef class Predictor:
         Activation of the hidden layers: one for all, or one for each.
     out_activation : str
         Activation of the output.
-    max_threads : int, default=None
-        The most threads that a call takes unless it names their number; None sets no limit.
+    max_threads : int or function, default=None
+        The most threads that a call takes unless it names their number; None sets no limit. A function is asked for
+        this number by each call that is worth more than one thread.
     segments : tuple of int, default=None
         Sizes of blocks of outputs that have a softmax each; None: one block.
     isa : str, default=None
         Instruction set; None: the default.
-    held : tuple of two lists, default=None
-        The lists that :meth:`serves` compares with, if the arrays are views on others; None: these.
+    held : tuple of two lists of ndarray, default=None
+        The arrays that coefs and intercepts were made from, for :meth:`serves` to compare with; None: the same arrays.
+        Every call reads them again where the network's own arrays are copies.
 
     Raises
     ------
@@ -227,6 +232,11 @@ cdef class Predictor:
         self.coefs = list(coefs)
         self.intercepts = list(intercepts)
         self.held_coefs, self.held_intercepts = (self.coefs, self.intercepts) if held is None else map(list, held)
+        self.copied = [
+            (own, other)
+            for own, other in zip(self.coefs + self.intercepts, self.held_coefs + self.held_intercepts, strict=True)
+            if not np.may_share_memory(own, other)
+        ]
         self.layers = Layers(units, activation, dtype, isa)
         self.out_activation = out_activation
         if segments is not None and out_activation != "softmax":
@@ -253,7 +263,13 @@ cdef class Predictor:
         """As given."""
         return self.layers.activation
 
-    def serves(self, list coefs, list intercepts, activation, out_activation, segments=None):
+    cdef int refresh(self) except -1:
+        """Take over what was written into the arrays that copies were made from."""
+        for own, other in self.copied:
+            np.copyto(own, other)
+        return 0
+
+    def serves(self, coefs, intercepts, activation, out_activation, segments=None):
         """Whether these are the very arrays, the activations and the segments of this predictor."""
         cdef Py_ssize_t l, n = len(self.held_coefs)
         if len(coefs) != n or len(intercepts) != n:
@@ -292,18 +308,17 @@ cdef class Predictor:
         cdef Prediction job = self.job
         job.reader = reader_of(source, job.net.kernels, job.net.itemsize, index_of(rows, source.n_rows))
         job.n_rows = source.n_rows if rows is None else len(rows)
+        self.refresh()
         return outputs_of(&job, self.layers, n_threads, self.max_threads)
 
-    def quick(self, X, bint cast=False):
+    def quick(self, X):
         """Outputs for X, if it is an array that needs no conversion; else None.
 
         Parameters
         ----------
         X : object
-            Taken if it is a C-contiguous ndarray of the network's dtype and of shape (n_samples, n_features) with at
-            least one row, all finite.
-        cast : bool, default=False
-            Take float32 and float64 alike, if the values are finite in the network's dtype.
+            Taken if it is a C-contiguous ndarray of float32 or float64 and of shape (n_samples, n_features) with at
+            least one row, all finite in the network's dtype.
 
         Returns
         -------
@@ -311,8 +326,7 @@ cdef class Predictor:
         """
         cdef Py_buffer view
         cdef Prediction job = self.job
-        if type(X) is not np.ndarray or (X.dtype != self.layers.dtype and not (
-                cast and X.dtype in (np.float32, np.float64))):
+        if type(X) is not np.ndarray or (X.dtype != _SINGLE and X.dtype != _DOUBLE):
             return None
         try:
             PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)
@@ -327,6 +341,7 @@ cdef class Predictor:
                                       job.net.itemsize)
             job.n_rows = view.shape[0]
             job.check = True
+            self.refresh()
             return outputs_of(&job, self.layers, None, self.max_threads)
         finally:
             PyBuffer_Release(&view)

@@ -352,6 +352,7 @@ cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, 
         raise IndexError(f"target: from 0 to {n_outputs - 1}, got {np.min(target)} to {np.max(target)}")
     if job.count * predictor.layers.units[0] > MAX_STRIDE:
         raise ValueError(f"{job.count} outputs, {predictor.layers.units[0]} features: at most {MAX_STRIDE} in a row")
+    predictor.refresh()
     out = np.empty((job.n_rows, job.count, predictor.layers.units[0]), dtype=predictor.dtype)
     job.out = data_of(out, True)
     if job.n_rows > 0:

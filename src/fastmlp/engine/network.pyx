@@ -19,7 +19,7 @@ from .plan cimport Plan
 from .products cimport dense_strategy
 from .source cimport Source, index_of, reader_of
 from .step cimport PREPARE, Job, run, scale_dropout
-from .threads cimport fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, watch
+from .threads cimport fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, startable, watch
 from .tuning cimport MOST_SOLITUDE, PAIR_FLOPS, PATIENCE, PATIENCE_SHARE, SOLITUDE, THREAD_FLOPS
 from .update cimport begin_update, check_hyper, set_group, set_hyper
 
@@ -495,6 +495,7 @@ cdef class Network:
             n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // worth))
             if fm_seconds() < self._alone_until:
                 n_threads = 1
+        n_threads = startable(n_threads)
         self._plan.reserve(job, job.batch_size, n_threads)
         self._plan.set_outputs(job)
         job.update.alpha = alpha

@@ -32,6 +32,7 @@ ctypedef struct Signals:
     PyObject *error         # what it raised, owned
 
 
+cdef int startable(int n_threads)
 cdef void watch(Signals *signals, bint wanted=*)
 cdef bint interrupted(Signals *signals) noexcept nogil
 cdef bint stopped(Signals *signals, int worker) noexcept nogil

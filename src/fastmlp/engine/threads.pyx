@@ -15,19 +15,32 @@ from libc.math cimport INFINITY
 cdef enum:
     LOOKS_PER_SECOND = 20
 
-_forked = False
+cdef extern from "process.h":
+    const int fm_forks
+    void fm_watch_forks()
+    int fm_startable(int wanted)
+
 _cpu_count = functools.cache(functools.partial(joblib.cpu_count, only_physical_cores=True))
 
 
+def _process():
+    """What tells this process from its parent and its children: ids alone are used again after a while."""
+    return os.getpid(), fm_forks
+
+
+fm_watch_forks()
+_loaded_in = _process()
+
+
 def checked_max_threads(max_threads):
-    """A limit on the threads of a call as it was given: None, or at least 1.
+    """A limit on the threads of a call as it was given: None, at least 1, or a function that returns such a limit.
 
     Raises
     ------
     ValueError
         If it is less.
     """
-    if max_threads is not None and max_threads < 1:
+    if max_threads is not None and not callable(max_threads) and max_threads < 1:
         raise ValueError(f"max_threads={max_threads!r}: at least 1")
     return max_threads
 
@@ -43,14 +56,14 @@ def effective_n_threads(n_threads=None, max_threads=None):
     ----------
     n_threads : int, default=None
         A wish that goes before all but the fork; at least 1.
-    max_threads : int, default=None
-        No more than so many, if there is no wish.
+    max_threads : int or function, default=None
+        The largest number, if there is no wish. A function is asked for it only where it matters.
 
     Returns
     -------
     n_threads : int
     """
-    if _forked:
+    if _process() != _loaded_in:
         return 1
     if n_threads is not None:
         if n_threads < 1:
@@ -59,7 +72,14 @@ def effective_n_threads(n_threads=None, max_threads=None):
     most = fm_max_threads()
     if "OMP_NUM_THREADS" not in os.environ:
         most = max(1, min(most, _cpu_count()))
-    return most if max_threads is None else min(most, int(max_threads))
+    if most == 1 or max_threads is None:
+        return most
+    return min(most, int(max_threads() if callable(max_threads) else max_threads))
+
+
+cdef int startable(int n_threads):
+    """The threads that a team of this size gets: less where the system refuses a thread. To be asked before each team."""
+    return fm_startable(n_threads)
 
 
 # ---- SciPy's BLAS on one thread ----
@@ -102,7 +122,8 @@ class _BlasGuard:
                 disown(force=True)
 
 
-_guard = _BlasGuard()
+# One for each process: in a forked child, the parent's lock may be held, and its count may include threads that are gone.
+_guards = {}
 
 
 @contextlib.contextmanager
@@ -112,22 +133,14 @@ def single_threaded_blas():
     Re-entrant, and counted over all threads: the first to enter limits, the last to leave restores. Hold it around a
     whole fit; entering costs tens of microseconds, and the very first time a scan of the loaded libraries.
     """
-    _guard.enter()
+    process = _process()
+    guard = _guards.get(process) or _guards.setdefault(process, _BlasGuard())
+    guard.enter()
     try:
         yield
     finally:
-        _guard.leave()
-
-
-def _after_fork():
-    global _forked, _guard
-    _forked = True
-    # other threads of the parent may have held the lock, or been inside
-    _guard = _BlasGuard()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        if _process() == process:  # a child that was forked within runs on one thread
+            guard.leave()
 
 
 # ---- signals ----

@@ -1,0 +1,156 @@
+"""What a process may be: a child that C code forked, one that gets no more threads, one whose memory is limited."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# a build without OpenMP is tested with the setting that it was built with
+WITH_OPENMP = os.environ.get("FASTMLP_OPENMP", "1") != "0"
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+
+# work(): the team of a training, and what training, prediction, gradients and BLAS give
+WORK = """
+import ctypes, hashlib, os, platform, resource, signal, sys, warnings
+import numpy as np
+from fastmlp import MLPClassifier, Perceptron
+from fastmlp.engine import single_threaded_blas, threads
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((600, 20)), rng.integers(3, size=600)
+
+def work():
+    model = MLPClassifier((256, 256), max_iter=2, random_state=0).fit(X, y)
+    team = model.partial_fit(X, y)._network[1].team_size
+    with_blas = MLPClassifier((20,), solver="lbfgs", max_iter=3, random_state=0).fit(X, y)
+    neurons = Perceptron(max_iter=3, tol=None).fit(X, y)
+    results = [*model.coefs_, model.predict_proba(X), model.input_gradients(X), *with_blas.coefs_, neurons.coef_]
+    return team, hashlib.sha256(b"".join(result.tobytes() for result in results)).hexdigest()
+"""
+
+
+def run(code, **environment):
+    """The last line that a fresh interpreter prints."""
+    environment = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", WORK + code], env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    return done.stdout.splitlines()[-1]
+
+
+# ---- forks ----
+
+FORK = "ctypes.PyDLL(None).fork()"
+CLONE = "ctypes.PyDLL(None).syscall({'x86_64': 56, 'aarch64': 220}[platform.machine()], signal.SIGCHLD, 0, 0, 0, 0)"
+
+
+@needs_fork
+@pytest.mark.parametrize("fork", [FORK, pytest.param(CLONE, marks=on_linux)], ids=["fork", "clone"])
+@pytest.mark.parametrize("inside", [False, True], ids=["", "inside"])
+def test_a_child_forked_by_c_code_gives_the_same_on_one_thread(fork, inside):
+    # inside: the parent forks while it holds BLAS, and while another thread of it has the lock of the guard
+    code = f"""
+team, expected = work()
+assert team == {4 if WITH_OPENMP else 1}, team
+
+def child():
+    signal.alarm(120)
+    team, results = work()
+    os._exit(0 if team == 1 and results == expected else 1)
+
+def fork():
+    pid = {fork}
+    if pid == 0:
+        child()
+    return os.waitpid(pid, 0)[1]
+
+if {inside}:
+    with single_threaded_blas():
+        (guard,) = threads._guards.values()
+        with guard.lock:
+            status = fork()
+else:
+    status = fork()
+assert work() == (team, expected)
+print(status)
+"""
+    assert run(code) == "0"
+
+
+@needs_fork
+def test_a_child_that_leaves_blas_within_which_it_was_forked():
+    code = f"""
+with single_threaded_blas():
+    (guard,) = threads._guards.values()
+    guard.lock.acquire()
+    pid = {FORK}
+    if pid == 0:
+        signal.alarm(120)
+    else:
+        guard.lock.release()
+if pid == 0:
+    with single_threaded_blas():
+        os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+    assert run(code) == "0"
+
+
+# ---- limits of the environment ----
+
+# root has no limit; no other process is of this user
+LIMITED = """
+if os.getuid() == 0:
+    os.setgid(54321)
+    os.setuid(54321)
+limit = {limit}
+resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+print(*work())
+"""
+
+
+def on(n_threads, results):
+    """What `print(*work())` writes for a team of so many threads."""
+    return f"{n_threads if WITH_OPENMP else 1} {results}"
+
+
+@pytest.fixture(scope="module")
+def results():
+    """What work gives on one thread."""
+    team, results = run("print(*work())", OMP_NUM_THREADS="1").split()
+    assert team == "1"
+    return results
+
+
+@on_linux
+def test_an_environment_without_more_threads_gives_one(results):
+    assert run(LIMITED.format(limit=1)) == on(1, results)
+
+
+@on_linux
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="other processes of this user count too")
+@pytest.mark.parametrize("more", [1, 2, 5])
+def test_an_environment_with_few_more_threads_gives_those(more, results):
+    code = LIMITED.format(limit=f"len(os.listdir('/proc/self/task')) + {more}")
+    assert run(code) == on(min(4, 1 + more), results)
+
+
+@on_linux
+def test_threads_that_are_there_serve_in_an_environment_that_gives_no_more(results):
+    assert run("work()" + LIMITED.format(limit=1)) == on(4, results)
+
+
+@on_linux
+@pytest.mark.parametrize("setting, team", [("8G", 1), ("8388608", 1), ("512 k", 4)])
+def test_an_environment_without_memory_for_stacks_gives_one_thread(setting, team, results):
+    code = """
+with open("/proc/self/statm") as statm:
+    size = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**31, size + 2**31))
+print(*work())
+"""
+    assert run(code, OMP_STACKSIZE=setting) == on(team, results)
