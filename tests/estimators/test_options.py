@@ -477,7 +477,7 @@ def test_columns_of_several_types_and_targets_that_do_not_fit():
         plain.score(X, OUTPUTS[:1])
     with pytest.raises(TypeError, match="y must be dense"):
         plain.partial_fit(X, sparse.csr_matrix(OUTPUTS))
-    assert plain._current_predictor() is plain._current_predictor()
+    assert plain._current_predictors() is plain._current_predictors()
 
 
 def test_classes_of_any_kind_of_sequence():

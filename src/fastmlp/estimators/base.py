@@ -1,9 +1,9 @@
-"""What the classifier and the regressor share: one fit, one forward pass."""
+"""What the classifier and the regressor share: one fit."""
 
 import math
 import warnings
 from abc import ABC, abstractmethod
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from copy import copy
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -13,13 +13,12 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from ..engine import (
     LOSSES,
     OPTIMIZERS,
     Network,
-    Predictor,
     single_threaded_blas,
 )
 from ..training import lbfgs, stochastic
@@ -40,19 +39,19 @@ from .inputs import (
     engine_rows,
     fits_precision,
     hidden_units,
-    parameters_dtype,
     plain_array,
     restored_on_error,
     unchanged_on_error,
 )
 from .parameters import CONSTRAINTS, WITHOUT_EFFECT, parameters_in_effect
+from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
 from .validation import Data, Validation, hold_out
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
 
 # Attributes that exist only while they belong to this estimator in this process
-_TRANSIENT = ("_network", "_spare", "_predictor")
+_TRANSIENT = ("_network", "_spare", "_predictors")
 # Attributes of the stochastic solvers only
 _OF_EPOCHS = (
     "loss_curve_",
@@ -111,8 +110,10 @@ def _in_precision(data, dtype, of=""):
     return data._replace(y=y)
 
 
-class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC):
-    """Parameters, fitting and the forward pass of both estimators."""
+class BaseMLP(
+    PredictionMixin, ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC
+):
+    """Parameters and fitting of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
@@ -121,7 +122,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self._keep_predictor()
+        self._keep_predictors()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -262,7 +263,7 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
             if incremental:  # the network stays for the next call, the data need not
                 network.release()
         self._random_state = random_state
-        self._keep_predictor()
+        self._keep_predictors()
         return self
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
@@ -588,71 +589,3 @@ class BaseMLP(ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMi
                 scores = [score for score in attributes["validation_scores_"] if not math.isnan(score)]
                 attributes["best_validation_score_"] = max(scores, default=math.nan)
         return attributes
-
-    # Prediction
-
-    def _outputs(self, X):
-        """The network's outputs, (n_samples, n_outputs_), in the dtype that NumPy gives X @ coefs_."""
-        if not hasattr(self, "coefs_"):
-            check_is_fitted(self)
-        predictor = self._current_predictor()
-        if not hasattr(self, "feature_names_in_"):
-            # validate_data takes longer than a small network; what it would find right is let through here
-            outputs = predictor.quick(X, self.dtype is not None and predictor.dtype == self.dtype)
-            if outputs is not None:
-                return outputs
-        predictor, X = self._rows_to_predict(X, predictor)
-        return predictor(X)
-
-    def _rows_to_predict(self, X, predictor):
-        """The predictor for X in the dtype that NumPy gives X @ coefs_, and validated X as it takes it."""
-        X = validate_data(self, X, accept_sparse="csr", order="C", reset=False)
-        dtypes = [getattr(coef, "dtype", np.float64) for coef in self.coefs_]
-        dtype = computing_dtype(dtypes)
-        if self.dtype is None or dtype != self.dtype:
-            dtype = computing_dtype([X.dtype, *dtypes])
-        X = engine_rows(X if X.dtype in (np.float32, np.float64) else X.astype(dtype))
-        if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
-            raise ValueError(f"X has values beyond {dtype}, the precision of the model.")
-        if predictor.dtype != dtype:
-            predictor = self._new_predictor(dtype)
-        if predictor.coefs[0].shape[0] != X.shape[1]:
-            raise ValueError(f"coefs_[0] must be of shape ({X.shape[1]}, fan_out), got {predictor.coefs[0].shape}.")
-        return predictor, X
-
-    def _current_predictor(self):
-        """The predictor kept for the parameters, or a new one if they are not those it was made for."""
-        predictor = vars(self).get("_predictor")
-        if (
-            predictor is not None
-            and predictor.serves(
-                self.coefs_, self.intercepts_, self.activation, self.out_activation_, segments=self._segments
-            )
-            and predictor.max_threads == self._max_threads()
-        ):
-            return predictor
-        return self._new_predictor(parameters_dtype(self.coefs_))
-
-    def _new_predictor(self, dtype):
-        coefs, intercepts = check_parameters(self.coefs_, self.intercepts_, dtype)
-        held = list(self.coefs_), list(self.intercepts_)
-        shared = all(
-            isinstance(theirs, np.ndarray) and np.may_share_memory(ours, theirs)
-            for ours, theirs in zip(coefs + intercepts, held[0] + held[1], strict=True)
-        )
-        return Predictor(
-            coefs,
-            intercepts,
-            self.activation,
-            self.out_activation_,
-            segments=self._segments,
-            max_threads=self._max_threads(),
-            held=held if shared else None,
-        )
-
-    def _keep_predictor(self):
-        """Keep a predictor of the fitted parameters, so that predict need not make one and changes nothing."""
-        vars(self).pop("_predictor", None)
-        if hasattr(self, "coefs_") and hasattr(self, "out_activation_"):
-            with suppress(AttributeError, TypeError, ValueError):  # of parameters somebody made: predict will tell
-                self._predictor = self._current_predictor()

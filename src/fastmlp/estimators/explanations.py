@@ -132,7 +132,7 @@ class ExplanationMixin:
 
 def _rows(estimator, X):
     check_is_fitted(estimator)
-    return estimator._rows_to_predict(X, estimator._current_predictor())
+    return estimator._rows_to_predict(X)
 
 
 def _target(estimator, predictor, target, n_rows):

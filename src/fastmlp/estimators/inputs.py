@@ -1,6 +1,7 @@
 """Checks of everything that reaches the engine: it does no bounds checks of its own."""
 
 import os
+import sys
 from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral
@@ -20,6 +21,7 @@ __all__ = [
     "engine_rows",
     "fits_precision",
     "hidden_units",
+    "numeric_rows",
     "parameters_dtype",
     "physical_memory",
     "plain_array",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _LARGEST = 2**31 - 1  # BLAS counts in int
+_NUMBERS = frozenset(np.typecodes["AllInteger"] + "?efd")  # dtypes that are predicted without a warning
 
 
 def hidden_units(hidden_layer_sizes):
@@ -88,6 +91,63 @@ def check_layers(units, solver, itemsize):
         )
     if max(units) > _LARGEST:
         raise ValueError(f"{described}: a layer may have at most {_LARGEST} units.")
+
+
+def numeric_rows(X, names):
+    """X as a C-contiguous matrix of numbers, where `validate_data` would let it pass without a word; else None.
+
+    Values and the number of features are for the caller to check.
+
+    Parameters
+    ----------
+    X : object
+        Arrays, nested lists, and frames of pandas and Polars may be taken.
+    names : ndarray of str or None
+        The names of features seen in `fit`.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features), or None
+        Of the dtype that NumPy gives it.
+    """
+    kind = type(X)
+    if kind is np.ndarray:
+        if names is not None:
+            return None
+    elif kind is list or kind is tuple:
+        if names is not None:
+            return None
+        try:
+            X = np.asarray(X)
+        except Exception:  # validate_data will say what is wrong
+            return None
+    else:
+        X = _frame_values(X, names)
+    if X is None or X.ndim != 2 or X.dtype.char not in _NUMBERS:
+        return None
+    return X if X.flags.c_contiguous else np.ascontiguousarray(X)
+
+
+def _frame_values(X, names):
+    """The values of a frame of numbers that has the columns seen in `fit`; None for anything else."""
+    if type(X) is getattr(sys.modules.get("pandas"), "DataFrame", None):
+        columns = X.columns.tolist()
+        if not _are_names(columns, names):
+            return None
+        dtypes = {*X.dtypes.tolist()}
+        if not all(isinstance(dtype, np.dtype) and dtype.char in _NUMBERS for dtype in dtypes):
+            return None
+        return X.to_numpy(np.result_type(*dtypes) if len(dtypes) > 1 and np.dtype(bool) in dtypes else None)
+    if type(X) is getattr(sys.modules.get("polars"), "DataFrame", None) and _are_names(X.columns, names):
+        return X.to_numpy()
+    return None
+
+
+def _are_names(columns, names):
+    """Whether these are the names seen in `fit`; where there were none, whether scikit-learn takes them for none."""
+    if names is None:
+        return {*map(type, columns)} == {int} and len({*columns}) == len(columns)
+    return columns == [*names] and {*map(type, columns)} == {str}
 
 
 def engine_rows(X, ascending=True):

@@ -73,7 +73,7 @@ def from_sklearn(estimator):
         optimizer.rate = float(theirs.learning_rate_init if name == "adam" else theirs.learning_rate)
         optimizer.moments = [deepcopy(getattr(theirs, moment)) for moment in _MOMENTS[name]]
         taken._optimizer = optimizer
-    taken._keep_predictor()
+    taken._keep_predictors()
     return taken
 
 

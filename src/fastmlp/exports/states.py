@@ -154,7 +154,7 @@ def rebuilt(name, params, fitted):
         if optimizer is not None:
             estimator._optimizer = _rebuilt_optimizer(**optimizer)
         # which looks at shapes and outputs once more
-        estimator._predictor = estimator._current_predictor()
+        estimator._current_predictors()
     return estimator
 
 
