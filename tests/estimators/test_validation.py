@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators.validation import hold_out
+from fastmlp.estimators.validation import hold_out, strata
 
 PARAMS = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "batch_size": 16}
 X, LABELS = data("multiclass")
@@ -76,7 +76,10 @@ def test_rows_set_aside_serve_as_a_set_of_ones_own(target, scoring):
     sample_weight = weights()
     kind = MLPRegressor if target in REGRESSION else MLPClassifier
     model = kind(**PARAMS, early_stopping=True, scoring=scoring, shuffle=False).fit(X, y, sample_weight)
-    rows, held = hold_out(len(X), 0.1, (y == y.max()) if target == "binary" else None, _after_the_weights(model))
+    parts = y == y.max() if target == "binary" else None
+    if scoring is not None and target in ("multiclass", "multilabel"):  # which scikit-learn's MLP does not have
+        parts = strata(y, 0.1)
+    rows, held = hold_out(len(X), 0.1, parts, _after_the_weights(model))
     other = kind(**PARAMS, early_stopping=True, scoring=scoring, shuffle=False).fit(
         X[rows], y[rows], sample_weight[rows], X_val=X[held], y_val=y[held], sample_weight_val=sample_weight[held]
     )

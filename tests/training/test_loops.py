@@ -175,10 +175,30 @@ def test_progress_resets_the_count():
     assert progress.n_iter == 7
 
 
-def test_a_loss_that_is_not_a_number_does_not_count_against_it():
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_no_progress(lost):
+    with pytest.warns(ConvergenceWarning, match="the loss became non-finite at epoch 2"):
+        _, _, progress = _told([1.0, lost, lost, lost, lost])
+    assert progress.n_iter == 4 and progress.stopped and progress.best == 1.0
+    # one that overflows now and then ends nothing
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        _, _, progress = _told([1.0, lost, 0.5, lost, 0.2])
+    assert progress.n_iter == 5 and progress.best == 0.2
+
+
+def test_a_small_loss_must_fall_by_a_share_of_it():
+    _, _, progress = _told([0.01, 0.0089, 0.0088, 0.0087, 0.0086, 0.0], relative_tol=True)
+    assert progress.n_iter == 5 and progress.no_improvement_count == 3
+    # beyond 1 it is absolute
     with pytest.warns(ConvergenceWarning):
-        _, _, progress = _told([1.0, math.nan, math.nan, math.nan, math.nan])
-    assert progress.no_improvement_count == 0 and progress.best == 1.0
+        _, _, progress = _told([50.0, 49.8, 49.6, 49.4, 49.2, 49.0], relative_tol=True)
+    assert progress.no_improvement_count == 0
+    # 0 is as low as it gets
+    _, _, progress = _told([0.0] * 6, relative_tol=True, tol=0.0)
+    assert progress.n_iter == 4
+    scores = [-0.01, -0.0089, -0.0088, -0.0087, -0.0086, 0.0]
+    _, _, progress = _told([1.0] * 6, scores=scores, relative_tol=True)
+    assert progress.n_iter == 5 and progress.best == -0.0086
 
 
 def test_adaptive_goes_on_at_a_lower_rate():
@@ -197,10 +217,23 @@ def test_the_best_score_is_restored_from_a_copy():
     assert progress.scores == [0.1, 0.5, 0.9, 0.95, 0.3, 0.3]
 
 
-def test_scores_that_are_not_numbers_restore_the_start():
-    with pytest.warns(ConvergenceWarning):
-        network, _, progress = _told([math.nan] * 5, scores=[math.nan] * 5, diverges_at=2)
-    assert network.coefs[0] == 0 and progress.best is None or progress.best == -math.inf
+def test_scores_that_are_never_finite_keep_the_last_epoch():
+    with pytest.warns(ConvergenceWarning, match="no validation score was finite"):
+        network, _, progress = _told([1.0] * 5, scores=[math.nan, -math.inf, math.nan, math.nan])
+    assert network.coefs[0] == progress.best_params[0] == 3 and progress.n_iter == 3
+
+
+def test_divergence_ends_early_stopping_at_the_best_parameters():
+    with pytest.warns(ConvergenceWarning, match="non-finite at epoch 4; the parameters with the best") as caught:
+        network, _, progress = _told([3.0, 2.0, 1.0, math.nan, 1.0], scores=[0.1, 0.7, 0.4, 0.9], diverges_at=4)
+    assert len(caught) == 1
+    assert network.coefs[0] == 2 and progress.n_iter == 4 and progress.best == 0.7 and progress.stopped
+    # parameters that the last update of an epoch has lost are not the best, whatever their score
+    with pytest.warns(ConvergenceWarning, match="non-finite at epoch 3"):
+        network, _, progress = _told([3.0, 2.0, math.nan], scores=[0.1, 0.7, 0.4], diverges_at=2)
+    assert network.coefs[0] == 1 and progress.best == 0.1
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        _told([math.nan] * 5, scores=[0.5] * 5, diverges_at=1)
 
 
 def test_a_warm_start_must_beat_the_earlier_best():

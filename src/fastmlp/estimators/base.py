@@ -23,7 +23,7 @@ from ..engine import (
 )
 from ..training import lbfgs, stochastic
 from ..training.checkpoint import Checkpoint
-from ..training.identity import check_same, fingerprint
+from ..training.identity import check_same, data_description, fingerprint
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
@@ -43,10 +43,10 @@ from .inputs import (
     restored_on_error,
     unchanged_on_error,
 )
-from .parameters import CONSTRAINTS, WITHOUT_EFFECT, parameters_in_effect
+from .parameters import CONSTRAINTS, WITHOUT_EFFECT, parameters_in_effect, plain
 from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
-from .validation import Data, Validation, hold_out
+from .validation import Data, Validation, hold_out, strata
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
 
@@ -65,9 +65,12 @@ _OF_EPOCHS = (
     "_no_improvement_count",
     "_optimizer",
     "_scored",
+    "_trained_on",
 )
 
 
+# Bytes of each array that a warm start looks at to see whether the data are those of before
+_LOOKED_AT = 1 << 22
 # What a checkpoint tells data apart by
 _NAMES = {"X": "X", "labels": "y", "score_weight": "sample_weight"}
 
@@ -151,8 +154,20 @@ class BaseMLP(
         """
 
     @abstractmethod
+    def _is_beyond_scikit_learn(self):
+        """Whether scikit-learn's MLP has no such loss, or not for such targets.
+
+        Accuracy and R2 are then the wrong measure, and losses may be small by nature: the validation loss is the
+        score unless `scoring` says otherwise, and `tol` is relative.
+        """
+
+    @abstractmethod
     def _quick_score(self):
-        """The score of `score` as a class of training.scores, or None where it has none."""
+        """The score of `score` for what scikit-learn's MLP has, as a class of training.scores."""
+
+    def _single_classes(self):
+        """The labels, where each row has one; None for other targets."""
+        return None
 
     def _class_weights(self, labels):
         """The weights of classes in the loss, by the training labels: what `_loss_weights` needs; None for none."""
@@ -200,9 +215,11 @@ class BaseMLP(
         Warns
         -----
         ConvergenceWarning
-            If the solver stopped for another reason than convergence.
+            If the solver stopped for another reason than convergence, such as a loss that is no longer finite. With
+            `early_stopping` the best parameters before that are restored.
         UserWarning
-            If interrupted (Ctrl-C): the model after the last whole batch, or lbfgs iteration, is kept.
+            If the validation score is undefined or constant on the validation rows: their loss is used instead. If
+            interrupted (Ctrl-C): the model after the last whole batch, or lbfgs iteration, is kept.
         """
         listeners = Listeners(self, X, y, sample_weight)
         with unchanged_on_error(self):
@@ -384,20 +401,25 @@ class BaseMLP(
             validation_data = data
         if validation_data is None:
             return rows, None, None
+        scoring = "loss" if self.scoring is None and self._is_beyond_scikit_learn() else plain(self.scoring)
         return rows, held_out, Validation(
             network,
             validation_data,
             held_out,
-            with_loss=given,
-            scoring=self.scoring,
+            scoring=scoring,
             quick_score=self._quick_score(),
             fitted=fitted,
+            classes=self._single_classes(),
             decides=self.early_stopping,
         )
 
     def _stratify(self, y):
-        """Classes whose shares a split keeps: where there is one output, of two classes."""
-        if not is_classifier(self) or y.ndim != 2 or y.shape[1] != 1:
+        """Classes whose shares a split keeps; with scikit-learn's parameters alone only those of one binary output."""
+        if not is_classifier(self):
+            return None
+        if self._is_beyond_scikit_learn() or self.scoring is not None:
+            return strata(y, self.validation_fraction)
+        if y.ndim != 2 or y.shape[1] != 1:
             return None
         stratify = y.astype(bool)
         # scikit-learn joins the columns of a row to one word, in Python; a vector splits alike, so only a class of one
@@ -436,8 +458,6 @@ class BaseMLP(
         optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
         if optimizer is None:
             optimizer = Optimizer(params["solver"], params).on(network)
-        scored = (self.scoring, validation_data is not None)
-        progress = Progress() if first else self._progress(network, scored)
 
         def fitted():
             estimator = copy(self)
@@ -447,6 +467,9 @@ class BaseMLP(
 
         held_out = None if state is None else state["held_out"]
         rows, held_out, validate = self._validation(network, data, validation_data, random_state, held_out, fitted)
+        scored = (self.scoring if validate is None else validate.scoring, validation_data is not None)
+        trained_on = None if incremental else self._description(data, validation_data)
+        progress = Progress() if first else self._progress(network, scored, trained_on)
         first_scores = first or scored != self._scored
         n_rows = data.X.shape[0] - (0 if held_out is None else len(held_out))
         if rows is None and self.shuffle:
@@ -495,6 +518,7 @@ class BaseMLP(
                 verbose=self.verbose,
                 validate=validate,
                 early_stopping=self.early_stopping,
+                relative_tol=self._is_beyond_scikit_learn() and (not self.early_stopping or scored[0] == "loss"),
                 epoch_begins=(lambda: listeners.step_begins("epoch")) if listeners else None,
                 epoch_ends=epoch_ends if listeners or checkpoint else None,
                 single_epoch=incremental,
@@ -509,6 +533,7 @@ class BaseMLP(
             if progress.scores:
                 self._scored = scored
             if not incremental:
+                self._trained_on = trained_on
                 for key in _TRANSIENT:
                     vars(self).pop(key, None)
         return spare
@@ -526,9 +551,17 @@ class BaseMLP(
             coefs, intercepts = [a.copy() for a in coefs], [a.copy() for a in intercepts]
         return {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
 
-    def _progress(self, network, scored):
+    def _description(self, data, validation_data):
+        """What tells the data that the best loss or score is of from others."""
+        judged = [data, validation_data] if self.early_stopping and validation_data is not None else [data]
+        arrays = [array for part in judged for array in (part.X, part.y, part.score_weight)]
+        return "; ".join(data_description(array, most=_LOOKED_AT) for array in arrays)
+
+    def _progress(self, network, scored, trained_on):
         """Where an earlier fit left off, as far as its attributes serve this one."""
         progress = Progress(t=getattr(self, "t_", 0))
+        if trained_on is not None and getattr(self, "_trained_on", trained_on) != trained_on:
+            return progress
         best = getattr(self, "best_validation_score_" if self.early_stopping else "best_loss_", None)
         if best is None or (self.early_stopping and scored != self._scored):
             return progress

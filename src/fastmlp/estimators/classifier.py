@@ -292,9 +292,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self.classes_
         return [self.classes_] if len(columns) == 1 else [np.array([0, 1])] * len(columns)
 
-    def _quick_score(self):
-        if self._segments is not None:
+    def _is_beyond_scikit_learn(self):
+        own = self.loss != "log_loss" or self.label_smoothing > 0 or self.class_weight is not None
+        return own or self._segments is not None
+
+    def _single_classes(self):
+        if self._segments is not None or self._label_binarizer.y_type_.startswith("multilabel"):
             return None
+        return self.classes_
+
+    def _quick_score(self):
         if len(self.classes_) == 1:
             return lambda y, sample_weight: lambda outputs: 1.0  # which predict cannot miss
         return functools.partial(Accuracy, threshold=0.0 if self.loss == "hinge" else 0.5)

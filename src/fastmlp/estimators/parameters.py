@@ -293,12 +293,13 @@ DOCUMENTATION = {
         Source of initial weights, of the validation split, of the order of rows and of dropout. An int starts anew at
         every call of `fit` and `partial_fit`.
     tol : float, default=1e-4
-        An epoch must improve the best loss, or validation score, by this much to count as progress; for "lbfgs" the
-        largest gradient at which to stop.
+        An epoch must improve the best loss, or validation score, by this much to count as progress; a loss that
+        scikit-learn's MLP lacks by ``tol * min(1, abs(best))``. For "lbfgs" the largest gradient at which to stop.
     verbose : bool or int, default=False
         Print the loss of every epoch or iteration.
     warm_start : bool, default=False
-        Let `fit` go on from the parameters that are there.
+        Let `fit` go on from the parameters that are there. On other data than those of the `fit` before, the best
+        loss or score and the count of epochs without progress start anew.
     momentum : float, default=0.9
         Momentum of "sgd", in [0, 1].
     nesterovs_momentum : bool, default=True
@@ -350,8 +351,9 @@ DOCUMENTATION = {
         Updates, or share of all of them, in which the rate rises to that of the schedule, in a line from 0. No effect
         with "lbfgs".
     scoring : str, callable or None, default=None
-        Validation score: a scorer of scikit-learn's, "loss" for the negative validation loss, or None for `score`.
-        No effect without `early_stopping` or `X_val`.
+        Validation score: a scorer of scikit-learn's, or "loss" for the negative validation loss. None is accuracy or
+        R2 for the losses and targets that scikit-learn's MLP has, and "loss" for all others. A score that is undefined
+        or constant on the validation rows gives way to "loss" with a warning. No effect without `early_stopping` or `X_val`.
     callbacks : callable, list of callable or None, default=None
         Functions of (estimator, epoch, metrics), called after every epoch or "lbfgs" iteration: a fitted copy of the
         estimator, the number of the epoch from 1, and a dict of "loss", "learning_rate" (not for "lbfgs") and, with
@@ -394,9 +396,10 @@ DOCUMENTATION = {
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any that were all strings.
     validation_scores_ : list of float or None
-        Score of the validation rows after each epoch, with `early_stopping` or `X_val`. Not for "lbfgs".
+        Score of the validation rows after each epoch, as `scoring` says, with `early_stopping` or `X_val`. Not for
+        "lbfgs".
     best_validation_score_ : float or None
-        Highest of them. Not for "lbfgs".
+        Highest of them; with `early_stopping`, of those since the data last changed. Not for "lbfgs".
     validation_loss_curve_ : list of float
-        Loss of the validation rows after each epoch, without the penalty; with `X_val` or scoring="loss" only.""",
+        Loss of the validation rows after each epoch, without the penalty; with `X_val`, or if it is the score.""",
 }

@@ -169,11 +169,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             options["tweedie_power"] = float(self.tweedie_power)
         return Target(y, y.shape[1], loss, options)
 
+    def _is_beyond_scikit_learn(self):
+        return self.loss not in ("squared_error", "poisson")
+
     def _quick_score(self):
-        return None if self._levels else R2
+        return R2
 
     def score(self, X, y, sample_weight=None):
-        """Coefficient of determination of the predictions, R2; for several quantiles D2 of the pinball losses.
+        """Coefficient of determination of the predictions, R2; for loss="quantile" D2 of the pinball loss.
 
         Parameters
         ----------
@@ -187,20 +190,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         score : float
-            `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over the levels.
+            `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over levels and outputs.
         """
         check_numbers(y, "y")
-        if not self._levels:
+        if self.loss != "quantile":
             return super().score(X, y, sample_weight)
-        columns = self.predict(X).T
-        return float(
-            np.mean(
-                [
-                    d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level)
-                    for level, column in zip(self._levels, np.atleast_2d(columns), strict=True)
-                ]
-            )
-        )
+        predicted = self.predict(X)
+        levels = self._levels or (plain(self.quantile),)
+        parts = [predicted] if len(levels) == 1 else predicted.T  # of one level there may be several outputs
+        scores = [
+            d2_pinball_score(y, part, sample_weight=sample_weight, alpha=level)
+            for level, part in zip(levels, parts, strict=True)
+        ]
+        return float(np.mean(scores))
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)

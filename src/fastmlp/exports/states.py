@@ -29,7 +29,7 @@ _COUNTS = ("n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "_no_im
 _NUMBERS = ("loss_", "best_loss_", "best_validation_score_")
 _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_scores_", "validation_loss_curve_")
 _WEIGHTS = ("coefs_", "intercepts_", "_best_coefs", "_best_intercepts")
-_OTHERS = ("out_activation_", "feature_names_in_", "_scored", "_optimizer")
+_OTHERS = ("out_activation_", "feature_names_in_", "_scored", "_trained_on", "_optimizer")
 _OF_BOTH = (*_COUNTS, *_NUMBERS, *_CURVES, *_WEIGHTS, *_OTHERS)
 _OF_PERCEPTRON = ("coef_", "intercept_", "classes_", "n_features_in_")
 _ATTRIBUTES = {
@@ -254,6 +254,7 @@ def _check_fitted(kind, fitted):
     _check_feature_names(fitted, n_features)
     scoring, given = fitted.get("_scored", (None, False))
     require((scoring is None or type(scoring) is str) and type(given) is bool, "_scored is no scoring")
+    require(type(fitted.get("_trained_on", "")) is str, "_trained_on is no description of data")
     real = {row.output for row in LOSS_ROWS.values() if row.target == "real"}
     others = {row.output for row in LOSS_ROWS.values() if row.target != "real"}
     out = fitted["out_activation_"]

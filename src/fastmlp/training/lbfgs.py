@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from .stochastic import INTERRUPTED
@@ -40,7 +41,7 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=Non
     Warns
     -----
     ConvergenceWarning
-        When a limit ended it, or SciPy gave up.
+        When a limit ended it, SciPy gave up, or the loss is not finite.
     UserWarning
         When interrupted.
 
@@ -98,4 +99,6 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=Non
         to_network(iterate)
         return n_iter, last_loss
     to_network(result.x)
+    if not math.isfinite(result.fun):
+        warnings.warn(f"lbfgs: the loss became non-finite after {n_iter} iteration(s).", ConvergenceWarning)
     return _check_optimize_result("lbfgs", result, max_iter), float(result.fun)

@@ -71,6 +71,7 @@ def train(
     verbose,
     validate=None,
     early_stopping=False,
+    relative_tol=False,
     epoch_begins=None,
     epoch_ends=None,
     single_epoch=False,
@@ -93,6 +94,8 @@ def train(
         Validation score and loss of the network as it is.
     early_stopping : bool
         Whether that score decides in place of the training loss; the parameters of the best are restored at the end.
+    relative_tol : bool
+        Whether an epoch must improve the best loss or score by ``tol * min(1, abs(best))`` in place of `tol`.
     epoch_begins, epoch_ends : callable or None
         Called before and after each epoch, after all else; the latter may set ``progress.stopped``.
     single_epoch : bool
@@ -101,13 +104,12 @@ def train(
     Raises
     ------
     ValueError
-        As soon as an epoch leaves a loss and parameters that are not finite; with `early_stopping`, where an earlier
-        state may be restored, the caller decides.
+        As soon as an epoch leaves a loss and parameters that are not finite, and there is no best epoch to restore.
 
     Warns
     -----
     ConvergenceWarning
-        After `max_iter` epochs.
+        After `max_iter` epochs, and if the last loss, or every validation score, is not finite.
     UserWarning
         When interrupted; the parameters are those after the last whole batch.
     """
@@ -135,6 +137,9 @@ def train(
             progress.rates.append(optimizer.rate if optimizer.rates is None else float(optimizer.rates[-1]))
             if verbose:
                 print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+            diverged = not math.isfinite(loss) and not all(map(is_finite, params))
+            if diverged and not (early_stopping and math.isfinite(best)):
+                check_finite(params)
             if validate is not None:
                 score, validation_loss = validate()
                 progress.scores.append(score)
@@ -143,15 +148,13 @@ def train(
                 if verbose:
                     print(f"Validation score: {score:f}")
             if early_stopping:
-                monitored, stalled = score, score < best + tol
-                if score > best:
+                monitored, stalled = score, _stalls(-score, -best, tol, relative_tol)
+                if score > best and all(map(is_finite, params)):
                     best = score
                     # replaced at once, so that an interrupt finds those of one epoch
                     progress.best_params = [param.copy() for param in params]
             else:
-                if not math.isfinite(loss):
-                    check_finite(params)
-                monitored, stalled = loss, loss > best - tol
+                monitored, stalled = loss, _stalls(loss, best, tol, relative_tol)
                 best = min(best, loss)  # in this order a NaN is not taken
             progress.best = best
             progress.no_improvement_count = progress.no_improvement_count + 1 if stalled else 0
@@ -161,6 +164,9 @@ def train(
                 progress.stopped = optimizer.trigger_stopping(message, verbose)
                 if not progress.stopped:
                     progress.no_improvement_count = 0
+            if diverged:
+                progress.stopped = True
+                _restore_best(progress, params)
             if epoch_ends is not None:
                 epoch_ends()
             if single_epoch:
@@ -174,9 +180,41 @@ def train(
                 )
     except KeyboardInterrupt:
         warnings.warn(INTERRUPTED)
-    if early_stopping:
-        for kept, param in zip(progress.best_params, params, strict=True):
-            param[...] = kept
+    never_scored = early_stopping and bool(progress.scores) and not math.isfinite(best)
+    if never_scored:
+        progress.best_params = [param.copy() for param in params]
+    elif early_stopping:
+        _restore_best(progress, params)
+    _warn_if_not_finite(progress, early_stopping, never_scored)
+
+
+def _warn_if_not_finite(progress, early_stopping, never_scored):
+    said = []
+    if progress.n_iter > 0 and not math.isfinite(progress.loss):
+        first = progress.n_iter
+        while first > 1 and not math.isfinite(progress.losses[first - 2]):
+            first -= 1
+        said.append(f"the loss became non-finite at epoch {first}")
+    if never_scored:
+        said.append("no validation score was finite, the parameters of the last epoch are kept")
+    elif said and early_stopping:
+        said.append("the parameters with the best validation score are restored")
+    if said:
+        warnings.warn(f"Stochastic Optimizer: {'; '.join(said)}.", ConvergenceWarning)
+
+
+def _stalls(loss, best, tol, relative):
+    """Whether a loss, or a negative score, is no progress from the best before."""
+    if not math.isfinite(loss):
+        return True
+    if relative:
+        return loss >= best - tol * min(1.0, abs(best))  # a loss that stays 0 is no progress
+    return loss > best - tol
+
+
+def _restore_best(progress, params):
+    for kept, param in zip(progress.best_params, params, strict=True):
+        param[...] = kept
 
 
 def state_of(network, optimizer, progress, rows, held_out, random_state):
