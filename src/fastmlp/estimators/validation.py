@@ -153,10 +153,12 @@ class Validation:
                 self.scorer = _with_labels(self.scorer, classes)
             nothing = why is not None and self._says_nothing(_guesses(network, counted, classes), why in _CONSTANT)
         if scoring != "loss" and nothing:
-            warnings.warn(
-                f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
-                " The negative validation loss is the score instead."
-            )
+            # where all rows that scikit-learn's MLP would split are alike, it gives no warning, and no split is better
+            if given or scoring is not None or _peculiarity(data.y, None) not in _CONSTANT:
+                warnings.warn(
+                    f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
+                    " The negative validation loss is the score instead."
+                )
             self.scoring, self.scorer, self.quick_score = "loss", None, None
         self.with_loss = given or self.scoring == "loss"
         if self.with_loss:
