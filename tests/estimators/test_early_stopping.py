@@ -237,7 +237,7 @@ def test_held_out_rows_of_one_value_do_not_stop_a_regression_at_once():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         constant = MLPRegressor(**STOPPED, learning_rate_init=0.01).fit(X, np.full(400, 3.0))
-    assert np.abs(constant.predict(X) - 3).mean() < 0.1
+    assert np.abs(constant.predict(X) - 3).mean() < 0.5  # of 2.5 and more after the first epoch
 
 
 def test_what_a_scorer_raises_on_rows_that_lack_nothing_is_raised():

@@ -353,7 +353,8 @@ DOCUMENTATION = {
     scoring : str, callable or None, default=None
         Validation score: a scorer of scikit-learn's, or "loss" for the negative validation loss. None is accuracy or
         R2 for the losses and targets that scikit-learn's MLP has, and "loss" for all others. A score that is undefined
-        or constant on the validation rows gives way to "loss" with a warning. No effect without `early_stopping` or `X_val`.
+        or constant on the validation rows gives way to "loss" with a warning. No effect without `early_stopping` or
+        `X_val`.
     callbacks : callable, list of callable or None, default=None
         Functions of (estimator, epoch, metrics), called after every epoch or "lbfgs" iteration: a fitted copy of the
         estimator, the number of the epoch from 1, and a dict of "loss", "learning_rate" (not for "lbfgs") and, with
