@@ -143,8 +143,9 @@ class Validation:
         why = _peculiarity(counted, classes)
         self.scorer = self.quick_score = None
         if scoring is None:
-            # scikit-learn's accuracy of rows of one class that it has held out stays
-            nothing = why in _CONSTANT and (given or quick_score is R2)
+            # of rows that it has held out, scikit-learn's accuracy stays, and its R2 where all y are the same
+            own = given or (quick_score is R2 and _peculiarity(data.y, None) not in _CONSTANT)
+            nothing = own and why in _CONSTANT
             self.quick_score = quick_score(y, weight)
         elif scoring != "loss":
             self._hold_data()
@@ -153,12 +154,10 @@ class Validation:
                 self.scorer = _with_labels(self.scorer, classes)
             nothing = why is not None and self._says_nothing(_guesses(network, counted, classes), why in _CONSTANT)
         if scoring != "loss" and nothing:
-            # where all rows that scikit-learn's MLP would split are alike, it gives no warning, and no split is better
-            if given or scoring is not None or _peculiarity(data.y, None) not in _CONSTANT:
-                warnings.warn(
-                    f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
-                    " The negative validation loss is the score instead."
-                )
+            warnings.warn(
+                f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
+                " The negative validation loss is the score instead."
+            )
             self.scoring, self.scorer, self.quick_score = "loss", None, None
         self.with_loss = given or self.scoring == "loss"
         if self.with_loss:
