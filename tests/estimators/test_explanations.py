@@ -278,3 +278,14 @@ def test_pytorch_agrees(activation, dtype):
             gradients = model.input_gradients(X, target=k, raw_score=raw_score)
             tolerance = 32 * np.finfo(dtype).eps * max(1, float(abs(expected).max()))
             np.testing.assert_allclose(gradients, expected.numpy(), rtol=0, atol=tolerance)
+
+
+def test_sorted_quantiles_are_explained_before_they_are_sorted():
+    X = np.random.RandomState(0).standard_normal((30, 4))
+    model = MLPRegressor("quantile", (5,), quantile=[0.9, 0.1], max_iter=3, random_state=0).fit(X, X[:, 0])
+    gradients, shares = model.input_gradients(X), model.integrated_gradients(X)
+    model.sort_quantiles = True
+    for explain, expected in ((model.input_gradients, gradients), (model.integrated_gradients, shares)):
+        with pytest.raises(ValueError, match="raw_score=True explains the outputs as they are before they are sorted"):
+            explain(X)
+        np.testing.assert_array_equal(explain(X, raw_score=True), expected)

@@ -14,6 +14,7 @@ from parity import N, data, distance, pair, quietly, weights
 from scipy import sparse
 from sklearn import neural_network
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes
 from sklearn.metrics import d2_pinball_score, hinge_loss, log_loss, mean_gamma_deviance, mean_pinball_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
@@ -108,11 +109,12 @@ OF_LOSS = {
     MLPRegressor: {
         "loss": ["log_loss"],
         "quantile": [0.0, 1.0, [0.5, 1.0]],
+        "sort_quantiles": ["yes", 2],
         "huber_delta": [0],
         "tweedie_power": [1.0, 2.0],
     },
 }
-NEEDED = {"quantile": {"loss": "quantile"}, "scoring": {"early_stopping": True}}
+NEEDED = {"quantile": {"loss": "quantile"}, "sort_quantiles": {"loss": "quantile"}, "scoring": {"early_stopping": True}}
 
 
 @every_kind
@@ -575,6 +577,55 @@ def test_several_quantiles_at_once():
     assert single.predict(rows).shape == (800,)
     with pytest.raises(ValueError, match="quantile=.*several levels"):
         model.fit(rows, np.stack([y, y], axis=1))
+
+
+def _losses_of_rows(y, predicted, levels):
+    """The sum over the levels of the pinball losses, for each row."""
+    residuals = y[:, None] - predicted
+    return np.maximum(np.array(levels) * residuals, (np.array(levels) - 1) * residuals).sum(axis=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [[0.1, 0.4, 0.5, 0.9], (0.9, 0.1, 0.5, 0.4), [0.5, 0.1, 0.5, 0.9]])
+def test_sorted_quantiles_are_in_order_and_lose_no_more(levels, dtype):
+    """Chernozhukov, Fernandez-Val and Galichon (2010): no row's loss is larger, that of rows that cross smaller."""
+    rows, y = load_diabetes(return_X_y=True)
+    rows, y = (rows * 20).astype(dtype), y / y.std()
+    model = MLPRegressor("quantile", (20,), quantile=levels, random_state=0, max_iter=4)
+    quietly(model.fit, rows, y)
+    ordered = MLPRegressor("quantile", (20,), quantile=levels, random_state=0, max_iter=4, sort_quantiles=True)
+    quietly(ordered.fit, rows, y)
+    assert ordered.loss_curve_ == model.loss_curve_
+    plain, predicted = model.predict(rows), ordered.predict(rows)
+    by_level = np.argsort(levels, kind="stable")
+    assert predicted.dtype == plain.dtype == dtype and predicted.flags.c_contiguous
+    np.testing.assert_array_equal(predicted[:, by_level], np.sort(plain))
+    before, after = _losses_of_rows(y, plain, levels), _losses_of_rows(y, predicted, levels)
+    # to rounding: a rise of one level is subtracted from the fall of another
+    assert (after <= before + 4 * np.finfo(dtype).eps * np.abs(plain).max()).all()
+    distinct = np.diff(np.array(levels)[by_level]) > 0
+    crosses = ((np.diff(plain[:, by_level]) < -1e-3) & distinct).any(axis=1)
+    assert 0.1 < crosses.mean() < 1 and (after[crosses] < before[crosses]).all()
+    assert ordered.score(rows, y) == pytest.approx(
+        np.mean([d2_pinball_score(y, column, alpha=level) for level, column in zip(levels, predicted.T, strict=True)])
+    )
+    np.testing.assert_array_equal(clone(ordered).set_params(max_iter=4).fit(rows, y).predict(rows), predicted)
+    np.testing.assert_array_equal(ordered.set_params(sort_quantiles=False).predict(rows), plain)
+
+
+def test_only_quantiles_are_sorted():
+    y = np.stack([-X[:, 0], X[:, 0] + 9, X[:, 1] - 9], axis=1)
+    for quantile in (0.9, [0.9]):
+        params = {"quantile": quantile, "random_state": 0, "max_iter": 20}
+        plain = MLPRegressor("quantile", (5,), **params).fit(X, y).predict(X)
+        outputs = MLPRegressor("quantile", (5,), sort_quantiles=True, **params).fit(X, y).predict(X)
+        np.testing.assert_array_equal(outputs, plain)
+        assert (np.diff(outputs) < 0).any()
+    model = MLPRegressor("quantile", quantile=[0.1, 0.9], sort_quantiles=True, max_iter=1).fit(X, y[:, 0])
+    with pytest.raises(
+        ValueError, match="has 3 levels to sort the predictions by, but the fitted network has 2 outputs"
+    ):
+        model.set_params(quantile=[0.1, 0.5, 0.9]).predict(X)
 
 
 @pytest.mark.parametrize("loss", ["absolute_error", "huber", "log_cosh", "quantile", "gamma", "tweedie", "poisson"])

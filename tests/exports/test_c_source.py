@@ -62,6 +62,7 @@ def _target(kind):
         "several outputs": (regressor(), Z),
         "poisson": (regressor(loss="poisson"), np.exp(Z[:, 1] / 3)),
         "quantiles": (regressor(loss="quantile", quantile=[0.1, 0.5, 0.9]), Z[:, 0]),
+        "sorted quantiles": (regressor("quantile", quantile=[0.9, 0.1, 0.5, 0.3], sort_quantiles=True), Z[:, 0]),
         "perceptron": (Perceptron(), Z.argmax(axis=1) * 5 - 3),
         "two class perceptron": (Perceptron(), WORDS[(Z[:, 0] > 0).astype(int)]),
     }[kind]
@@ -74,7 +75,7 @@ def _fitted(model, X, y, **params):
 
 KINDS = (
     "binary, multiclass, words, multilabel, multioutput, one class, binary hinge, hinge, multilabel hinge, regression,"
-    " several outputs, poisson, quantiles, perceptron, two class perceptron"
+    " several outputs, poisson, quantiles, sorted quantiles, perceptron, two class perceptron"
 ).split(", ")
 # hidden layers, their activations and the precision of the model
 SHAPES = [
@@ -490,6 +491,19 @@ def test_perceptrons_are_refused_by_the_names_of_their_attributes():
     model.coef_ = model.coef_ * 1e39
     with pytest.raises(ValueError, match="^coef_ must be finite in float32"):
         model.to_c()
+
+
+@every_dtype
+def test_quantiles_that_cross_are_sorted(tmp_path, dtype):
+    levels = [0.5, 0.9, 0.1, 0.7]
+    model = MLPRegressor("quantile", (5,), quantile=levels, max_iter=2, random_state=0).fit(X, Z[:, 0])
+    plain = model.to_c(name="plain", dtype=dtype)
+    model.sort_quantiles = True
+    source = model.to_c(name="ordered", dtype=dtype)
+    library = _compile(tmp_path, {"plain": plain, "ordered": source})
+    unsorted = Compiled(library, "plain", plain).predict(X)
+    assert (np.diff(unsorted[:, np.argsort(levels)]) < 0).any(axis=1).mean() > 0.2
+    np.testing.assert_array_equal(Compiled(library, "ordered", source).predict(X), np.sort(unsorted)[:, [1, 3, 0, 2]])
 
 
 def test_text_or_file(tmp_path):

@@ -61,7 +61,9 @@ def corpus():
             MLPClassifier(**small, solver="sgd", lr_schedule="plateau", dropout=0.1).fit(X, codes > 0),
             MLPClassifier(**small, loss="hinge", solver="lbfgs").fit(X, np.eye(3, dtype=int)[codes]),
             MLPClassifier(**small, activation=["tanh"]).fit(X.astype(np.float32), np.stack([codes, codes[::-1]], 1)),
-            MLPRegressor(loss="quantile", quantile=[0.1, 0.9], **small, solver="schedule_free_adamw").fit(X, X[:, 0]),
+            MLPRegressor(
+                "quantile", quantile=[0.9, 0.1], sort_quantiles=True, **small, solver="schedule_free_adamw"
+            ).fit(X, X[:, 0]),
             Perceptron(penalty="l1", class_weight={"a": 2}, random_state=np.random.RandomState(2)).fit(X, names),
             Perceptron(early_stopping=True, n_jobs=2).fit(X.astype(np.float32), codes > 0),
             MLPRegressor(loss="poisson", **small).fit(X, abs(X[:, :2]), X_val=X, y_val=abs(X[:, :2])),

@@ -173,6 +173,24 @@ def test_several_quantiles():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("levels", [(0.1, 0.5, 0.7, 0.9), [0.5, 0.9, 0.1, 0.7]])
+def test_quantiles_that_cross_are_sorted(levels, dtype):
+    data = X.astype(dtype)
+    model = _fitted(MLPRegressor("quantile", (8,), quantile=levels), NUMBERS["one output"], dtype)
+    (unsorted,) = _run(model.to_onnx(dtype=dtype), data)
+    assert (np.diff(unsorted[:, np.argsort(levels)]) < 0).any(axis=1).mean() > 0.2
+    model.sort_quantiles = True
+    for opset in (15, 18, LATEST):
+        graph = model.to_onnx(dtype=dtype, opset=opset)
+        if _runs(opset):
+            session = _session(graph)
+            (values,) = session.run(None, {"X": data})
+            _assert_predicts([values], model, data, dtype)
+            np.testing.assert_array_equal(values[:, np.argsort(levels)], np.sort(unsorted))
+            assert session.run(None, {"X": data[:0]})[0].shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("hidden", [(), (8,)])
 @pytest.mark.parametrize("loss, target", LOSSES_AND_CLASSES)
 def test_classification(loss, target, hidden, dtype):
@@ -417,6 +435,15 @@ def test_a_pipeline_that_predicts_numbers(skl2onnx, y, loss, dtype):
     results = _converted(skl2onnx, model, data)
     assert results[0].shape == (len(X), NUMBERS["several outputs"].shape[1] if y.ndim == 2 else 1)
     _assert_predicts(results, model, data, dtype)
+
+
+def test_a_pipeline_that_sorts_quantiles(skl2onnx):
+    data = X.astype(np.float32)
+    network = MLPRegressor("quantile", (8,), quantile=[0.9, 0.1, 0.5], sort_quantiles=True, max_iter=1, random_state=0)
+    model = make_pipeline(StandardScaler(), network).fit(data, NUMBERS["one output"])
+    (values,) = _converted(skl2onnx, model, data)
+    _assert_predicts([values], model, data)
+    assert (np.diff(values[:, [1, 2, 0]]) >= 0).all()
 
 
 def test_a_table_of_mixed_columns(skl2onnx):

@@ -138,6 +138,7 @@ class BaseMLP(
     _scored = (None, False)  # what validation_scores_ are: the scoring, and whether of a set that was given
     _of_epochs: ClassVar[tuple] = _OF_EPOCHS
     _segments = None  # sizes of the blocks of outputs that each have a softmax
+    _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
 
     @abstractmethod
     def _checked_y(self, y, name):

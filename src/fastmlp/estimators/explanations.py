@@ -35,7 +35,8 @@ class ExplanationMixin:
             raw scores and margins of index 0 are minus those of index 1.
         raw_score : bool, default=False
             Take f before the link function, `out_activation_`: logits in place of probabilities, the logarithm in place
-            of a mean. The gradients of probabilities near 0 and 1 vanish, those of logits do not.
+            of a mean, quantiles before they are sorted. The gradients of probabilities near 0 and 1 vanish, those of
+            logits do not.
 
         Returns
         -------
@@ -48,7 +49,8 @@ class ExplanationMixin:
         NotFittedError
             If the model is not fitted.
         ValueError, TypeError
-            If X is none that `predict` takes, or target is no index of an output.
+            If X is none that `predict` takes, or target is no index of an output. With sort_quantiles=True if raw_score
+            is False: a column of `predict` is then another output from row to row.
 
         See Also
         --------
@@ -66,7 +68,7 @@ class ExplanationMixin:
         >>> model.input_gradients(X, target=predicted, raw_score=True).shape
         (150, 4)
         """
-        predictor, X = _rows(self, X)
+        predictor, X = _rows(self, X, raw_score)
         target, first_class = _target(self, predictor, target, X.shape[0])
         gradients = engine.input_gradients(predictor, X, target, raw_score=raw_score)
         return np.negative(gradients, out=gradients, where=first_class)
@@ -119,7 +121,7 @@ class ExplanationMixin:
         True
         """
         check_scalar(n_steps, "n_steps", Integral, min_val=1)
-        predictor, X = _rows(self, X)
+        predictor, X = _rows(self, X, raw_score)
         target, first_class = _target(self, predictor, target, X.shape[0])
         X = X.toarray(order="C") if issparse(X) else X
         baseline = _baseline(baseline, X, predictor.dtype)
@@ -130,8 +132,13 @@ class ExplanationMixin:
         return np.negative(attributions, out=attributions, where=first_class)
 
 
-def _rows(estimator, X):
+def _rows(estimator, X, raw_score):
     check_is_fitted(estimator)
+    if not raw_score and estimator._quantile_ranks is not None:
+        raise ValueError(
+            "sort_quantiles=True makes a column of predict another output of the network from row to row:"
+            " raw_score=True explains the outputs as they are before they are sorted."
+        )
     return estimator._rows_to_predict(X)
 
 

@@ -85,6 +85,7 @@ _NEEDS = {
     "label_smoothing": ("loss", ("log_loss",)),
     "focal_gamma": ("loss", ("focal",)),
     "quantile": ("loss", ("quantile",)),
+    "sort_quantiles": ("loss", ("quantile",)),
     "huber_delta": ("loss", ("huber",)),
     "tweedie_power": ("loss", ("tweedie",)),
     **dict.fromkeys(

@@ -38,6 +38,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     quantile : float or array-like of float, default=0.5
         Level of loss="quantile", in (0, 1), or several: `predict` then has a column for each. No effect with another
         loss.
+    sort_quantiles : bool, default=False
+        Whether `predict` sorts each row, so that of several quantiles that of a higher level is never the lower one
+        (Chernozhukov, Fernandez-Val and Galichon 2010). Training is the same. No effect with another loss.
     huber_delta : float, default=1.0
         Residual from which on loss="huber" is linear. No effect with another loss.
     tweedie_power : float, default=1.5
@@ -75,6 +78,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         **CONSTRAINTS,
         "loss": [StrOptions({loss for loss, row in LOSS_ROWS.items() if row.target == "real"})],
         "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple, np.ndarray],
+        "sort_quantiles": ["boolean"],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "tweedie_power": [Interval(Real, 1, 2, closed="neither")],
     }
@@ -108,6 +112,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         quantile=0.5,
+        sort_quantiles=False,
         huber_delta=1.0,
         tweedie_power=1.5,
         weight_init="auto",
@@ -139,6 +144,23 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         check_numbers(y, name)
         return y
 
+    def _check_levels(self, levels):
+        if not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
+            raise ValueError(f"quantile={self.quantile!r} must have levels in (0, 1).")
+
+    @property
+    def _quantile_ranks(self):
+        levels = self._levels or ()
+        if not self.sort_quantiles or len(levels) < 2:
+            return None
+        self._check_levels(levels)
+        if len(levels) != self.n_outputs_:
+            raise ValueError(
+                f"quantile={self.quantile!r} has {len(levels)} levels to sort the predictions by, but the fitted"
+                f" network has {self.n_outputs_} outputs."
+            )
+        return np.argsort(np.argsort(levels, kind="stable"))
+
     def _encode(self, y, incremental):
         if issparse(y):
             raise TypeError("y must be dense for regression, got a sparse matrix.")
@@ -154,8 +176,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         options = {}
         if loss == "quantile":
             levels = self._levels or (self.quantile,)
-            if not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
-                raise ValueError(f"quantile={self.quantile!r} must have levels in (0, 1).")
+            self._check_levels(levels)
             if len(levels) > 1:
                 if y.shape[1] > 1:
                     raise ValueError(
@@ -247,7 +268,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the dtype of ``X @ coefs_[0]`` or as `dtype` says. For several quantiles of shape
-            (n_samples, n_levels).
+            (n_samples, n_levels), with `sort_quantiles` each row in the order of the levels.
 
         Raises
         ------
@@ -255,4 +276,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If X has another number of features, or values that are not finite.
         """
         outputs = self._outputs(X)
+        ranks = self._quantile_ranks
+        if ranks is not None:
+            outputs = np.take(np.sort(outputs, axis=1), ranks, axis=1)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs

@@ -56,6 +56,18 @@ static int ${name}_argmax(const float *z, int n)
     return best;
 }
 """,
+    "sort": """\
+/* Ascending, by insertion: the numbers are few, and mostly in order */
+static void ${name}_sort(float *z, int n)
+{
+    for (int j = 1; j < n; j++) {
+        const float value = z[j];
+        int i = j;
+        for (; i > 0 && z[i - 1] > value; i--) z[i] = z[i - 1];
+        z[i] = value;
+    }
+}
+""",
     "product": """\
 /* z = W x + b, W of shape (n_out, n_in), row-major */
 static void ${name}_product(const float *W, const float *b, const float *x, int n_in, float *z, int n_out)
@@ -261,6 +273,10 @@ def _activated(name, activation, array, size):
 
 def _score_body(name, network, blocks):
     """What gives the outputs, or the probabilities of both classes where there is one output."""
+    if network.ranks is not None:
+        n = network.n_outputs
+        sort = [f"{name.upper()}_STORAGE float z[{n}];", f"{name}_forward(x, z);", f"{name}_sort(z, {n});"]
+        return [*sort, *(f"out[{k}] = z[{rank}];" for k, rank in enumerate(network.ranks))]
     forward = f"{name}_forward(x, out);"
     if network.activation == "softmax":
         return [forward, *(f"{name}_softmax(out{offset}, {size});" for offset, size in blocks)]

@@ -39,6 +39,7 @@ class FittedNetwork(NamedTuple):
     segments: tuple[int, ...]  # numbers of adjacent outputs that a softmax is over
     weights: str  # what the estimator calls the weights and biases of layer i, to be formatted with it
     biases: str
+    ranks: np.ndarray | None = None  # the place of each output in its row, where rows of predictions are sorted
 
     @property
     def n_features(self):
@@ -85,7 +86,8 @@ def network_of(estimator):
     elif is_classifier(estimator):
         target, classes = "class", [estimator.classes_]
     segments = estimator._segments or (estimator.n_outputs_,)
-    return FittedNetwork(layers, target, classes, segments, "coefs_[{}]", "intercepts_[{}]")
+    ranks = estimator._quantile_ranks
+    return FittedNetwork(layers, target, classes, segments, "coefs_[{}]", "intercepts_[{}]", ranks)
 
 
 def _layers(estimator):

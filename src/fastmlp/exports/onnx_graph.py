@@ -248,6 +248,10 @@ def _model(g, network, a, numbered=False):
     """
     outputs = _forward(g, network, a)
     if network.target == "regression":
+        if network.ranks is not None:
+            width = np.array([network.n_outputs], np.int64)
+            ascending, _ = g.add("TopK", outputs, width, n_outputs=2, axis=1, largest=0)
+            outputs = g.add("Gather", ascending, network.ranks.astype(np.int64), axis=1)
         return [outputs]
     labels = _class_labels(network, numbered)
     if network.target == "multioutput":

@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from ..engine import ACTIVATIONS, LOSS_ROWS, OPTIMIZERS
+from ..engine import LOSS_ROWS, OPTIMIZERS
 from ..estimators.classifier import MLPClassifier
 from ..estimators.inputs import check_parameters, hidden_units, parameters_dtype
 from ..estimators.parameters import CONSTRAINTS, constructor_defaults
@@ -146,13 +146,11 @@ def rebuilt(name, params, fitted):
         network_of(estimator)  # which looks at shapes
     elif fitted:
         _check_fitted(kind, fitted)
-        activation = estimator.activation
-        for name in [activation] if isinstance(activation, str) else activation:
-            require(name in ACTIVATIONS, f"activation has {name!r}")
         optimizer = fitted.pop("_optimizer", None)
         vars(estimator).update(fitted)
         if optimizer is not None:
             estimator._optimizer = _rebuilt_optimizer(**optimizer)
+        network_of(estimator)  # which looks at activations and quantiles
         # which looks at shapes and outputs once more
         estimator._current_predictors()
     return estimator
