@@ -264,7 +264,9 @@ print(json.dumps(logged))
 def autologged(tmp_path_factory):
     """What MLflow logs by itself in each case: parameters, metrics; the score, the losses and how many runs below."""
     pytest.importorskip("mlflow")
-    environment = {**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # MLflow names the experiment of this process in the environment
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-c", AUTOLOGGED]
     folder = tmp_path_factory.mktemp("autolog")
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
