@@ -1,5 +1,6 @@
 """Checkpoints: exact round trips, files that are whole or refused, writers that are killed, fits that differ."""
 
+import copy
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from collections import OrderedDict, namedtuple
 from datetime import timedelta
@@ -20,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastmlp.training import checkpoint as module
-from fastmlp.training.checkpoint import Checkpoint, pack, unpack
+from fastmlp.training.checkpoint import Checkpoint, pack
+from fastmlp.training.documents import decoded
 
 
 def _same(a, b):
@@ -34,6 +37,10 @@ def _same(a, b):
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(_same, a, b))
     return repr(a) == repr(b)
+
+
+def _unpacked(document, arrays):
+    return decoded(json.loads(document), arrays.__getitem__)
 
 
 def _state():
@@ -62,13 +69,14 @@ _dtypes = st.one_of(
     hnp.datetime64_dtypes(),
 )
 _arrays = hnp.arrays(_dtypes, hnp.array_shapes(min_dims=0, min_side=0, max_side=4))
-_plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+_integers = st.integers(-(2**63), 2**64 - 1)
+_plain = st.none() | st.booleans() | _integers | st.floats() | st.text()
 _states = st.recursive(
     _plain | _arrays,
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers(), st.text()), inner, max_size=4)
+        | st.dictionaries(st.text() | _integers | st.tuples(_integers, st.text()), inner, max_size=4)
     ),
 )
 
@@ -76,7 +84,7 @@ _states = st.recursive(
 @settings(deadline=None, database=None)
 @given(_states)
 def test_a_state_comes_back_as_it_was(state):
-    assert _same(unpack(*pack(state)), state)
+    assert _same(_unpacked(*pack(state)), state)
 
 
 @settings(deadline=None, database=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -114,7 +122,7 @@ def test_strided_arrays_keep_their_values_and_fortran_order():
 
 def test_numpy_scalars_come_back_as_pythons():
     scalars = [np.float64(0.1), np.float32(0.1), np.int8(-3), np.uint64(2**64 - 1), np.bool_(True), np.str_("a")]
-    assert _same(unpack(*pack(scalars)), [0.1, float(np.float32(0.1)), -3, 2**64 - 1, True, "a"])
+    assert _same(_unpacked(*pack(scalars)), [0.1, float(np.float32(0.1)), -3, 2**64 - 1, True, "a"])
 
 
 @pytest.mark.parametrize(
@@ -231,14 +239,93 @@ def test_other_files_are_refused(tmp_path):
     npy = io.BytesIO()
     np.save(npy, np.arange(3))
     for other in (b"hello", pickle.dumps(_state()), npy.getvalue(), np.random.RandomState(0).bytes(1000)):
-        _refused(checkpoint, other)
+        assert "not a zip file" in _refused(checkpoint, other)
     assert "fastmlp_checkpoint" in _refused(checkpoint, _npz(x=np.arange(3)))
     other, ours = ({"fastmlp_checkpoint": version, "state": text} for version in (1, module.VERSION))
-    assert f"version 1, this fastmlp reads {module.VERSION}" in _refused(checkpoint, _npz(**other))
+    assert f"its format is version 1, not {module.VERSION}" in _refused(checkpoint, _npz(**other))
     assert "state" in _refused(checkpoint, _npz(fastmlp_checkpoint=module.VERSION, other=text))
-    assert "index out of range" in _refused(checkpoint, _npz(**ours))
+    assert "it has no array 0" in _refused(checkpoint, _npz(**ours))
     assert "arr_0" in _refused(checkpoint, _npz(**ours, arr_1=text))
-    assert "pickle" in _refused(checkpoint, _npz(**ours, arr_0=np.array([None])))
+    assert "arr_0 in it would need pickle" in _refused(checkpoint, _npz(**ours, arr_0=np.array([None])))
+    assert "nothing refers to some" in _refused(checkpoint, _npz(**ours, arr_0=text, arr_1=text))
+
+
+# Forged ones
+
+
+def _peak(function, *args):
+    """The memory that a call takes at most."""
+    tracemalloc.start()
+    try:
+        function(*args)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _forged(document, write=np.savez, **members):
+    buffer = io.BytesIO()
+    text = np.frombuffer(document.encode(), np.uint8)
+    write(buffer, **members, fastmlp_checkpoint=module.VERSION, state=text)
+    return buffer.getvalue()
+
+
+def test_what_would_be_larger_in_memory_is_refused_before(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", 1)
+
+    def refused(content, why):
+        assert len(content) < 3_000_000
+        assert _peak(lambda: said.append(_refused(checkpoint, content))) < 2 * len(content) + 4_000_000
+        assert why in said[-1]
+
+    said = []
+    zeros = np.zeros(30_000_000)
+    refused(_forged('{"array": 0}', np.savez_compressed, arr_0=zeros), "is compressed")
+    one = _forged('{"array": 0}', arr_0=zeros[:9])
+    refused(one.replace(b"(9,)", b"(9000000000,)"), "")
+    refused(_with_header(one, b"(9,)", b"(3000000000,)"), "arr_0 in it is not as large as it says")
+    refused(_forged(json.dumps([{"array": 0}] * 10_000), arr_0=zeros[:100_000]), "it has no array 0")
+    refused(_forged("[" * 100_000), "nested")
+    refused(_forged("[" + "[]," * 600_000 + "[]]"), "brackets")
+    refused(_forged("1" * 100_000), "an integer has 100000 digits")
+
+
+def _with_header(content, old, new):
+    """A zip whose member has another header of the same length, with checksums that are right."""
+    archive, result = zipfile.ZipFile(io.BytesIO(content)), io.BytesIO()
+    with zipfile.ZipFile(result, "w") as changed:
+        for name in archive.namelist():
+            member = archive.read(name)
+            changed.writestr(name, member.replace(old + b", }" + b" " * (len(new) - len(old)), new + b", }"))
+    return result.getvalue()
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path):
+    """As in D. Fifield (2019), "A better zip bomb"."""
+    checkpoint = Checkpoint(tmp_path / "c", 1)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        content = zipfile.ZipFile(io.BytesIO(_forged("1", arr_0=np.zeros(10_000))))
+        for name in content.namelist():
+            file.writestr(name, content.read(name))
+        info = file.getinfo("arr_0.npy")
+        for i in range(1, 9):
+            other = copy.copy(info)
+            other.filename = f"arr_{i}.npy"
+            file.filelist.append(other)
+            file.NameToInfo[other.filename] = other
+        file._didModify = True
+    assert "its members are larger than the file" in _refused(checkpoint, archive.getvalue())
+
+
+def test_a_pipe_and_a_device_are_not_waited_for(tmp_path):
+    for path in (tmp_path / "pipe", tmp_path / "null"):
+        if path.name == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+        with pytest.raises(OSError, match="Not a regular file"):
+            Checkpoint(path, 1)
 
 
 def test_a_checkpoint_that_memory_cannot_hold_is_not_called_damaged(tmp_path, monkeypatch):
@@ -248,7 +335,7 @@ def test_a_checkpoint_that_memory_cannot_hold_is_not_called_damaged(tmp_path, mo
     def fails(*args):
         raise MemoryError
 
-    monkeypatch.setattr(module, "unpack", fails)
+    monkeypatch.setattr(module, "decoded", fails)
     with pytest.raises(MemoryError):
         checkpoint.read()
 

@@ -102,7 +102,7 @@ def test_what_is_no_file_is_left_alone(kind, write, tmp_path, monkeypatch):
     try:
         write(path)
     except OSError as error:
-        assert error.errno in (errno.EISDIR, errno.EINVAL, errno.ENXIO) and str(path) in str(error)
+        assert error.errno in (errno.EISDIR, errno.EINVAL, errno.ENXIO) and error.filename is not None
     else:
         assert kind == "null"  # which takes C
     after = os.stat(path)

@@ -1,19 +1,31 @@
 """What a fit is told apart by: equals have equal descriptions in any process, and nothing else has."""
 
+import collections
+import enum
+import fractions
 import functools
 import hashlib
+import importlib
 import json
+import math
+import operator
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import threading
+import weakref
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import coo_array, csr_array, csr_matrix
 from sklearn.linear_model import Ridge
+from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.pipeline import make_pipeline
 
+import fastmlp
 from fastmlp.training import identity as module
 from fastmlp.training.checkpoint import Checkpoint
 from fastmlp.training.identity import _differences, check_same, data_description, fingerprint
@@ -101,6 +113,265 @@ def test_parameters_by_value(kind):
     json.dumps(fingerprint({kind: held}, {}))
 
 
+# Callables count by all that they read
+
+RATE = 0.1
+TABLE = {"rate": [0.1]}
+
+
+def _reads_a_global(step):
+    return RATE
+
+
+def _reads_within(step):
+    return [TABLE["rate"][0] for _ in range(2)]
+
+
+def _calls_another(step):
+    return _reads_a_global(step) + (_calls_another(step - 1) if step else 0)
+
+
+class _Held:
+    kind = "held"
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate
+
+    def at(self, step):
+        return self.rate
+
+
+class _Slotted:
+    __slots__ = ("__rate",)
+
+    def __init__(self, rate):
+        self.__rate = rate
+
+    def __call__(self, step):
+        return self.__rate
+
+
+class _TellsPickleNothing(_Held):
+    def __getstate__(self):
+        return {}
+
+
+class _Listed(list):
+    def __call__(self, step):
+        return self[0]
+
+
+def _compiled(source, **names):
+    """A function or class of another source text."""
+    space = {"__name__": "user_script", **names}
+    exec(source, space)
+    return space["f"]
+
+
+def _closing_over(value):
+    return lambda step: value
+
+
+def _twice(function):
+    @functools.wraps(function)
+    def wrapper(step):
+        return 2 * function(step)
+
+    return wrapper
+
+
+def _with_attribute(value):
+    def function(step):
+        return function.rate
+
+    function.rate = value
+    return function
+
+
+def _empty_cell():
+    def function():
+        return later
+
+    if function is None:
+        later = 1
+    return function
+
+
+# a callable for a value
+CALLABLES = {
+    "constant": lambda v: _compiled(f"def f(step): return {v}"),
+    "nested constant": lambda v: _compiled(f"def f(step): return (lambda: {v})()"),
+    "name": lambda v: _compiled(f"def f(step): return a{v if v == 1 else 2}", a1=0, a2=0),
+    "default": lambda v: _compiled(f"def f(step, rate={v}): return rate"),
+    "keyword default": lambda v: _compiled(f"def f(step, *, rate={v}): return rate"),
+    "closure": _closing_over,
+    "closure of a closure": lambda v: _closing_over(_closing_over(v)),
+    "array in a closure": lambda v: _closing_over(np.full(5, v)),
+    "global": lambda v: _compiled("def f(step): return rate", rate=v),
+    "global of a global": lambda v: _compiled("def f(step): return g()", g=_closing_over(v)),
+    "global in a comprehension": lambda v: _compiled("def f(step): return [rate for _ in range(3)]", rate=v),
+    "attribute": _with_attribute,
+    "decorated": lambda v: _twice(_closing_over(v)),
+    "cached": lambda v: functools.lru_cache(_closing_over(v)),
+    "size of a cache": lambda v: functools.lru_cache(maxsize=int(10 * v))(_reads_a_global),
+    "partial": lambda v: functools.partial(_closing_over(v)),
+    "argument of a partial": lambda v: functools.partial(max, v),
+    "object": _Held,
+    "slots": _Slotted,
+    "object that tells pickle nothing": _TellsPickleNothing,
+    "list with a call": lambda v: _Listed([v]),
+    "bound method": lambda v: _Held(v).at,
+    "bound method of C": lambda v: [v].count,
+    "method of a class": lambda v: _compiled(f"class f:\n  def at(self): return {v}")().at,
+    "member of a class": lambda v: _compiled(f"class f:\n  rate = {v}\n  def __call__(self): return self.rate")(),
+    "property": lambda v: _compiled(f"class f:\n  @property\n  def rate(self): return {v}")(),
+    "cached property": lambda v: _compiled(
+        f"import functools\nclass f:\n  @functools.cached_property\n  def rate(self): return {v}"
+    )(),
+    "base class": lambda v: _compiled("class f(base): pass", base=_compiled(f"class f:\n  rate = {v}"))(),
+    "static method": lambda v: _compiled(f"class f:\n  @staticmethod\n  def at(): return {v}").at,
+    "class": lambda v: _compiled(f"class f:\n  def at(self): return {v}"),
+    "scorer": lambda v: make_scorer(_closing_over(v)),
+    "option of a scorer": lambda v: make_scorer(fbeta_score, beta=v),
+    "sign of a scorer": lambda v: make_scorer(fbeta_score, greater_is_better=v == 1),
+    "response of a scorer": lambda v: make_scorer(
+        fbeta_score, response_method="predict" if v == 1 else "predict_proba"
+    ),
+    "fitted estimator": lambda v: Ridge().fit([[0.0], [1.0]], [0.0, v]).predict,
+    "random numbers": lambda v: np.random.RandomState(int(10 * v)).uniform,
+    "generator of random numbers": lambda v: np.random.default_rng(int(10 * v)).uniform,
+    "frame": lambda v: _closing_over(pytest.importorskip("pandas").DataFrame({"a": [v]})),
+    "vectorized": lambda v: np.vectorize(_closing_over(v)),
+    "getter": lambda v: operator.itemgetter(v),
+    "sparse": lambda v: _closing_over(coo_array([[0.0, v]])),
+    "masked": lambda v: _closing_over(np.ma.masked_array([1.0, 2.0], [v == 1, True])),
+    "defaults of a dict": lambda v: _closing_over(collections.defaultdict(float, a=v)),
+    "queue": lambda v: _closing_over(collections.deque([v])),
+    "enumeration": lambda v: _closing_over(enum.Enum("E", {"a": v})["a"]),
+    "named tuple": lambda v: _closing_over(collections.namedtuple("P", "x")(v)),
+    "fraction": lambda v: _closing_over(fractions.Fraction(v)),
+    "class of data": lambda v: _compiled(
+        f"from dataclasses import dataclass\n@dataclass\nclass f:\n  x: float = {v}\n  def __call__(self): return 1"
+    )(),
+}
+
+
+@pytest.mark.parametrize("kind", CALLABLES)
+def test_callables_by_all_that_they_read(kind):
+    make = CALLABLES[kind]
+    held = make(0.5)
+    described = _described(held)
+    assert described == _described(held) == _described(make(0.5))
+    assert described != _described(make(1))
+    assert len(described) <= module.READABLE and "0x" not in described
+
+
+def test_globals_as_they_are_when_asked(monkeypatch):
+    before = list(map(_described, (_reads_a_global, _calls_another, _reads_within)))
+    assert before == list(map(_described, (_reads_a_global, _calls_another, _reads_within)))
+    monkeypatch.setitem(globals(), "RATE", 0.2)
+    after = list(map(_described, (_reads_a_global, _calls_another, _reads_within)))
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
+    monkeypatch.setitem(TABLE, "rate", [0.3])
+    assert _described(_reads_within) != before[2]
+    # what code does not name is not part of it
+    monkeypatch.setitem(globals(), "rate", 3)
+    assert _described(_reads_a_global) == after[0]
+
+
+def test_what_refers_to_itself_ends():
+    ring = [1]
+    ring.append(ring)
+    other = [2]
+    other.append(other)
+    assert _described(_closing_over(ring)) == _described(_closing_over(ring)) != _described(_closing_over(other))
+    held = _Held(1)
+    held.rate = held.at
+    _described(held)
+    deep = []
+    for _ in range(60):
+        deep = [deep, deep]
+    assert len(_described(deep)) <= module.READABLE
+    _described(_empty_cell())
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Makes the same module anew from another text."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(text):
+        sys.modules.pop("settings_of_user", None)
+        (tmp_path / "settings_of_user.py").write_text(text)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        return importlib.import_module("settings_of_user")
+
+    yield make
+    sys.modules.pop("settings_of_user", None)
+
+
+READERS = {
+    "by attribute": "def f(step): return s.RATE",
+    "imported": "def f(step):\n  import settings_of_user\n  return settings_of_user.RATE",
+    "from": "def f(step):\n  from settings_of_user import RATE\n  return RATE",
+    "by a function": "def f(step): return s.rate()",
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_modules_of_the_user_count_by_what_is_read(reader, user_module):
+    found = []
+    for rate, other in ((0.1, 1), (0.1, 2), (0.2, 2)):
+        settings = user_module(f"import settings_of_user\nRATE = {rate}\nOTHER = {other}\ndef rate(): return RATE")
+        found.append(_described(_compiled(READERS[reader], s=settings)))
+    assert found[0] == found[1] != found[2]
+
+
+def test_installed_modules_count_by_name_and_version(monkeypatch):
+    function = _compiled("def f(step): return np.mean(math.exp(step))", np=np, math=math)
+    before = _described(function), _described(np.mean), _described(np), _described(np.tanh)
+    monkeypatch.setattr(np, "__version__", "0.1")
+    module._version.cache_clear()
+    after = _described(function), _described(np.mean), _described(np), _described(np.tanh)
+    module._version.cache_clear()
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert after[1:] == ("numpy.mean 0.1", "numpy 0.1", "numpy.tanh 0.1")
+    assert _described(math) == "math" and _described(math.exp) == "math.exp"
+    assert _described(fastmlp.MLPClassifier) == f"fastmlp.estimators.classifier.MLPClassifier {fastmlp.__version__}"
+
+
+def _generates():
+    yield 1
+
+
+NO_VALUE = {
+    "open file": lambda: open(os.devnull),
+    "generator": _generates,
+    "lock": threading.Lock,
+    "reference": lambda: weakref.ref(_Held(1)),
+    "memory": lambda: memoryview(b"a"),
+    "ufunc of a function": lambda: np.frompyfunc(_reads_a_global, 1, 1),
+    "object of C": lambda: socket.socket(),
+    "iterator over a generator": lambda: map(str, _generates()),
+}
+
+
+@pytest.mark.parametrize("kind", NO_VALUE)
+@pytest.mark.parametrize("around", [lambda v: v, _closing_over, _Held, lambda v: _Held(v).at, lambda v: [{"a": v}]])
+def test_what_has_no_value_is_refused_by_name(kind, around):
+    value = NO_VALUE[kind]()
+    try:
+        with pytest.raises(ValueError, match="checkpoint_path needs parameters .*: scoring holds "):
+            fingerprint({"alpha": 1.0, "scoring": around(value)}, {})
+    finally:
+        if hasattr(value, "close"):
+            value.close()
+
+
 def test_descriptions_can_be_read():
     assert _described(0.1) == _described(np.float64(0.1)) == "0.1"
     assert _described((100, 50)) == _described([100, np.int64(50)]) == "[100, 50]"
@@ -119,11 +390,19 @@ def test_a_random_state_is_not_drawn_from():
 
 
 _HASHES = """
-import json, sys
+import functools, json, sys
 import numpy as np
+from sklearn.metrics import make_scorer
 from fastmlp.training.identity import fingerprint
 labels = np.array([f"label {i}" for i in range(100)], dtype=object)
-params = {"set": set(map(str, range(50))), "object": object(), "rng": np.random.RandomState(0)}
+class Held:
+    def __init__(self, value): self.value = value
+    def __call__(self, step): return [other(step) for other in functions], self.value
+def scheduled(step, names=frozenset(map(str, range(50)))): return Held(names)(step) if step in {"a", "b", "c"} else 1
+functions = {scheduled, Held, len, lambda: 1}
+params = {"set": set(map(str, range(50))), "object": object(), "rng": np.random.RandomState(0), "function": scheduled}
+params |= {"held": Held(functions), "method": Held(object()).__call__, "partial": functools.partial(scheduled, 1)}
+params |= {"scorer": make_scorer(lambda y, p: functions), "ufunc": np.exp}
 print(json.dumps(fingerprint(params, {"y": labels, "X": np.arange(5.0)})))
 """
 

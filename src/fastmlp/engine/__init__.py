@@ -2,7 +2,17 @@
 
 from .forward import Predictor, forward
 from .gradients import input_gradients, integrated_gradients
-from .kernels import ACTIVATIONS, ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, OPTIMIZERS, fma_peak, logarithm
+from .kernels import (
+    ACTIVATIONS,
+    ISAS,
+    LOSS_OPTIONS,
+    LOSS_ROWS,
+    LOSSES,
+    OPTIMIZER_MEMORY,
+    OPTIMIZERS,
+    fma_peak,
+    logarithm,
+)
 from .layers import MAX_LAYERS
 from .network import Network
 from .perceptron import StepNeuron, permutation
@@ -16,6 +26,7 @@ __all__ = [
     "LOSS_ROWS",
     "MAX_LAYERS",
     "OPTIMIZERS",
+    "OPTIMIZER_MEMORY",
     "Network",
     "Predictor",
     "StepNeuron",

@@ -11,6 +11,7 @@ LOSSES: dict[str, str]
 LOSS_ROWS: dict[str, LossRow]
 LOSS_OPTIONS: dict[str, LossOption]
 OPTIMIZERS: dict[str, int]
+OPTIMIZER_MEMORY: dict[str, int]
 DEFAULT_ISA: str
 
 class LossRow(NamedTuple):

@@ -61,6 +61,8 @@ _NUMBERS = {
     "loss": {fm_loss_rows[i].name.decode(): i for i in range(FM_N_LOSSES)},
     "optimizer": {fm_optimizer_rows[i].name.decode(): i for i in range(FM_N_OPTIMIZERS)},
 }
+# Name of an optimizer -> how many numbers it carries from update to update
+OPTIMIZER_MEMORY = {name: fm_optimizer_rows[_NUMBERS["optimizer"][name]].n_memory for name in OPTIMIZERS}
 
 
 def _number(str concept, name):

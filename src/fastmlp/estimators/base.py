@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: one fit."""
 
+import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from ..engine import (
 )
 from ..training import lbfgs, stochastic
 from ..training.checkpoint import Checkpoint
-from ..training.identity import check_same, data_description, fingerprint
+from ..training.identity import data_description, fingerprint
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
 from ..training.stochastic import Progress, check_finite, is_finite
@@ -43,7 +44,8 @@ from .inputs import (
     restored_on_error,
     unchanged_on_error,
 )
-from .parameters import CONSTRAINTS, WITHOUT_EFFECT, parameters_in_effect, plain
+from .parameters import CONSTRAINTS, WITHOUT_EFFECT, constructor_defaults, parameters_in_effect, plain
+from .pickling import PickleMixin
 from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
 from .validation import Data, Validation, hold_out, strata
@@ -114,17 +116,33 @@ def _in_precision(data, dtype, of=""):
 
 
 class BaseMLP(
-    PredictionMixin, ExportMixin, ExplanationMixin, NetworkReprMixin, CallbackSupportMixin, BaseEstimator, ABC
+    PickleMixin,
+    PredictionMixin,
+    ExportMixin,
+    ExplanationMixin,
+    NetworkReprMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    ABC,
 ):
     """Parameters and fitting of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
-
-    def __getstate__(self):
-        return {key: value for key, value in super().__getstate__().items() if key not in _TRANSIENT}
+    _transient: ClassVar[tuple] = _TRANSIENT
+    _needed: ClassVar[dict] = {"coefs_": ("intercepts_", "n_features_in_", "n_outputs_", "out_activation_")}
 
     def __setstate__(self, state):
         super().__setstate__(state)
+        optimizer = vars(self).get("_optimizer")
+        if optimizer is not None:
+            fresh = Optimizer(optimizer.name, constructor_defaults(type(self)))
+            if missing := vars(fresh).keys() - vars(optimizer).keys():
+                del self._optimizer
+                warnings.warn(
+                    f"The optimizer in this pickle of {type(self).__name__}, of another version of fastmlp, has no"
+                    f" {', '.join(sorted(missing))}: it is left out, and partial_fit starts a new one.",
+                    stacklevel=2,
+                )
         self._keep_predictors()
 
     def __sklearn_tags__(self):
@@ -258,7 +276,7 @@ class BaseMLP(
         data = _in_precision(data, network.dtype)
         if has_validation_set:
             validation_data = _in_precision(validation_data, network.dtype, of="_val")
-        checkpoint, state = self._checkpoint(data, validation_data)
+        checkpoint, state = self._checkpoint(data, validation_data, network)
         random_state = check_random_state(self.random_state)
         if state is not None and self.random_state is None:
             random_state = np.random.RandomState()  # NumPy's own is left as it is
@@ -372,7 +390,7 @@ class BaseMLP(
                 array[...] = values
         return plan, network
 
-    def _checkpoint(self, data, validation_data):
+    def _checkpoint(self, data, validation_data, network):
         """The checkpoint to write to with what tells its fit from others, and the state to go on from, or None."""
         if self.checkpoint_path is None:
             return None, None
@@ -381,11 +399,22 @@ class BaseMLP(
             {key: value for key, value in self.get_params(deep=False).items() if key not in WITHOUT_EFFECT},
             {name + of: getattr(part, field) for of, part in sets.items() for field, name in _NAMES.items()},
         )
+        seed = self.random_state
+        if isinstance(seed, np.random.RandomState) and seed.get_state(legacy=False)["bit_generator"] != "MT19937":
+            raise ValueError(f"checkpoint_path needs a RandomState of MT19937, got random_state={seed!r}.")
         checkpoint = Checkpoint(self.checkpoint_path, self.checkpoint_every)
-        state = checkpoint.read()
-        if state is not None:
-            check_same(state["identity"], identity, self.checkpoint_path)
-        return (checkpoint, identity), state
+        check = functools.partial(
+            stochastic.check_state,
+            network=network,
+            optimizer=Optimizer(self.solver, vars(self)),
+            n_rows=data.X.shape[0],
+            max_iter=self.max_iter,
+            shuffle=self.shuffle,
+            holds_out=self.early_stopping and validation_data is None,
+            validates=self.early_stopping or validation_data is not None,
+            early_stopping=self.early_stopping,
+        )
+        return (checkpoint, identity), checkpoint.read(identity, check)
 
     def _validation(self, network, data, validation_data, random_state, held_out, fitted):
         """Rows to train on, those held out, and what is asked of the network after an epoch; None for none."""

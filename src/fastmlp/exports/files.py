@@ -16,17 +16,15 @@ from hashlib import blake2b
 import numpy as np
 
 from ..estimators.inputs import physical_memory
-from ..training.checkpoint import decoded, encoded
 from ..training.disk import replace_file
-from .states import KINDS, RefusedError, rebuilt, require, state_of
+from ..training.documents import TooLargeError, decoded, encoded, parsed, require
+from .states import KINDS, RefusedError, rebuilt, state_of
 
 __all__ = ["load", "save"]
 
 VERSION = 1  # of the format
 MOST_HEADER = 1 << 25  # bytes of the container's header, and so of the document
 MOST_TENSORS = 1 << 16
-MOST_BRACKETS = 1 << 20  # of the document: an empty list is 24 times as large in memory as in JSON
-MOST_DEPTH = 32
 MOST_LABELS = 1 << 26  # bytes of an array of strings, which a single long one makes much larger than the file
 LONGEST = 500  # characters of what is wrong with a file
 
@@ -34,8 +32,6 @@ _MAGIC = b'{"__metadata__":{"fastmlp":"{\\"version\\":'
 _START = re.compile(rb'(\d{1,18}),(?:\\"blake2b\\":\\"([0-9a-f]{64})\\",\\"data_bytes\\":(\d{1,18}),)?')
 _FIRST_BYTES = 8 + len(_MAGIC) + 18 + len(b',\\"blake2b\\":\\"\\",\\"data_bytes\\":') + 64 + 18 + 1
 _NO_DIGEST = b"0" * 64
-# strings, which may have any character in them, or brackets; what is not closed ends with the text
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
 
 
 def _safetensors():
@@ -219,37 +215,14 @@ def _read(content):
         document, end = json.JSONDecoder().raw_decode(text, _MAGIC.index(b'"{'))
         if text.count("{", end) > MOST_TENSORS:  # one for each, which no escape hides
             raise RefusedError(f"is too large: it has more than {MOST_TENSORS} arrays.")
-        return _estimator(_parsed(document), _safetensors().load(content))
+        return _estimator(parsed(document), _safetensors().load(content))
     except (RefusedError, MemoryError):
         raise
+    except TooLargeError as error:
+        raise RefusedError(f"is too large: {error}.") from error
     except Exception as error:  # of JSON, safetensors, NumPy, scikit-learn and our own checks
         said = str(error)
         raise RefusedError(f"is corrupt: {said if len(said) <= LONGEST else said[:LONGEST] + '...'}") from error
-
-
-def _parsed(text):
-    """A JSON document; ValueError if it is none, RefusedError if it would be much larger in memory."""
-    depth = brackets = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        character = token[0][0]
-        if character == '"':
-            continue
-        brackets += 1
-        depth += 1 if character in "[{" else -1
-        require(depth <= MOST_DEPTH, f"its document is nested more than {MOST_DEPTH} levels deep")
-        if brackets > MOST_BRACKETS:
-            raise RefusedError(f"is too large: its document has more than {MOST_BRACKETS} brackets.")
-
-    def integer(digits):
-        require(len(digits) <= 20, f"an integer has {len(digits)} digits")
-        return int(digits)
-
-    def unique(pairs):
-        values = dict(pairs)
-        require(len(values) == len(pairs), "its document has a name twice")
-        return values
-
-    return json.loads(text, parse_int=integer, object_pairs_hook=unique)
 
 
 def _estimator(document, tensors):

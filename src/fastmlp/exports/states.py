@@ -1,7 +1,5 @@
 """Estimators as data: parameters, fitted attributes and what they are checked for when they come back."""
 
-from itertools import chain
-
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.preprocessing import LabelBinarizer
@@ -12,13 +10,13 @@ from ..estimators.classifier import MLPClassifier
 from ..estimators.inputs import check_parameters, hidden_units, parameters_dtype
 from ..estimators.parameters import CONSTRAINTS, constructor_defaults
 from ..estimators.perceptron import Perceptron
+from ..estimators.pickling import pickled_attributes
 from ..estimators.regressor import MLPRegressor
+from ..training.documents import LARGEST_COUNT, are_arrays, is_count, is_number, random_state_of, require
 from ..training.optimizers import EXTRAS, RULES, Optimizer
 from .layers import network_of
 
-__all__ = ["KINDS", "RefusedError", "rebuilt", "require", "state_of"]
-
-_LARGEST = 2**63 - 1
+__all__ = ["KINDS", "RefusedError", "rebuilt", "state_of"]
 
 KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
 _PRECISIONS = {kind.__name__: kind for kind in (np.float32, np.float64)}
@@ -40,18 +38,12 @@ _ATTRIBUTES = {
 _OF_NETWORK = ("coefs_", "intercepts_", "n_features_in_", "n_outputs_", "n_layers_", "out_activation_")
 # What a fitted model has in any case; the first tells that it is fitted
 _NEEDED = {MLPClassifier: _OF_NETWORK, MLPRegressor: _OF_NETWORK, Perceptron: _OF_PERCEPTRON}
-_UNUSED = "_random_state"  # every fit takes its random numbers from the parameter
 _SPOKEN = {"_skl_callbacks": "scikit-learn's callbacks", "_metadata_request": "metadata requests"}
 _A_FUNCTION = "a function"  # in place of a scoring that is one: unequal to any name
 
 
 class RefusedError(ValueError):
     """Says what a file is that is not read, "is truncated: ..."; anything else raised means that it is corrupt."""
-
-
-def require(condition, otherwise):
-    if not condition:
-        raise ValueError(otherwise)
 
 
 def state_of(estimator):
@@ -66,8 +58,8 @@ def state_of(estimator):
     """
     params, left_out = _params_of(estimator)
     fitted = _fitted_of(estimator) if hasattr(estimator, _NEEDED[type(estimator)][0]) else {}
-    known = {*estimator._get_param_names(), *fitted, _UNUSED}
-    left_out += [_SPOKEN.get(name, name) for name in estimator.__getstate__() if name not in known]
+    known = {*estimator._get_param_names(), *fitted}
+    left_out += [_SPOKEN.get(name, name) for name in pickled_attributes(estimator) if name not in known]
     return {"class": type(estimator).__name__, "params": params, "fitted": fitted}, left_out
 
 
@@ -156,19 +148,6 @@ def rebuilt(name, params, fitted):
     return estimator
 
 
-def _random_state(generator, keys, position, has_gauss, gauss):
-    """A RandomState; NumPy would take positions beyond its keys, and keys that it never gets away from."""
-    require(generator == "MT19937", f"random_state is of {generator!r}")
-    require(_are_arrays([keys], "u") and keys.dtype == np.uint32 and keys.shape == (624,), "random_state has no keys")
-    require(bool(keys[0] >> 31) or keys[1:].any(), "random_state gives only zeros")
-    require(type(position) is int and 0 <= position <= 624, f"random_state is at {position!r}")
-    require(type(has_gauss) is int and has_gauss in (0, 1), f"random_state has_gauss is {has_gauss!r}")
-    require(type(gauss) is float and np.isfinite(gauss), f"random_state gauss is {gauss!r}")
-    state = np.random.RandomState()
-    state.set_state((generator, keys, position, has_gauss, gauss))
-    return state
-
-
 def _constructed(kind, params):
     """An estimator that is not fitted."""
     if unknown := params.keys() - {*kind._get_param_names()}:
@@ -179,22 +158,12 @@ def _constructed(kind, params):
         (name,) = params["dtype"]
         params["dtype"] = _PRECISIONS[name]
     if isinstance(params.get("random_state"), tuple):
-        params["random_state"] = _random_state(*params["random_state"])
+        params["random_state"] = random_state_of(*params["random_state"])
     estimator = kind(**params)
     estimator._validate_params()
     if kind is not Perceptron:
         hidden_units(estimator.hidden_layer_sizes)
     return estimator
-
-
-def _is_number(value):
-    return type(value) in (int, float)
-
-
-def _are_arrays(values, kinds, ndim=None):
-    return isinstance(values, list) and all(
-        isinstance(value, np.ndarray) and value.dtype.kind in kinds and ndim in (None, value.ndim) for value in values
-    )
 
 
 def _check_names(kind, fitted):
@@ -208,17 +177,17 @@ def _check_names(kind, fitted):
 def _check_counts(fitted, names):
     for name in fitted.keys() & {*names}:
         value = fitted[name]
-        require(type(value) is int and 0 <= value <= _LARGEST, f"{name} is {value!r}")
+        require(is_count(value), f"{name} is {value!r}")
 
 
 def _check_feature_names(fitted, n_features):
     names = fitted.get("feature_names_in_")
     if names is not None:
-        require(_are_arrays([names], "OU", ndim=1) and len(names) == n_features, "feature_names_in_ has other features")
+        require(are_arrays([names], "OU", ndim=1) and len(names) == n_features, "feature_names_in_ has other features")
 
 
 def _are_labels(values):
-    return _are_arrays(values, "biufUO", ndim=1) and all(map(len, values))
+    return are_arrays(values, "biufUO", ndim=1) and all(map(len, values))
 
 
 def _check_perceptron(fitted):
@@ -226,8 +195,8 @@ def _check_perceptron(fitted):
     _check_names(Perceptron, fitted)
     _check_counts(fitted, ("n_features_in_", "n_iter_"))
     t = fitted.get("t_", 1.0)
-    require(_is_number(t) and 0 <= t <= _LARGEST, f"t_ is {t!r}")
-    require(_are_arrays([fitted["coef_"], fitted["intercept_"]], "f"), "coef_ or intercept_ is no array of floats")
+    require(is_number(t) and 0 <= t <= LARGEST_COUNT, f"t_ is {t!r}")
+    require(are_arrays([fitted["coef_"], fitted["intercept_"]], "f"), "coef_ or intercept_ is no array of floats")
     require(_are_labels([fitted["classes_"]]) and len(fitted["classes_"]) > 1, "classes_ are not labels")
     _check_feature_names(fitted, fitted["n_features_in_"])
 
@@ -238,13 +207,13 @@ def _check_fitted(kind, fitted):
     _check_counts(fitted, _COUNTS)
     for name in fitted.keys() & {*_NUMBERS}:
         value = fitted[name]
-        require(value is None or _is_number(value), f"{name} is {value!r}")
+        require(value is None or is_number(value), f"{name} is {value!r}")
     for name in fitted.keys() & {*_CURVES}:
         if fitted[name] is not None:
-            require(_are_arrays([fitted[name]], "f", ndim=1), f"{name} is no curve")
+            require(are_arrays([fitted[name]], "f", ndim=1), f"{name} is no curve")
             fitted[name] = fitted[name].tolist()
     for name in fitted.keys() & {*_WEIGHTS}:
-        require(_are_arrays(fitted[name], "f"), f"{name} are not arrays of floats")
+        require(are_arrays(fitted[name], "f"), f"{name} are not arrays of floats")
     coefs, intercepts = _network(fitted)
     n_features, n_outputs = coefs[0].shape[0], coefs[-1].shape[1]
     for name, value in (("n_features_in_", n_features), ("n_outputs_", n_outputs), ("n_layers_", len(coefs) + 1)):
@@ -306,17 +275,9 @@ def _rebuilt_optimizer(
     require(
         isinstance(moments, list)
         and len(moments) == OPTIMIZERS[name]
-        and all(_are_arrays(arrays, "f") for arrays in moments),
+        and all(are_arrays(arrays, "f") for arrays in moments),
         "_optimizer has other moments",
     )
     optimizer.moments = moments
-    require(changing.keys() == {*optimizer.get_state()} - {"moments"}, f"_optimizer has {sorted(changing)}")
-    best, waited = changing["watched"]
-    seed = changing["dropout_seed"]
-    require(_is_number(changing["rate"]) and (best is None or _is_number(best)), "_optimizer has no rate")
-    memory = changing["memory"]
-    require(isinstance(memory, list) and all(map(_is_number, memory)), "_optimizer has no memory")
-    for count in chain([changing["t"], waited], [] if seed is None else [seed]):
-        require(type(count) is int and 0 <= count <= _LARGEST, f"_optimizer counts {count!r}")
-    vars(optimizer).update(changing)
+    optimizer.set_changing(changing)
     return optimizer

@@ -1,79 +1,26 @@
 """The file that a fit can go on from: written whole or not at all, and refused by any other fit."""
 
 import json
+import math
 import os
 import time
+import zipfile
+from contextlib import contextmanager
 from datetime import timedelta
 from numbers import Integral
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
 from .disk import check_regular, check_writable, replace_file
+from .documents import decoded, encoded, parsed, require
+from .identity import check_fingerprint, check_same
 
-__all__ = ["Checkpoint", "decoded", "encoded", "pack", "unpack"]
+__all__ = ["Checkpoint", "pack"]
 
-VERSION = 2  # of the file's format
-
-
-def encoded(value, keep, path=""):
-    """A value as JSON's own types and references to arrays.
-
-    Parameters
-    ----------
-    value : dict, list, tuple, ndarray, number, str, bool or None
-        Nested at will.
-    keep : callable
-        (array, path) -> what refers to the array, of JSON's types; None if such an array cannot be kept.
-    path : str, default=""
-        Where the value is: names and positions, with dots between them.
-
-    Returns
-    -------
-    encoded : object
-        Lists and plain values as JSON's own; anything else as an object of one key that names its type.
-
-    Raises
-    ------
-    TypeError
-        If there is anything else in it, subclasses included: it would not come back as it was.
-        Only NumPy's scalars become Python's, and arrays mapped from a file plain ones.
-    """
-    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
-        value = value.item()
-    elif isinstance(value, np.memmap):
-        value = np.asarray(value)
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value
-    if kind in (list, tuple):
-        items = [encoded(item, keep, f"{path}.{i}") for i, item in enumerate(value)]
-        return items if kind is list else {"tuple": items}
-    if kind is dict:
-        items = value.items()
-        return {"dict": [[encoded(key, keep, path), encoded(item, keep, f"{path}.{key}")] for key, item in items]}
-    if kind is np.ndarray and (reference := keep(value, path)) is not None:
-        return {"array": reference}
-    what = f"array of dtype {value.dtype}" if kind is np.ndarray else f"{kind.__module__}.{kind.__qualname__}"
-    raise TypeError(f"A file cannot hold a value of type {what}.")
-
-
-def decoded(value, array):
-    """The opposite of `encoded`; `array` gives the array of a reference.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError
-        If the value is not what `encoded` gives.
-    """
-    if isinstance(value, list):
-        return [decoded(item, array) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ((tag, content),) = value.items()
-    if tag == "array":
-        return array(content)
-    return {"tuple": tuple, "dict": dict}[tag](decoded(content, array))
+VERSION = 3  # of the file's format
+MOST_DIRECTORY = 1 << 21  # bytes of the zip's directory
+MOST_TEXT = 1 << 25  # bytes of the document
+MOST_SAID = 500  # characters of what is wrong with a file
 
 
 def pack(state):
@@ -90,11 +37,6 @@ def pack(state):
         return len(arrays) - 1
 
     return json.dumps(encoded(state, keep)), arrays
-
-
-def unpack(document, arrays):
-    """The state that `pack` made a document and arrays of."""
-    return decoded(json.loads(document), arrays.__getitem__)
 
 
 class Checkpoint:
@@ -149,30 +91,146 @@ class Checkpoint:
         replace_file(self._file, lambda file: np.savez(file, *arrays, fastmlp_checkpoint=VERSION, state=text))
         self._written = self._clock()
 
-    def read(self):
+    def read(self, identity=None, check=None):
         """The state last written, or None if there is no file or an empty one.
+
+        Whoever made the file: nothing of a size that it merely claims is allocated.
+
+        Parameters
+        ----------
+        identity : dict, default=None
+            The `fingerprint` that the state must have under "identity".
+        check : callable, default=None
+            Called twice with the state and raises an error if it is not one that can be gone on from: before any array
+            is read, with arrays of zeros that take no memory in their place, and with the arrays themselves. The second
+            argument says which.
 
         Raises
         ------
         ValueError
-            If the file is damaged, of another version or not a checkpoint.
+            If the file is damaged, of another version, not a checkpoint, or one of another fit.
         OSError
-            If it cannot be opened.
+            If it cannot be opened, or is a directory, a pipe or a device.
         """
         status = check_regular(self._file)
         if status is None or status.st_size == 0:  # as `mktemp` makes them, and those who mount a single file
             return None
-        file = open(self._file, "rb")
+        with open(self._file, "rb") as file:
+            with self._not_whole():
+                members = _Members(file)
+                document = parsed(members.text("state"))
+                state = members.decoded(document, stand_ins=True)
+                if identity is not None:
+                    check_fingerprint(state["identity"])
+            if identity is not None:
+                check_same(state["identity"], identity, self.path)
+            with self._not_whole():
+                if check is not None:
+                    check(state, False)
+                state = members.decoded(document, stand_ins=False)
+                if check is not None:
+                    check(state, True)
+                return state
+
+    @contextmanager
+    def _not_whole(self):
+        """Whatever is wrong with the file as one kind of error."""
         try:
-            with file, NpzFile(file, allow_pickle=False) as members:
-                # all of every member: an array whose damaged header tells fewer values would not be read to its CRC
-                if (damaged := members.zip.testzip()) is not None:
-                    raise ValueError(f"{damaged} in it is damaged")
-                if (version := members["fastmlp_checkpoint"]) != VERSION:
-                    raise ValueError(f"its format is version {version}, this fastmlp reads {VERSION}")
-                arrays = [members[f"arr_{i}"] for i in range(len(members.files) - 2)]
-                return unpack(members["state"].tobytes(), arrays)
+            yield
         except MemoryError:
             raise
-        except Exception as error:  # zipfile alone has a dozen for damaged files
-            raise ValueError(f"{self.path!r} is not a whole checkpoint of fastmlp: {error}.") from error
+        except Exception as error:  # of zipfile, NumPy and JSON there are a dozen for damaged files
+            said = str(error)[:MOST_SAID]
+            raise ValueError(f"{self.path!r} is not a whole checkpoint of fastmlp: {said}.") from error
+
+
+class _Members:
+    """The arrays of a file that `np.savez` wrote; all that is not as it writes them is refused.
+
+    Members are not compressed, so that they are no larger than the file, and neither are the arrays in them.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Raises
+    ------
+    ValueError, KeyError, BadZipFile, EOFError or whatever else zipfile raises
+        If it is not, or damaged.
+    """
+
+    def __init__(self, file):
+        size = file.seek(0, os.SEEK_END)
+        require(_directory_bytes(file, size) <= MOST_DIRECTORY, "it has too many members")
+        self._archive = zipfile.ZipFile(file)
+        infos = self._archive.infolist()
+        self._infos = {info.filename: info for info in infos}
+        require(len(self._infos) == len(infos), "it has a member twice")
+        for info in infos:
+            stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
+            require(stored, f"{info.filename} in it is compressed")
+        require(sum(info.file_size for info in infos) <= size, "its members are larger than the file")
+        version = self._read("fastmlp_checkpoint")
+        require(version.shape == () and version == VERSION, f"its format is version {version}, not {VERSION}")
+        # all of every member: an array whose damaged header tells fewer values would not be read to its CRC
+        damaged = self._archive.testzip()
+        require(damaged is None, f"{damaged} in it is damaged")
+
+    def _header(self, name):
+        """Shape and dtype of a member, which are checked to be those of the values behind them."""
+        with self._archive.open(f"{name}.npy") as member:
+            read = _HEADERS.get(np.lib.format.read_magic(member))
+            require(read is not None, f"{name} in it has another format")
+            shape, _, dtype = read(member)
+            require(not dtype.hasobject, f"{name} in it would need pickle")
+            begins = member.tell()
+        n_bytes = math.prod(shape) * dtype.itemsize
+        whole = min(shape, default=0) >= 0 and n_bytes == self._infos[f"{name}.npy"].file_size - begins
+        require(whole, f"{name} in it is not as large as it says")
+        return shape, dtype
+
+    def _read(self, name):
+        self._header(name)
+        with self._archive.open(f"{name}.npy") as member:
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+    def text(self, name):
+        """A member that is text."""
+        shape, dtype = self._header(name)
+        require(dtype == np.uint8 and len(shape) == 1 and shape[0] <= MOST_TEXT, f"{name} in it is no text")
+        return self._read(name).tobytes().decode()
+
+    def decoded(self, document, stand_ins):
+        """What a document says, with the arrays that it refers to, each of them once.
+
+        As stand-ins they are zeros of the same shape and dtype, which take no memory.
+        """
+        left = {f"arr_{i}" for i in range(len(self._infos) - 2)}
+
+        def array(number):
+            name = f"arr_{number}"
+            require(type(number) is int and name in left, f"it has no array {number!r}")
+            left.remove(name)
+            if not stand_ins:
+                return self._read(name)
+            shape, dtype = self._header(name)
+            return np.broadcast_to(np.zeros((), dtype), shape)
+
+        value = decoded(document, array)
+        require(not left, "nothing refers to some of its arrays")
+        return value
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def _directory_bytes(file, size):
+    """The size of a zip's directory, of which zipfile makes a larger one in memory."""
+    file.seek(max(0, size - 98))
+    tail = file.read()
+    end, locator = tail[-22:], tail[-42:-22]
+    require(end[:4] == b"PK\5\6" and end[20:] == b"\0\0", "it is not a zip file")
+    if locator[:4] == b"PK\6\7":
+        require(tail[:4] == b"PK\6\6", "it is not a zip file")
+        return int.from_bytes(tail[40:48], "little")
+    return int.from_bytes(end[12:16], "little")

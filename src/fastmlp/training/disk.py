@@ -44,7 +44,7 @@ def check_regular(path):
         return None
     if not stat.S_ISREG(status.st_mode):
         number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-        raise OSError(number, "Not a regular file", os.fspath(path))
+        raise OSError(number, "Not a regular file", os.path.realpath(path))
     return status
 
 

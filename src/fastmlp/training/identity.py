@@ -15,7 +15,9 @@ from hashlib import blake2b
 import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["check_same", "data_description", "fingerprint"]
+from .documents import require
+
+__all__ = ["check_fingerprint", "check_same", "data_description", "fingerprint"]
 
 BLOCK = 1 << 24  # bytes of an array that are hashed at a time
 SAMPLES = 64  # blocks of an array that is not hashed whole
@@ -71,6 +73,13 @@ def fingerprint(params, data):
                 f" {error}."
             ) from error
     return {"params": described, "data": {name: data_description(value) for name, value in data.items()}}
+
+
+def check_fingerprint(value):
+    """Raise a ValueError if a value is of no kind that `fingerprint` gives."""
+    texts = isinstance(value, dict) and [value.keys(), *(side.items() for side in value.values() if type(side) is dict)]
+    require(texts and len(texts) == 3 and value.keys() == {"params", "data"}, "it has no fingerprint")
+    require(all(type(text) is str for side in texts[1:] for item in side for text in item), "it has no fingerprint")
 
 
 def check_same(stored, current, path):

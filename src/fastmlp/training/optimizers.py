@@ -5,7 +5,8 @@ from itertools import chain
 from math import isnan, sqrt
 from typing import NamedTuple
 
-from ..engine import OPTIMIZERS
+from ..engine import OPTIMIZER_MEMORY, OPTIMIZERS
+from .documents import is_count, is_number, require
 from .schedules import schedule_for
 
 __all__ = ["RULES", "Optimizer"]
@@ -131,10 +132,28 @@ class Optimizer:
 
     def set_state(self, state):
         """The opposite of `get_state`, in place."""
-        for name in _CHANGING:
-            setattr(self, name, state[name])
+        self.set_changing({name: value for name, value in state.items() if name != "moments"})
         for own, values in zip(chain(*self.moments), chain(*state["moments"]), strict=True):
             own[...] = values
+
+    def set_changing(self, values):
+        """Set what `get_state` gives beside the moments, once it is checked."""
+        self.check_changing(values)
+        vars(self).update(values)
+
+    def check_changing(self, values):
+        """Raise a ValueError if values are not what `get_state` gives beside the moments."""
+        require(values.keys() == {*_CHANGING}, f"_optimizer has {sorted(values)}")
+        best, waited = values["watched"]
+        seed, memory = values["dropout_seed"], values["memory"]
+        require(is_number(values["rate"]) and (best is None or is_number(best)), "_optimizer has no rate")
+        require(isinstance(memory, list) and all(map(is_number, memory)), "_optimizer has no memory")
+        for count in (values["t"], waited, 0 if seed is None else seed):
+            require(is_count(count), f"_optimizer counts {count!r}")
+        # the engine fills it in the first update, or in one that was interrupted
+        expected = OPTIMIZER_MEMORY[self.name]
+        filled = len(memory) == expected or values["t"] == len(memory) == 0
+        require(filled, f"_optimizer has {len(memory)} numbers in memory")
 
     def iteration_begins(self, n_batches, n_epochs):
         """Set the rates of an epoch of so many batches; `n_epochs` are planned from the first update on."""

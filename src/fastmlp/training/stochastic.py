@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["INTERRUPTED", "Progress", "check_finite", "is_finite", "restore", "state_of", "train"]
+from ..engine import OPTIMIZERS
+from .documents import are_arrays, is_count, is_number, random_state_of, require
+
+__all__ = ["INTERRUPTED", "Progress", "check_finite", "check_state", "is_finite", "restore", "state_of", "train"]
+
+_CURVES = ("losses", "rates", "scores", "validation_losses")  # of a Progress
 
 INTERRUPTED = "Training interrupted by user."
 
@@ -231,18 +236,98 @@ def state_of(network, optimizer, progress, rows, held_out, random_state):
     -------
     state : dict
     """
+    curves = {name: np.array(getattr(progress, name), dtype=np.float64) for name in _CURVES}
     return {
         "parameters": network.coefs + network.intercepts,
         "optimizer": optimizer.get_state(),
-        "progress": dict(vars(progress)),
+        "progress": vars(progress) | curves,
         "rows": rows,
         "held_out": held_out,
         "random_state": random_state.get_state(),
     }
 
 
+def check_state(
+    state, with_values, *, network, optimizer, n_rows, max_iter, shuffle, holds_out, validates, early_stopping
+):
+    """Refuse what no `state_of` of a fit from the start gives.
+
+    Parameters
+    ----------
+    state : object
+    with_values : bool
+        Whether to look into the arrays, beyond their shapes and dtypes.
+    network, optimizer : Network, Optimizer
+        Of the fit that is to go on from the state; the optimizer may have no moments yet.
+    n_rows : int
+        Rows for training and held out.
+    max_iter : int
+    shuffle, early_stopping : bool
+        As `train` has them.
+    holds_out, validates : bool
+        Whether rows are held out, and whether there is a validation score.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, AttributeError
+        That says what is wrong.
+    """
+    params = network.coefs + network.intercepts
+
+    def check_params(arrays, name):
+        shapes = are_arrays(arrays, "f") and [(array.shape, array.dtype) for array in arrays]
+        require(shapes == [(param.shape, param.dtype) for param in params], f"its {name} are not those of the network")
+
+    check_params(state["parameters"], "parameters")
+    require(state["progress"].keys() == vars(Progress()).keys(), "it has other progress")
+    progress = Progress(**state["progress"])
+    _check_progress(progress, max_iter, validates)
+    require((progress.best_params is not None) == early_stopping, "it has other best parameters")
+    if early_stopping:
+        check_params(progress.best_params, "best parameters")
+    changing = dict(state["optimizer"])
+    moments = changing.pop("moments")
+    require(isinstance(moments, list) and len(moments) == OPTIMIZERS[optimizer.name], "it has other moments")
+    for arrays in moments:
+        check_params(arrays, "moments")
+    optimizer.check_changing(changing)
+    require(changing["t"] <= progress.n_iter * n_rows, f"it counts {changing['t']} updates")
+    require((changing["dropout_seed"] is not None) == bool(network.dropout), "it has another dropout")
+    rows, held_out = state["rows"], state["held_out"]
+    for array, wanted in ((rows, shuffle or holds_out), (held_out, holds_out)):
+        require((array is not None) == wanted, "it has other rows")
+        require(array is None or (are_arrays([array], "i", 1) and array.dtype == np.intp), "its rows are no numbers")
+    parts = [array for array in (rows, held_out) if array is not None]
+    require(all(map(len, parts)), "it has no rows")
+    require(not parts or sum(map(len, parts)) == n_rows, f"it has other rows than {n_rows}")
+    trained = n_rows - (len(held_out) if holds_out else 0)
+    require(progress.t == progress.n_iter * trained, f"it has trained on {progress.t} rows")
+    if not with_values:
+        return
+    random_state_of(*state["random_state"])
+    if parts:
+        found = np.concatenate(parts)
+        in_range = 0 <= found.min() and found.max() < n_rows
+        require(in_range and (np.bincount(found, minlength=n_rows) == 1).all(), "its rows are not each of them once")
+
+
+def _check_progress(progress, max_iter, validates):
+    n_iter = progress.n_iter
+    for count in (progress.t, progress.no_improvement_count, n_iter):
+        require(is_count(count), f"it counts {count!r}")
+    require(1 <= n_iter <= max_iter, f"it has {n_iter} epochs of {max_iter}")
+    require(type(progress.stopped) is bool, f"stopped is {progress.stopped!r}")
+    require(is_number(progress.best) and is_number(progress.loss), "it has no loss")
+    for name in _CURVES:
+        curve = getattr(progress, name)
+        require(are_arrays([curve], "f", 1) and curve.dtype == np.float64, f"{name} is no curve")
+        lengths = {"losses": (n_iter,), "rates": (n_iter,), "scores": (n_iter * validates,)}
+        allowed = lengths.get(name, (0, n_iter * validates))
+        require(len(curve) in allowed, f"{name} has {len(curve)} values in {n_iter} epochs")
+
+
 def restore(state, network, optimizer, progress, random_state):
-    """The opposite of `state_of`, in place; returns the rows.
+    """The opposite of `state_of`, in place, of a state that was checked; returns the rows.
 
     Returns
     -------
@@ -252,5 +337,7 @@ def restore(state, network, optimizer, progress, random_state):
         array[...] = values
     optimizer.set_state(state["optimizer"])
     vars(progress).update(state["progress"])
+    for name in _CURVES:
+        setattr(progress, name, getattr(progress, name).tolist())
     random_state.set_state(state["random_state"])
     return state["rows"]

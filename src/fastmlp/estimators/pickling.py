@@ -1,0 +1,60 @@
+"""What a pickle of an estimator holds, and what becomes of one that another version wrote."""
+
+import re
+import warnings
+from typing import ClassVar
+
+from .parameters import constructor_defaults
+
+__all__ = ["PickleMixin", "pickled_attributes"]
+
+_VERSION = "_fastmlp_version"
+# The random state of the last fit, which no later call uses: a pickle that has it can be read only by a NumPy whose
+# module of random numbers has the same parts
+_UNUSED = "_random_state"
+
+
+def _release(version):
+    """The numbers that a version begins with: (1, 2, 3) of "1.2.3.dev0"."""
+    return tuple(map(int, re.findall(r"\d+", re.match(r"[\d.]*", version)[0])))
+
+
+def pickled_attributes(estimator):
+    """Names of the attributes that a pickle keeps."""
+    return [name for name in vars(estimator) if name not in (*estimator._transient, _UNUSED)]
+
+
+class PickleMixin:
+    """The state of an estimator with the version that it is of; goes before scikit-learn's BaseEstimator."""
+
+    _transient: ClassVar[tuple] = ()  # attributes that belong to this process
+    _needed: ClassVar[dict] = {}  # a fitted attribute -> those that have been beside it in all versions
+
+    def __getstate__(self):
+        from .. import __version__  # which is there once all modules are
+
+        kept = pickled_attributes(self)
+        return {name: value for name, value in super().__getstate__().items() if name in kept} | {_VERSION: __version__}
+
+    def __setstate__(self, state):
+        from .. import __version__
+
+        state = dict(state)
+        version = state.pop(_VERSION, None)
+        name = type(self).__name__
+        by = "another version of fastmlp" if version is None else f"fastmlp {version}"
+        for fitted, others in self._needed.items():
+            if fitted in state and (missing := [other for other in others if other not in state]):
+                raise ValueError(
+                    f"This pickle of {name}, written by {by}, has {fitted} but not {', '.join(missing)}, and cannot be"
+                    f" used by fastmlp {__version__}: fit anew, or load it where it was written and use `save`."
+                )
+        if version is not None and _release(version) > _release(__version__):
+            warnings.warn(
+                f"This pickle of {name} was written by fastmlp {version}, which is newer than this one, {__version__}:"
+                " what came with it is not heeded, or does not work. Files of `save` are checked for that.",
+                stacklevel=2,
+            )
+        for parameter in self._get_param_names():  # those that came later
+            state.setdefault(parameter, constructor_defaults(type(self))[parameter])
+        super().__setstate__(state)
