@@ -9,7 +9,6 @@ import os
 import sys
 import sysconfig
 import types
-import warnings
 from hashlib import blake2b
 
 import numpy as np
@@ -338,9 +337,7 @@ class _Describer:
         kind = type(value)
         what = f"an object of {kind.__module__}.{kind.__qualname__}"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of iterators, which Python 3.14 does not reduce any more
-                reduced = value.__reduce_ex__(4)
+            reduced = value.__reduce_ex__(4)
         except Exception as error:
             raise _Incomparable(f"{what}, which has no value") from error
         if isinstance(reduced, str):
@@ -400,6 +397,7 @@ def _is_installed(module):
     return name.partition(".")[0] == _OURS or _is_of_library(file or getattr(module.__spec__, "origin", None))
 
 
+@functools.cache
 def _is_of_library(origin):
     if origin is None or origin in ("built-in", "frozen"):
         return origin is not None
