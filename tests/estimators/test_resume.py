@@ -216,3 +216,30 @@ def test_kill_9_at_any_moment(tmp_path):
             np.testing.assert_array_equal(one, other)
     assert killed
     print(f"{killed} kills in {FITS} fits")
+
+
+def test_without_epochs_there_is_no_checkpoint(tmp_path):
+    model = MLPClassifier(solver="lbfgs", max_iter=3, random_state=0, checkpoint_path=tmp_path / "c")
+    with pytest.warns(UserWarning, match="checkpoint_path=.* has no effect"):
+        model.fit(X, LABELS)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_random_state_of_another_generator_is_refused(tmp_path):
+    other = np.random.RandomState(np.random.PCG64(1))
+    with pytest.raises(ValueError, match="checkpoint_path needs a RandomState of MT19937, got random_state=.*PCG64"):
+        _fit(MLPClassifier, {"random_state": other}, LABELS, tmp_path / "c")
+    seeded = {"random_state": np.random.RandomState(1)}
+    _same(_fit(MLPClassifier, seeded, LABELS, tmp_path / "c"), _fit(MLPClassifier, {"random_state": 1}, LABELS, None))
+
+
+def test_what_has_no_value_is_refused_before_anything_is_written(tmp_path):
+    with open(os.devnull) as opened:
+        for params in (
+            {"lr_schedule": lambda step: 0.01 if opened else 1.0},
+            {"early_stopping": True, "scoring": lambda model, X, y: 1.0 if opened else 0.0},
+        ):
+            model = MLPClassifier(**params, checkpoint_path=tmp_path / "c")
+            with pytest.raises(ValueError, match=rf"{list(params)[-1]} holds an object of _io.TextIOWrapper"):
+                model.fit(X, LABELS)
+    assert os.listdir(tmp_path) == []

@@ -276,7 +276,7 @@ class BaseMLP(
         data = _in_precision(data, network.dtype)
         if has_validation_set:
             validation_data = _in_precision(validation_data, network.dtype, of="_val")
-        checkpoint, state = self._checkpoint(data, validation_data, network)
+        checkpoint, state = self._checkpoint(data, validation_data, network, params)
         random_state = check_random_state(self.random_state)
         if state is not None and self.random_state is None:
             random_state = np.random.RandomState()  # NumPy's own is left as it is
@@ -390,25 +390,25 @@ class BaseMLP(
                 array[...] = values
         return plan, network
 
-    def _checkpoint(self, data, validation_data, network):
+    def _checkpoint(self, data, validation_data, network, params):
         """The checkpoint to write to with what tells its fit from others, and the state to go on from, or None."""
-        if self.checkpoint_path is None:
+        if params["checkpoint_path"] is None:
             return None, None
         sets = {"": data} if validation_data is None else {"": data, "_val": validation_data}
         identity = fingerprint(
-            {key: value for key, value in self.get_params(deep=False).items() if key not in WITHOUT_EFFECT},
+            {key: value for key, value in sorted(params.items()) if key not in WITHOUT_EFFECT},
             {name + of: getattr(part, field) for of, part in sets.items() for field, name in _NAMES.items()},
         )
         seed = self.random_state
         if isinstance(seed, np.random.RandomState) and seed.get_state(legacy=False)["bit_generator"] != "MT19937":
             raise ValueError(f"checkpoint_path needs a RandomState of MT19937, got random_state={seed!r}.")
-        checkpoint = Checkpoint(self.checkpoint_path, self.checkpoint_every)
+        checkpoint = Checkpoint(params["checkpoint_path"], params["checkpoint_every"])
         check = functools.partial(
             stochastic.check_state,
             network=network,
-            optimizer=Optimizer(self.solver, vars(self)),
+            optimizer=Optimizer(params["solver"], params),
             n_rows=data.X.shape[0],
-            max_iter=self.max_iter,
+            max_iter=params["max_iter"],
             shuffle=self.shuffle,
             holds_out=self.early_stopping and validation_data is None,
             validates=self.early_stopping or validation_data is not None,
