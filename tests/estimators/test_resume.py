@@ -218,13 +218,6 @@ def test_kill_9_at_any_moment(tmp_path):
     print(f"{killed} kills in {FITS} fits")
 
 
-def test_without_epochs_there_is_no_checkpoint(tmp_path):
-    model = MLPClassifier(solver="lbfgs", max_iter=3, random_state=0, checkpoint_path=tmp_path / "c")
-    with pytest.warns(UserWarning, match="checkpoint_path=.* has no effect"):
-        model.fit(X, LABELS)
-    assert os.listdir(tmp_path) == []
-
-
 def test_a_random_state_of_another_generator_is_refused(tmp_path):
     other = np.random.RandomState(np.random.PCG64(1))
     with pytest.raises(ValueError, match="checkpoint_path needs a RandomState of MT19937, got random_state=.*PCG64"):

@@ -211,7 +211,7 @@ class _Describer:
         if kind in (dict, types.MappingProxyType):
             return self._of_items(value.items())
         if isinstance(value, np.random.RandomState):
-            return f"RandomState({_digest(self(value.get_state()))})"
+            return f"RandomState({_digest(self(value.get_state(legacy=False)))})"
         for kinds, describe in _BY_KIND:
             if isinstance(value, kinds):
                 return describe(self, value)
