@@ -132,7 +132,10 @@ def loss_numbers(loss, options, dtype):
     numbers = {}
     for key, (default, low, closed, high) in LOSS_OPTIONS.items():
         several = key == "quantiles"
-        value = given.get(key, (default,) if several else default)
+        if key not in given:
+            numbers[key] = (default,) if several else default
+            continue
+        value = given[key]
         values = (value,) if not several else tuple(value) if np.ndim(value) == 1 else ()
         with np.errstate(over="ignore"):
             rounded = [np.dtype(dtype).type(number) if isinstance(number, Real) else np.nan for number in values]

@@ -1,5 +1,7 @@
 """Aligned memory and the addresses of arrays: the one place that turns Python's buffers into pointers."""
 
+import math
+
 import numpy as np
 
 from cpython.buffer cimport (
@@ -64,7 +66,7 @@ cdef class Arena:
         """The piece as an ndarray of the given shape and dtype."""
         cdef ptrdiff_t start = self.pointer(key) - data_of(self._array, True)
         dtype = np.dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         return self._array[start:start + count * dtype.itemsize].view(dtype).reshape(shape)
 
     def __dealloc__(self):

@@ -44,7 +44,14 @@ from .inputs import (
     restored_on_error,
     unchanged_on_error,
 )
-from .parameters import CONSTRAINTS, WITHOUT_EFFECT, constructor_defaults, parameters_in_effect, plain
+from .parameters import (
+    CONSTRAINTS,
+    WITHOUT_EFFECT,
+    ParametersMixin,
+    constructor_defaults,
+    parameters_in_effect,
+    plain,
+)
 from .pickling import PickleMixin
 from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
@@ -116,6 +123,7 @@ def _in_precision(data, dtype, of=""):
 
 
 class BaseMLP(
+    ParametersMixin,
     PickleMixin,
     PredictionMixin,
     ExportMixin,

@@ -34,6 +34,20 @@ def _positions(classes, y):
         return None
 
 
+def _binarizer_of(y):
+    """A LabelBinarizer that is fitted to validated labels."""
+    if y.ndim == 1 and y.dtype.kind in "biuU":
+        classes = np.unique(y)
+        # some versions of scikit-learn have a warning where there are more
+        if 4 * len(classes) <= len(y):
+            binarizer = LabelBinarizer()
+            binarizer.classes_ = np.asarray(list(classes))  # strings are no wider than the longest
+            binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
+            binarizer.sparse_input_ = False
+            return binarizer
+    return LabelBinarizer().fit(y)
+
+
 def _is_about_margins(estimator):
     """Whether the model, once there is one, and else the parameter, is of loss="hinge"."""
     return getattr(estimator, "out_activation_", "identity" if estimator.loss == "hinge" else "") == "identity"
@@ -192,11 +206,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 " partial_fit a list with those of each as `classes`, or fit anew with warm_start=False."
             )
         if learn:
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = _binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
         elif not hasattr(self, "_label_binarizer"):
             # the first partial_fit: labels come from its `classes`, but only y tells whether it is multilabel
-            self._label_binarizer = LabelBinarizer().fit(y if y.ndim == 2 else self.classes_)
+            self._label_binarizer = _binarizer_of(y if y.ndim == 2 else self.classes_)
         kind = self._label_binarizer.y_type_
         if kind.startswith("multilabel") != (y.ndim == 2):
             raise ValueError(f"y of shape {y.shape} does not go on from the {kind} targets of the call before.")

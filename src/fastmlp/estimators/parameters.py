@@ -5,12 +5,19 @@ import inspect
 import os
 import textwrap
 import warnings
+from contextlib import suppress
 from datetime import timedelta
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from ..engine import ACTIVATIONS, OPTIMIZERS
 from ..training.initialization import INITIALIZERS
@@ -19,6 +26,7 @@ from ..training.schedules import SCHEDULES, schedule_for
 __all__ = [
     "CONSTRAINTS",
     "DOCUMENTATION",
+    "ParametersMixin",
     "WITHOUT_EFFECT",
     "constructor_defaults",
     "keep_parameters",
@@ -128,6 +136,35 @@ def constructor_defaults(kind):
     constructors = [vars(base)["__init__"] for base in kind.__mro__[:-1] if "__init__" in vars(base)]
     parameters = [item for constructor in constructors for item in inspect.signature(constructor).parameters.items()]
     return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+
+
+@functools.cache
+def _valid_defaults(kind):
+    """Those of a class's defaults that its constraints allow."""
+    valid = {}
+    for name, default in constructor_defaults(kind).items():
+        with suppress(InvalidParameterError):
+            validate_parameter_constraints(kind._parameter_constraints, {name: default}, kind.__name__)
+            valid[name] = default
+    return valid
+
+
+class ParametersMixin:
+    """What scikit-learn does with the parameters at every call, without what has the same outcome every time."""
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls):
+        return super()._get_param_names()
+
+    def _validate_params(self):
+        valid, nothing = _valid_defaults(type(self)), object()
+        changed = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if value is not valid.get(name, nothing)
+        }
+        validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 
 
 def plain(value):

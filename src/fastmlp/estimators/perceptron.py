@@ -23,7 +23,7 @@ from ..engine import StepNeuron
 from ..training import rosenblatt
 from .exporting import ExportMixin
 from .inputs import engine_rows, unchanged_on_error
-from .parameters import keep_parameters
+from .parameters import ParametersMixin, keep_parameters
 from .pickling import PickleMixin
 
 __all__ = ["Perceptron"]
@@ -33,7 +33,7 @@ _SEEDS = np.iinfo(np.int32).max
 _SPARSE_INTERCEPT_RATE = 0.01
 
 
-class Perceptron(PickleMixin, ExportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     """Rosenblatt's perceptron, a linear classifier with a step activation.
 
     A neuron answers ``h(z)``, with ``z = w x + b`` and the step ``h(z) = 1`` for z > 0, else 0. It learns row by row
