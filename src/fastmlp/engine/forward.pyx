@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from .kernels cimport FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of
-from .layers cimport BIAS, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
+from .layers cimport BIAS, BLAS, FUSED, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
 from .products cimport dense_strategy
@@ -100,6 +100,7 @@ cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
     cdef Pass *net = &job.net
     cdef ptrdiff_t row_size, itemsize = net.itemsize, outputs_at
     cdef double operations = 2.0 * layers.n_weights * job.n_rows
+    cdef bint uses_blas = layers.calls_blas(job.n_rows)
     cdef char *memory
     cdef char *piece
     out = None
@@ -131,15 +132,18 @@ cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
     net.traces = <Trace *> &net.parameters[net.n_parameters]
     for i in range(net.n_parameters):
         piece = layers.copy_one_row(&net.parameters[i], piece)
+    net.layers[0].strategy = SPARSE if job.reader.sparse else dense_strategy(
+        net.kernels, net.layers[0].n_in, net.layers[0].n_out)
     for l in range(net.n_layers):
+        if net.layers[l].strategy == BLAS and not uses_blas:
+            net.layers[l].strategy = FUSED
         net.traces[l].activations = job.scratch + outputs_at + (l % 2) * job.block_rows * layers.widest_ld * itemsize
         net.traces[l].outputs = net.traces[l].activations
-    net.layers[0].strategy = SPARSE if job.reader.sparse else dense_strategy(net.layers[0].n_in, net.layers[0].n_out)
     if job.score != NULL or job.n_segments > 1:
         net.output = NULL
     try:
         watch(&job.signals, operations >= WATCHED_FLOPS)
-        with single_threaded_blas() if layers.uses_blas else _no_guard:
+        with single_threaded_blas() if uses_blas else _no_guard:
             if threads == 1:
                 with nogil:
                     predict_blocks(job, 0)

@@ -48,6 +48,7 @@ ctypedef struct Gradients:
     ptrdiff_t n_segments
     const ptrdiff_t *targets    # (n_rows,): the output of each row; NULL: for all rows count from the first-th on
     ptrdiff_t first_target, count
+    bint uses_blas
     ptrdiff_t n_rows, block_rows, workspace_size, input_ld
     char *inputs                # (block_rows, input_ld): gathered rows
     char *slopes                # (block_rows, ld of the outputs): their activation's
@@ -251,6 +252,7 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
         row_sizes["means"] = width * <ptrdiff_t> sizeof(double)
     operations = 2.0 * layers.n_weights * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
     threads = threads_for(layers, operations, job.n_rows, n_threads, predictor.max_threads)
+    job.uses_blas = layers.calls_blas(job.n_rows)
     job.block_rows = block_rows_for(layers, sum(row_sizes.values()), job.n_rows, threads)
 
     arena = Arena()
@@ -295,6 +297,8 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
         room = layers.copy_one_row(&net.parameters[l], room)
     for l in range(net.n_layers):
         layer = &net.layers[l]
+        if not job.uses_blas:
+            layer.strategy = FUSED
         net.traces[l].activations = arena.pointer((0, ("activations", l)))
         net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
         net.traces[l].deltas = arena.pointer((0, ("deltas", (last - l) % 2)))
@@ -322,7 +326,8 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
 
 cdef bint transposes(const Gradients *job, const Layer *layer, int l) noexcept:
     """Whether backward reads a layer's weights transposed: all that BLAS does not serve, and single columns."""
-    return layer.strategy == FUSED or (l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL)
+    return (not job.uses_blas or layer.strategy == FUSED
+            or (l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL))
 
 
 cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, n_threads):
@@ -359,7 +364,7 @@ cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, 
         _arena, threads = plan(job, predictor, raw_score, n_threads)
         fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
         watch(&job.signals)
-        with single_threaded_blas() if predictor.layers.uses_blas else _no_guard:
+        with single_threaded_blas() if job.uses_blas else _no_guard:
             if threads == 1:
                 with nogil:
                     gradient_blocks(job, 0)

@@ -123,6 +123,7 @@ cdef extern from "simd/tables.h" nogil:
     ) noexcept nogil
 
     ctypedef struct fm_kernels:
+        bint portable
         fm_epilogue *forward
         fm_epilogue *backward
         fm_map *map
@@ -150,9 +151,11 @@ cdef extern from "simd/tables.h" nogil:
         const fm_kernels *kernels[2]
 
     int fm_available_isas(const fm_isa **out, int room)
+    bint fm_blas_is_wider()
 
 
 cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL
+cdef bint blas_outruns(const fm_kernels *kernels) noexcept nogil
 cdef int activation_number(name) except -1
 cdef object activation_names(object activation, Py_ssize_t n_hidden)
 cdef int loss_number(name) except -1

@@ -190,6 +190,11 @@ cdef const fm_kernels *kernels_for(object dtype, object isa) except NULL:
     return _isas[<int> ISAS.index(name)].kernels[1 if dtype == np.float64 else 0]
 
 
+cdef bint blas_outruns(const fm_kernels *kernels) noexcept nogil:
+    """Whether BLAS may know the processor better than these kernels do."""
+    return kernels.portable and fm_blas_is_wider()
+
+
 def apply(str name, x, isa=None, *, bint slope=False):
     """Apply an elementwise function of the activation table, or its derivative, in place.
 

@@ -8,7 +8,7 @@ from .memory cimport Arena
 
 cdef enum Strategy:
     FUSED        # register-tiled products of our own
-    BLAS         # SciPy's BLAS, which blocks for all levels of cache: for layers larger than those
+    BLAS         # SciPy's BLAS: for layers larger than the caches, and where ours are the portable kernels
     SPARSE       # the layer's input is CSR: products that follow the non-zeros
 
 # The places of a layer's parameters after its first.
@@ -85,6 +85,7 @@ cdef class Layers:
     cdef Arena _memory
     cdef Pass net                       # the part that is the same in every call
 
+    cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept
     cdef ptrdiff_t _bytes(self, const Parameter *p)
     cdef char *copy_one_row(self, Parameter *p, char *room) noexcept
     cdef Arena new_parameters(self)

@@ -15,6 +15,7 @@ from .blas cimport blas_for
 from .kernels cimport activation_names, activation_number, kernels_for
 from .memory cimport Arena, padded
 from .products cimport dense_strategy
+from .tuning cimport CALL_BLAS_FLOPS
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
@@ -76,7 +77,7 @@ cdef class Layers:
         for l in range(self.net.n_layers):
             layer = &self.net.layers[l]
             n_in, n_out = self.units[l], self.units[l + 1]
-            layer.strategy = dense_strategy(n_in, n_out)
+            layer.strategy = dense_strategy(self.net.kernels, n_in, n_out)
             layer.n_in = n_in
             layer.n_out = n_out
             layer.ld = padded(n_out, self.net.itemsize)
@@ -97,6 +98,10 @@ cdef class Layers:
                 parameter.group = WEIGHT_GROUP if number == WEIGHTS else BIAS_GROUP
                 if parameter.rows == 1:
                     self.one_row_bytes += self._bytes(parameter)
+
+    cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept:
+        """Whether a prediction for so many rows goes to BLAS where a layer's strategy says so."""
+        return self.uses_blas and 2.0 * self.n_weights * n_rows >= CALL_BLAS_FLOPS
 
     cdef ptrdiff_t _bytes(self, const Parameter *p):
         """Of a parameter's values, those of one row with what makes them readable to whole lanes."""

@@ -270,7 +270,8 @@ cdef class Network:
         self._targets = y
         self._sample_weight = sample_weight
         cdef Layer *first = &self.job.net.layers[0]
-        first.strategy = SPARSE if source.sparse else dense_strategy(first.n_in, first.n_out)
+        first.strategy = SPARSE if source.sparse else dense_strategy(
+            self.job.net.kernels, first.n_in, first.n_out)
         self.job.uses_blas = self.uses_blas
         self._plan.forget_batch()
 

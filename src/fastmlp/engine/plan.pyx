@@ -3,6 +3,8 @@
 All of it follows from shapes alone, so that no result depends on the number of threads.
 """
 
+from itertools import pairwise
+
 from libc.stdint cimport int32_t
 
 from .kernels cimport FM_COLUMNS, FM_ROW_BYTES
@@ -11,8 +13,8 @@ from .memory cimport Arena, ceil_div, padded
 from .step cimport Columns, Job, Tile
 from .threads cimport FM_MOST_ITEMS
 from .tuning cimport (
-    BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS, LARGE_BLOCK_ROWS,
-    LARGE_BLOCKS_EACH, PAIR_FLOPS, TILE_ELEMENTS, TILE_ROWS, TILES,
+    BLAS_WEIGHTS, BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS,
+    LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH, PAIR_FLOPS, TILE_ELEMENTS, TILE_ROWS, TILES,
 )
 
 
@@ -84,7 +86,8 @@ cdef class Plan:
         flops = 6 * self.layers.n_params * batch_size
         # what the cores fetch from each other: parameters once a group, or activations and deltas
         exchanged = batch_size * (self.layers.units[0] + 2 * sum(self.layers.units[1:]))
-        job.row_groups = 1 if job.reader.sparse or job.uses_blas or batch_size > job.chunk_rows else GROUPS
+        largest = max(n_in * n_out for n_in, n_out in pairwise(self.layers.units))
+        job.row_groups = 1 if job.reader.sparse or largest >= BLAS_WEIGHTS or batch_size > job.chunk_rows else GROUPS
         while job.row_groups > 1 and (
             job.row_groups * self.layers.n_params > exchanged
             or flops < (job.row_groups * GROUP_FLOPS if job.row_groups > 2 else PAIR_FLOPS)

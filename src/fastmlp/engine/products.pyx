@@ -1,17 +1,21 @@
 """The three matrix products of a layer, behind one seam.
 
-A strategy depends on the layer's shape and kind of input alone, never on threads or instruction set.
+A strategy depends on the layer's shape, its kind of input and the instruction set, never on threads.
 """
 
 from .blas cimport product
-from .kernels cimport FM_ACTIVATION_softmax
+from .kernels cimport FM_ACTIVATION_softmax, blas_outruns
 from .layers cimport BIAS, BLAS, FUSED, WEIGHTS, Parameter
-from .tuning cimport BLAS_WEIGHTS
+from .tuning cimport BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS
 
 
-cdef Strategy dense_strategy(ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:
-    """Which products serve a layer with dense input."""
-    return BLAS if n_in * n_out >= BLAS_WEIGHTS else FUSED
+cdef Strategy dense_strategy(const fm_kernels *kernels, ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil:
+    """Which products serve a layer with dense input.
+
+    BLAS has kernels for the processor's own vectors, where ours may be the portable ones.
+    """
+    cdef bint outrun = min(n_in, n_out) > DOT_COLUMNS and blas_outruns(kernels)
+    return BLAS if n_in * n_out >= (PORTABLE_BLAS_WEIGHTS if outrun else BLAS_WEIGHTS) else FUSED
 
 
 cdef void forward_product(const Pass *p, const Layer *layer, const Rows *x, ptrdiff_t rows, fm_epilogue epilogue,

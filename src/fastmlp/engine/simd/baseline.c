@@ -5,5 +5,5 @@
 #include "tables.h"
 
 #define FM_ISA baseline
-#define FM_VECTOR_BYTES 16
+#define FM_VECTOR_BYTES FM_PORTABLE_BYTES
 #include "instances.h"

@@ -40,3 +40,13 @@ int fm_available_isas(const fm_isa **out, int room)
     if (count < room) out[count++] = &fm_isa_baseline;
     return count;
 }
+
+int fm_blas_is_wider(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx") != 0;
+#else
+    return 1;
+#endif
+}

@@ -8,6 +8,7 @@
 #include "sparse_template.h"
 
 static const fm_kernels FN(kernels) = {
+    .portable = FM_VECTOR_BYTES == FM_PORTABLE_BYTES,
 #define FM_FORWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(forward_##name),
 #define FM_BACKWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(backward_##name),
 #define FM_MAP_a(name)

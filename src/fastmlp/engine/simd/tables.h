@@ -301,6 +301,7 @@ typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *in
                                 ptrdiff_t n, ptrdiff_t ld, int accumulate);
 
 typedef struct {
+    int portable; /* written for no instruction set: vectors of FM_PORTABLE_BYTES */
     fm_epilogue forward[FM_N_ACTIVATIONS];
     fm_epilogue backward[FM_N_ACTIVATIONS];
     fm_map map[FM_N_ACTIVATIONS]; /* NULL where the slope is written in a */
@@ -325,11 +326,14 @@ typedef struct {
     double (*multiply_adds)(ptrdiff_t iterations);
 } fm_kernels;
 
+#define FM_PORTABLE_BYTES 16
 #define FM_PEAK_FLOPS 1536  /* 12 accumulators of 128 elements: a multiple of every vector width */
 
 typedef struct { const char *name; const fm_kernels *kernels[2]; /* float, double */ } fm_isa;
 
 /* The instruction sets that this processor can run, best first; returns their number. */
 int fm_available_isas(const fm_isa **out, int room);
+/* Whether BLAS may have wider vectors or better tiles than the portable kernels: not on x86-64 without AVX. */
+int fm_blas_is_wider(void);
 
 #endif

@@ -76,8 +76,10 @@
 #define FM_SPINS 400
 /* Layers of at least so many weights go to BLAS, which blocks for all levels of cache: up to 25 % faster at 4096 wide. */
 #define FM_BLAS_WEIGHTS (1 << 23)
+/* Beside the portable kernels, layers of at least so many weights, FM_DOT_COLUMNS inputs or outputs aside, go to BLAS. */
+#define FM_PORTABLE_BLAS_WEIGHTS 256
 
-/* ---- prediction (forward.pyx) ---- */
+/* ---- prediction (forward.pyx, gradients.pyx) ---- */
 
 /* Rows that a thread takes through the layers at a time, fewer where its workspace would be larger. */
 #define FM_PREDICT_ROWS 256
@@ -87,5 +89,7 @@
 #define FM_PREDICT_THREAD_FLOPS 1000000
 /* A call of at least so many operations, 0.1 ms, looks for signals; to ask whether it may takes 0.3 us. */
 #define FM_WATCHED_FLOPS 20000000
+/* Calls of fewer operations leave BLAS alone, as holding it to one thread takes longer than it saves. */
+#define FM_CALL_BLAS_FLOPS 2000000
 
 #endif
