@@ -11,10 +11,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from .kernels cimport FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of
-from .layers cimport BIAS, BLAS, FUSED, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
+from .kinds cimport csr_kind, dense_kind, tiled_kind
+from .layers cimport BIAS, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
-from .products cimport dense_strategy
 from .source cimport Rows, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport (
     FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, raise_pending,
@@ -132,11 +132,11 @@ cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
     net.traces = <Trace *> &net.parameters[net.n_parameters]
     for i in range(net.n_parameters):
         piece = layers.copy_one_row(&net.parameters[i], piece)
-    net.layers[0].strategy = SPARSE if job.reader.sparse else dense_strategy(
+    net.layers[0].kind = csr_kind() if job.reader.sparse else dense_kind(
         net.kernels, net.layers[0].n_in, net.layers[0].n_out)
     for l in range(net.n_layers):
-        if net.layers[l].strategy == BLAS and not uses_blas:
-            net.layers[l].strategy = FUSED
+        if net.layers[l].kind.calls_blas and not uses_blas:
+            net.layers[l].kind = tiled_kind()
         net.traces[l].activations = job.scratch + outputs_at + (l % 2) * job.block_rows * layers.widest_ld * itemsize
         net.traces[l].outputs = net.traces[l].activations
     if job.score != NULL or job.n_segments > 1:

@@ -20,7 +20,8 @@ from libc.string cimport memcpy, memset
 
 from .forward cimport Predictor, block_rows_for, threads_for
 from .kernels cimport FM_ACTIVATION_identity, FM_ACTIVATION_softmax, activation_number
-from .layers cimport BIAS, FUSED, SPARSE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
+from .kinds cimport csr_kind, tiled_kind
+from .layers cimport BIAS, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .passes cimport backward_pass, forward_pass
 from .source cimport Reader, Rows, Source, read_rows, reader_of
@@ -298,7 +299,7 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
     for l in range(net.n_layers):
         layer = &net.layers[l]
         if not job.uses_blas:
-            layer.strategy = FUSED
+            layer.kind = tiled_kind()
         net.traces[l].activations = arena.pointer((0, ("activations", l)))
         net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
         net.traces[l].deltas = arena.pointer((0, ("deltas", (last - l) % 2)))
@@ -316,7 +317,7 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
     layer = &net.layers[last]
     layer.slope = net.kernels.backward[job.out_activation]
     if job.reader.sparse:
-        net.layers[0].strategy = SPARSE
+        net.layers[0].kind = csr_kind()
     # slopes that are written in z need it
     net.output = net.kernels.forward[FM_ACTIVATION_identity if job.logistic
                                      or net.kernels.map[job.out_activation] != NULL else job.out_activation]
@@ -326,7 +327,7 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
 
 cdef bint transposes(const Gradients *job, const Layer *layer, int l) noexcept:
     """Whether backward reads a layer's weights transposed: all that BLAS does not serve, and single columns."""
-    return (not job.uses_blas or layer.strategy == FUSED
+    return (not job.uses_blas or layer.kind.transposes
             or (l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL))
 
 

@@ -5,11 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from .blas cimport Blas
 from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map
 from .memory cimport Arena
-
-cdef enum Strategy:
-    FUSED        # register-tiled products of our own
-    BLAS         # SciPy's BLAS: for layers larger than the caches, and where ours are the portable kernels
-    SPARSE       # the layer's input is CSR: products that follow the non-zeros
+from .source cimport Rows
 
 # The places of a layer's parameters after its first.
 cdef enum:
@@ -22,6 +18,27 @@ cdef enum:
     WEIGHT_GROUP
     BIAS_GROUP
     GROUPS_OF_PARAMETERS
+
+
+cdef struct Layer
+cdef struct Pass
+
+
+# What layers do. Rows do not depend on each other, no sum is divided by worker, and gradients add in ascending order of
+# rows whatever the rows of the parameter that are asked for.
+ctypedef struct Kind:
+    const char *name
+    bint calls_blas                     # which may add in another order for another number of rows
+    bint transposes                     # backward reads the weights' transpose
+    # z (rows, ld) = epilogue(the layer's sums); NULL: the sums without the bias
+    void (*forward)(const Pass *p, const Layer *layer, const Rows *x, ptrdiff_t rows, fm_epilogue epilogue,
+                    void *z) noexcept nogil
+    # out (rows, ld) = slope(dL/dx, activations), delta (rows, layer.ld) = dL/dz; slope NULL: dL/dx
+    void (*backward)(const Pass *p, const Layer *layer, const void *delta, ptrdiff_t rows, fm_epilogue slope,
+                     const void *activations, void *out, ptrdiff_t ld) noexcept nogil
+    # gradient (stop - start, columns) = [gradient +] those rows of the gradient of the layer's i-th parameter
+    void (*gradient)(const Pass *p, const Layer *layer, int i, const Rows *x, const void *delta, ptrdiff_t rows,
+                     ptrdiff_t start, ptrdiff_t stop, bint accumulate, void *gradient) noexcept nogil
 
 
 ctypedef struct Parameter:
@@ -42,8 +59,8 @@ ctypedef struct Dropout:
     double scale                        # 1 / (1 - that rate, so rounded)
 
 
-ctypedef struct Layer:
-    Strategy strategy
+cdef struct Layer:
+    const Kind *kind
     ptrdiff_t n_in, n_out
     ptrdiff_t ld                        # row stride of the layer's outputs: n_out rounded up to whole lanes
     int first                           # parameter; its others follow
@@ -61,7 +78,7 @@ ctypedef struct Trace:
 
 
 # What training, prediction and input gradients share.
-ctypedef struct Pass:
+cdef struct Pass:
     const fm_kernels *kernels
     Blas blas
     ptrdiff_t itemsize

@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 from .blas cimport blas_for
 from .kernels cimport activation_names, activation_number, kernels_for
+from .kinds cimport dense_kind
 from .memory cimport Arena, padded
-from .products cimport dense_strategy
 from .tuning cimport CALL_BLAS_FLOPS
 
 cdef enum:
@@ -77,7 +77,7 @@ cdef class Layers:
         for l in range(self.net.n_layers):
             layer = &self.net.layers[l]
             n_in, n_out = self.units[l], self.units[l + 1]
-            layer.strategy = dense_strategy(self.net.kernels, n_in, n_out)
+            layer.kind = dense_kind(self.net.kernels, n_in, n_out)
             layer.n_in = n_in
             layer.n_out = n_out
             layer.ld = padded(n_out, self.net.itemsize)
@@ -87,7 +87,7 @@ cdef class Layers:
                 layer.epilogue = self.net.kernels.forward[number]
                 layer.slope = self.net.kernels.backward[number]
                 layer.map = self.net.kernels.map[number]
-            self.uses_blas = self.uses_blas or layer.strategy == BLAS
+            self.uses_blas = self.uses_blas or layer.kind.calls_blas
             self.widest_ld = max(self.widest_ld, layer.ld)
             self.n_weights += n_in * n_out
             for number in range(PARAMETERS):
@@ -100,7 +100,7 @@ cdef class Layers:
                     self.one_row_bytes += self._bytes(parameter)
 
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept:
-        """Whether a prediction for so many rows goes to BLAS where a layer's strategy says so."""
+        """Whether a prediction for so many rows goes to BLAS where a layer's kind does."""
         return self.uses_blas and 2.0 * self.n_weights * n_rows >= CALL_BLAS_FLOPS
 
     cdef ptrdiff_t _bytes(self, const Parameter *p):

@@ -13,10 +13,10 @@ from .kernels cimport (
     FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_TARGET_BYTE, FM_TARGET_CODE, loss_number, loss_row, offsets_of,
     optimizer_number,
 )
-from .layers cimport BLAS, PARAMETERS, SPARSE, WEIGHT_GROUP, Dropout, Layer, Layers, Parameter, Trace
+from .kinds cimport csr_kind, dense_kind
+from .layers cimport PARAMETERS, WEIGHT_GROUP, Dropout, Layer, Layers, Parameter, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .plan cimport Plan
-from .products cimport dense_strategy
 from .source cimport Source, index_of, reader_of
 from .step cimport PREPARE, Job, run, scale_dropout
 from .threads cimport fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, startable, watch
@@ -270,8 +270,7 @@ cdef class Network:
         self._targets = y
         self._sample_weight = sample_weight
         cdef Layer *first = &self.job.net.layers[0]
-        first.strategy = SPARSE if source.sparse else dense_strategy(
-            self.job.net.kernels, first.n_in, first.n_out)
+        first.kind = csr_kind() if source.sparse else dense_kind(self.job.net.kernels, first.n_in, first.n_out)
         self.job.uses_blas = self.uses_blas
         self._plan.forget_batch()
 
@@ -565,7 +564,7 @@ cdef class Network:
         """Whether a layer's products go to BLAS: hold :func:`single_threaded_blas` around the training then."""
         cdef int l
         for l in range(self.job.net.n_layers):
-            if self.job.net.layers[l].strategy == BLAS:
+            if self.job.net.layers[l].kind.calls_blas:
                 return True
         return False
 

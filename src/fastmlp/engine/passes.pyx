@@ -12,7 +12,6 @@ from libc.stdint cimport uint64_t
 
 from .kernels cimport FM_ACTIVATION_identity, fm_epilogue
 from .layers cimport Trace
-from .products cimport forward_product, input_gradient
 from .threads cimport interrupted
 
 
@@ -62,7 +61,7 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
             epilogue = p.kernels.forward[FM_ACTIVATION_identity]
         else:
             epilogue = layer.epilogue
-        forward_product(p, layer, &x, rows, epilogue, z)
+        layer.kind.forward(p, layer, &x, rows, epilogue, z)
         x.sparse = False
         x.dense = z
         x.ld = layer.ld
@@ -97,7 +96,7 @@ cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrd
         t = &p.traces[l]
         at = workspace + row * below.ld * p.itemsize
         z = t.deltas + at
-        input_gradient(p, layer, delta, rows, below.slope, t.activations + at, z, below.ld)
+        layer.kind.backward(p, layer, delta, rows, below.slope, t.activations + at, z, below.ld)
         if below.dropout.on:
             drop(p, &below.dropout, l + 1, z, z, first, rows, below.n_out, below.ld)
         if signals != NULL and interrupted(signals):
@@ -105,5 +104,5 @@ cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrd
         layer = below
         delta = z
     if out != NULL:
-        input_gradient(p, layer, delta, rows, NULL, NULL, out, ld)
+        layer.kind.backward(p, layer, delta, rows, NULL, NULL, out, ld)
     return True

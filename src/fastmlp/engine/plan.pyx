@@ -8,7 +8,7 @@ from itertools import pairwise
 from libc.stdint cimport int32_t
 
 from .kernels cimport FM_COLUMNS, FM_ROW_BYTES
-from .layers cimport FUSED, WEIGHTS, Layer, Layers, Parameter, Trace
+from .layers cimport WEIGHTS, Layer, Layers, Parameter, Trace
 from .memory cimport Arena, ceil_div, padded
 from .step cimport Columns, Job, Tile
 from .threads cimport FM_MOST_ITEMS
@@ -132,7 +132,7 @@ cdef class Plan:
             arena.reserve("cuts", chunk * job.n_cuts * sizeof(int32_t))
         for l in range(last + 1):
             layer = &job.net.layers[l]
-            if l > 0 and layer.strategy == FUSED:
+            if l > 0 and layer.kind.transposes:
                 p = &job.net.parameters[layer.first + WEIGHTS]
                 p.transposed_ld = padded(p.rows, itemsize)
                 arena.reserve(("transposed", l), p.columns * p.transposed_ld * itemsize)
@@ -156,7 +156,7 @@ cdef class Plan:
         job.cuts = <int32_t *> (arena.pointer("cuts") if job.reader.sparse else NULL)
         for l in range(last + 1):
             layer = &job.net.layers[l]
-            if l > 0 and layer.strategy == FUSED:
+            if l > 0 and layer.kind.transposes:
                 job.net.parameters[layer.first + WEIGHTS].transposed = arena.pointer(("transposed", l))
             traces[l].deltas = arena.pointer(("deltas", l))
             # the outputs of the last layer become its deltas where they stand

@@ -30,7 +30,6 @@ from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
 from .layers cimport GROUPS_OF_PARAMETERS, WEIGHTS, Dropout, Layer, Parameter, Pass
 from .memory cimport ceil_div
 from .passes cimport backward_pass, drop, dropout_key, forward_pass
-from .products cimport parameter_gradient
 from .source cimport Rows, read_rows
 from .threads cimport (
     FM_CLOSED, FM_END, FM_WAIT, Signals, fm_add_nanoseconds, fm_even, fm_finish, fm_flush_subnormals, fm_is_set,
@@ -111,8 +110,9 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
         p = &net.parameters[i]
         layer = &net.layers[p.layer]
         x = inputs_of(job, p.layer, first, rows)
-        parameter_gradient(net, i, &x, net.traces[p.layer].deltas + (first - job.chunk) * layer.ld * net.itemsize, rows,
-                           0, p.rows, False, gradients + (p.value - net.parameters[0].value))
+        layer.kind.gradient(net, layer, i - layer.first, &x,
+                            net.traces[p.layer].deltas + (first - job.chunk) * layer.ld * net.itemsize, rows, 0, p.rows,
+                            False, gradients + (p.value - net.parameters[0].value))
 
 
 # ---- weights phase ----
@@ -142,6 +142,7 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
     """Gradient of one tile over a chunk of rows and, after the last chunk, its step or its norm."""
     cdef Pass *net = &job.net
     cdef Parameter *p = &net.parameters[tile.parameter]
+    cdef const Layer *layer = &net.layers[p.layer]
     cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
     cdef Part part = part_of(job, tile)
     cdef char *gradient = scratch if last_chunk and not later_chunk and job.clip_norm == 0 else part.gradient
@@ -154,8 +155,8 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
                               job.row_groups, part.count)
     else:
         x = inputs_of(job, p.layer, job.chunk, rows)
-        parameter_gradient(net, tile.parameter, &x, net.traces[p.layer].deltas, rows, tile.start, tile.stop,
-                           later_chunk, gradient)
+        layer.kind.gradient(net, layer, tile.parameter - layer.first, &x, net.traces[p.layer].deltas, rows, tile.start,
+                            tile.stop, later_chunk, gradient)
     if not last_chunk:
         return
     if job.clip_norm == 0:

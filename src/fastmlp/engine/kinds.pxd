@@ -1,0 +1,8 @@
+"""The kinds of layers."""
+
+from .kernels cimport fm_kernels
+from .layers cimport Kind
+
+cdef const Kind *tiled_kind() noexcept nogil
+cdef const Kind *dense_kind(const fm_kernels *kernels, ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
+cdef const Kind *csr_kind() noexcept nogil
