@@ -1,8 +1,8 @@
 """The kinds of layers, a row of operations each.
 
-The kind of a layer depends on its shape, its input and the instruction set, never on threads. A layer with dense input is
-served by register-tiled products of our own, or by SciPy's BLAS, which blocks for all levels of cache and knows processors
-that our kernels do not.
+The kind of a layer depends on its shape, its input and the instruction set, never on threads. A layer with dense input
+is served by register-tiled products of our own, or by SciPy's BLAS, which blocks for all levels of cache and knows
+processors that our kernels do not.
 """
 
 from .blas cimport product
