@@ -1,10 +1,14 @@
 """What a process may be: a child that C code forked, one that gets no more threads, one whose memory is limited."""
 
+import modulefinder
 import os
+import pkgutil
 import subprocess
 import sys
 
 import pytest
+
+import fastmlp
 
 # a build without OpenMP is tested with the setting that it was built with
 WITH_OPENMP = os.environ.get("FASTMLP_OPENMP", "1") != "0"
@@ -33,10 +37,11 @@ def work():
 
 
 def run(code, **environment):
-    """The last line that a fresh interpreter prints."""
-    environment = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"} | environment
+    """The last line that a fresh interpreter prints; an empty variable of the environment is none."""
+    environment = os.environ | {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"} | environment
+    environment = {name: value for name, value in environment.items() if value}
     done = subprocess.run(
-        [sys.executable, "-c", WORK + code], env=os.environ | environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", WORK + code], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
     return done.stdout.splitlines()[-1]
@@ -154,3 +159,31 @@ resource.setrlimit(resource.RLIMIT_AS, (size + 2**31, size + 2**31))
 print(*work())
 """
     assert run(code, OMP_STACKSIZE=setting) == on(team, results)
+
+
+@on_linux
+@pytest.mark.parametrize("setting", ["OMP_PROC_BIND=true", "OMP_PLACES=cores"])
+def test_an_environment_that_binds_threads_gives_as_many(setting):
+    # scikit-learn's OpenMP runtime is loaded first, and binds the thread that loads ours
+    code = """
+import joblib
+from fastmlp.estimators.inputs import effective_n_jobs
+before = os.sched_getaffinity(0)
+print(threads.effective_n_threads(), effective_n_jobs(-1), os.sched_getaffinity(0) == before, joblib.cpu_count())
+"""
+    name, value = setting.split("=")
+    *counts, same, _ = run(code, OMP_NUM_THREADS="").split()
+    *bound_counts, bound_same, one = run(code, OMP_NUM_THREADS="", **{name: value}).split()
+    assert (counts, same, bound_same, one) == (bound_counts, "True", "True", "1")
+
+
+# ---- applications that are frozen ----
+
+
+def test_every_compiled_module_is_found_by_the_imports_of_python_files():
+    package = os.path.dirname(fastmlp.__file__)
+    engine = {f"fastmlp.engine.{module.name}" for module in pkgutil.iter_modules([os.path.join(package, "engine")])}
+    others = {module.name for module in pkgutil.iter_modules()} - {"fastmlp"} | sys.stdlib_module_names
+    finder = modulefinder.ModuleFinder(path=[os.path.dirname(package)], excludes=[*others])
+    finder.import_hook("fastmlp")
+    assert engine <= finder.modules.keys()

@@ -1,22 +1,28 @@
 """The compiled engine: networks as data, arrays in, arrays out."""
 
-from .forward import Predictor, forward
-from .gradients import input_gradients, integrated_gradients
-from .kernels import (
-    ACTIVATIONS,
-    ISAS,
-    LOSS_OPTIONS,
-    LOSS_ROWS,
-    LOSSES,
-    OPTIMIZER_MEMORY,
-    OPTIMIZERS,
-    fma_peak,
-    logarithm,
-)
-from .layers import MAX_LAYERS
-from .network import Network
-from .perceptron import StepNeuron, permutation
-from .threads import effective_n_threads, single_threaded_blas
+from .affinity import unbound
+
+# the OpenMP runtime counts the processors of the thread that loads it
+with unbound():
+    # what compiled modules alone import is imported here for tools that look for imports in Python's files
+    from . import blas, memory, passes, plan, products, source, step, update  # noqa: F401
+    from .forward import Predictor, forward
+    from .gradients import input_gradients, integrated_gradients
+    from .kernels import (
+        ACTIVATIONS,
+        ISAS,
+        LOSS_OPTIONS,
+        LOSS_ROWS,
+        LOSSES,
+        OPTIMIZER_MEMORY,
+        OPTIMIZERS,
+        fma_peak,
+        logarithm,
+    )
+    from .layers import MAX_LAYERS
+    from .network import Network
+    from .perceptron import StepNeuron, permutation
+    from .threads import effective_n_threads, single_threaded_blas
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,4 +44,5 @@ __all__ = [
     "logarithm",
     "permutation",
     "single_threaded_blas",
+    "unbound",
 ]

@@ -12,6 +12,8 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY
 
+from .affinity import unbound
+
 cdef enum:
     LOOKS_PER_SECOND = 20
 
@@ -19,8 +21,6 @@ cdef extern from "process.h":
     const int fm_forks
     void fm_watch_forks()
     int fm_startable(int wanted)
-
-_cpu_count = functools.cache(functools.partial(joblib.cpu_count, only_physical_cores=True))
 
 
 def _process():
@@ -30,6 +30,13 @@ def _process():
 
 fm_watch_forks()
 _loaded_in = _process()
+
+
+@functools.cache
+def _cpu_count():
+    """The physical cores that this process may use."""
+    with unbound():
+        return joblib.cpu_count(only_physical_cores=True)
 
 
 def checked_max_threads(max_threads):
@@ -78,7 +85,7 @@ def effective_n_threads(n_threads=None, max_threads=None):
 
 
 cdef int startable(int n_threads):
-    """The threads that a team of this size gets: less where the system refuses a thread. To be asked before each team."""
+    """The threads that a team of this size gets, fewer where the system refuses one. To be asked before each team."""
     return fm_startable(n_threads)
 
 
@@ -122,7 +129,7 @@ class _BlasGuard:
                 disown(force=True)
 
 
-# One for each process: in a forked child, the parent's lock may be held, and its count may include threads that are gone.
+# One for each process: a forked child gets the parent's guard as it is, its lock perhaps held by a thread that is gone.
 _guards = {}
 
 

@@ -9,7 +9,6 @@ from copy import copy
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
-import joblib
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
@@ -37,6 +36,7 @@ from .inputs import (
     check_total,
     check_weights,
     computing_dtype,
+    effective_n_jobs,
     engine_rows,
     fits_precision,
     hidden_units,
@@ -364,7 +364,7 @@ class BaseMLP(
         }
 
     def _max_threads(self):
-        return None if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
+        return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
 
     def _fresh_network(self, units, target, precision, params):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else precision

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral
 
+import joblib
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight
 
-from ..engine import MAX_LAYERS, OPTIMIZERS
+from ..engine import MAX_LAYERS, OPTIMIZERS, unbound
 
 __all__ = [
     "check_layers",
@@ -18,6 +19,7 @@ __all__ = [
     "check_total",
     "check_weights",
     "computing_dtype",
+    "effective_n_jobs",
     "engine_rows",
     "fits_precision",
     "hidden_units",
@@ -290,6 +292,12 @@ def fits_precision(X, dtype):
     values = X.data if issparse(X) else X
     limit = np.finfo(dtype).max
     return values.size == 0 or (-limit <= values.min() and values.max() <= limit)
+
+
+def effective_n_jobs(n_jobs):
+    """The threads that `n_jobs` stands for where this is called; joblib counts those of an unbound thread."""
+    with unbound():
+        return joblib.effective_n_jobs(n_jobs)
 
 
 @contextmanager

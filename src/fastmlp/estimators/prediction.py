@@ -3,12 +3,19 @@
 from contextlib import suppress
 from functools import partial
 
-import joblib
 import numpy as np
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ..engine import Predictor
-from .inputs import check_parameters, computing_dtype, engine_rows, fits_precision, numeric_rows, parameters_dtype
+from .inputs import (
+    check_parameters,
+    computing_dtype,
+    effective_n_jobs,
+    engine_rows,
+    fits_precision,
+    numeric_rows,
+    parameters_dtype,
+)
 
 __all__ = ["PredictionMixin"]
 
@@ -35,7 +42,7 @@ class _Predictors:
         if self.n_jobs is not None:
             # asked by calls that are worth more than one thread: joblib takes longer to answer than a row to predict,
             # and its answer depends on where it is asked
-            self.max_threads = partial(joblib.effective_n_jobs, self.n_jobs)
+            self.max_threads = partial(effective_n_jobs, self.n_jobs)
             self.max_threads()  # refuses what is no number of jobs
         self.own_dtype = parameters_dtype(self.coefs)
         self.by_precision = {}
