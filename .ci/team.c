@@ -13,13 +13,13 @@
 
 #include "team.h"
 
-enum { MOST_ROWS = 6000, BATCH = 60, CHUNK = 40, BLOCK = 5, N_TILES = 11, MOST_MEMBERS = 5, ROUNDS = 20 };
+enum { MOST_ROWS = 6000, BATCH = 60, CHUNK = 40, BLOCK = 5, N_TILES = 11, MOST_WORKERS = 5, ROUNDS = 20 };
 enum stage { PREPARE, ROWS, WEIGHTS, FINISH };
 
 typedef struct {
     int team_size;
     int n_rows;
-    long interrupt_at; /* looks of member 0 for an item after which it gives the epoch up */
+    long interrupt_at; /* looks of worker 0 for an item after which it gives the epoch up */
     enum stage stage;
     int start, stop, chunk, end, blocks, batches;
     uint64_t loss, factor;
@@ -30,7 +30,7 @@ typedef struct {
     uint64_t parameters[N_TILES], gradients[N_TILES], squares[N_TILES];
 } job_t;
 
-typedef struct { job_t *job; int number; } member_t;
+typedef struct { job_t *job; int number; } worker_t;
 
 static void open_rows(job_t *job)
 {
@@ -105,13 +105,13 @@ static void weights_phase(job_t *job, int tile)
 
 static void *run(void *argument)
 {
-    member_t *member = argument;
-    job_t *job = member->job;
+    worker_t *worker = argument;
+    job_t *job = worker->job;
     int spins = 0;
     for (long looks = 1;; looks++) {
-        ptrdiff_t i = fm_take(&job->phases, member->number);
+        ptrdiff_t i = fm_take(&job->phases, worker->number);
         if (i == FM_END) break;
-        if (member->number == 0 && looks == job->interrupt_at) fm_set(&job->abandoned);
+        if (worker->number == 0 && looks == job->interrupt_at) fm_set(&job->abandoned);
         if (i == FM_WAIT) {
             if (fm_even(&job->phases, job->team_size)) fm_add_nanoseconds(&job->waited, 1e-9);
             fm_pause(spins++);
@@ -124,7 +124,7 @@ static void *run(void *argument)
             weights_phase(job, (int)i);
         else
             job->parameters[i] += 1;
-        /* members take turns also where there are more of them than cores */
+        /* workers take turns also where there are more of them than cores */
         if (looks % 3 == 0) sched_yield();
         int last = fm_finish(&job->phases);
         if (looks % 2 == 0) sched_yield();
@@ -133,40 +133,40 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* An epoch by so many members. */
-static void epoch(job_t *job, int members, int n_rows, long interrupt_at)
+/* An epoch by so many workers. */
+static void epoch(job_t *job, int workers, int n_rows, long interrupt_at)
 {
-    pthread_t threads[MOST_MEMBERS];
-    member_t numbered[MOST_MEMBERS];
+    pthread_t threads[MOST_WORKERS];
+    worker_t numbered[MOST_WORKERS];
     memset(job, 0, sizeof(*job));
-    job->team_size = members;
+    job->team_size = workers;
     job->n_rows = n_rows;
     job->interrupt_at = interrupt_at;
     job->stage = PREPARE;
     fm_open(&job->phases, N_TILES);
-    for (int m = 0; m < members; m++) {
-        numbered[m] = (member_t){job, m};
+    for (int m = 0; m < workers; m++) {
+        numbered[m] = (worker_t){job, m};
         if (pthread_create(&threads[m], NULL, run, &numbered[m]) != 0) exit(2);
     }
-    for (int m = 0; m < members; m++) pthread_join(threads[m], NULL);
+    for (int m = 0; m < workers; m++) pthread_join(threads[m], NULL);
 }
 
 int main(void)
 {
     static job_t alone, together;
     for (int round = 0; round < ROUNDS; round++) {
-        for (int members = 2; members <= MOST_MEMBERS; members++) {
+        for (int workers = 2; workers <= MOST_WORKERS; workers++) {
             /* every other epoch is given up after some whole number of batches */
             int whole = round % 2;
-            epoch(&together, members, MOST_ROWS, whole ? 0 : 10 * round + members);
+            epoch(&together, workers, MOST_ROWS, whole ? 0 : 10 * round + workers);
             epoch(&alone, 1, together.batches * BATCH, 0);
             if (memcmp(alone.parameters, together.parameters, sizeof(alone.parameters)) != 0
                 || alone.batches != together.batches || (whole && together.batches != MOST_ROWS / BATCH)) {
-                printf("%d members: %d batches, other parameters than one member\n", members, together.batches);
+                printf("%d workers: %d batches, other parameters than one worker\n", workers, together.batches);
                 return 1;
             }
         }
     }
-    printf("phases: the same for 1 to %d members, no race\n", MOST_MEMBERS);
+    printf("phases: the same for 1 to %d workers, no race\n", MOST_WORKERS);
     return 0;
 }

@@ -77,7 +77,7 @@ cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
 
 
 cdef int threads_for(Layers layers, double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1:
-    """Threads for so many operations on rows: n_threads, or what the environment allows and the work is worth."""
+    """Threads for a number of operations on rows: n_threads, or what the environment allows and the work is worth."""
     if n_threads is None and (n_rows <= 1 or operations < 2 * PREDICT_THREAD_FLOPS):
         return 1
     threads = effective_n_threads(n_threads, max_threads)

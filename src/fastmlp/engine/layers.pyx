@@ -100,7 +100,7 @@ cdef class Layers:
                     self.one_row_bytes += self._bytes(parameter)
 
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept:
-        """Whether a prediction for so many rows goes to BLAS where a layer's kind does."""
+        """Whether a prediction for this number of rows goes to BLAS where a layer's kind does."""
         return self.uses_blas and 2.0 * self.n_weights * n_rows >= CALL_BLAS_FLOPS
 
     cdef ptrdiff_t _bytes(self, const Parameter *p):

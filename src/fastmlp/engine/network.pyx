@@ -58,9 +58,9 @@ cdef class Network:
         anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
         "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
     n_threads : int, default=None
-        Threads to use, whatever the work; None: as many as the environment allows and the work is worth,
+        Threads to use, whatever the work; None: what the environment allows and the work is worth.
     max_threads : int, default=None
-        but no more than so many; None sets no limit.
+        The most threads, if n_threads is None; None sets no limit.
     isa : str, default=None
         Instruction set, one of ``ISAS``; None: the default.
 

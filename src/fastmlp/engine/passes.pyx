@@ -40,7 +40,7 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
     """Take rows, the first-th of the epoch and on, through the first n_layers layers.
 
     Layers leave their outputs from `row` on in the traces, `workspace` bytes behind where these begin. False if a
-    signal's handler has raised; signals NULL: nobody looks.
+    signal's handler has raised; signals NULL: signals are not looked for.
     """
     cdef Rows x = inputs[0]
     cdef const Layer *layer
@@ -83,7 +83,7 @@ cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrd
     """Take the deltas of the last layer, or of a part of it, back to those of the first layer and on to out.
 
     top is the last layer or that part; delta has its row stride. The other arguments are those of :func:`forward_pass`.
-    out (rows, ld) gets the gradients with respect to the inputs; NULL: nobody asks for them.
+    out (rows, ld) gets the gradients with respect to the inputs; NULL: they are not wanted.
     """
     cdef const Layer *layer = top
     cdef const Layer *below

@@ -16,8 +16,8 @@
 #include <sys/syscall.h>
 #endif
 
-/* Forks between the load of this module and this process. Also those by C code, as of uWSGI's workers, which run none of
- * Python's at-fork hooks; but not a bare system call. */
+/* Forks between the load of this module and this process. Also those by C code, as of uWSGI's workers, which run none
+ * of Python's at-fork hooks; but not a bare system call. */
 static int fm_forks = 0;
 
 static void fm_count_fork(void) { fm_forks++; }

@@ -44,8 +44,8 @@ ctypedef struct Job:
     Tile *tiles
     Columns *columns                    # NULL while no call limits their lengths
     ptrdiff_t chunk_rows
-    ptrdiff_t block_rows                # at most so many rows in a block,
-    int blocks_each                     # and for each worker so many blocks
+    ptrdiff_t block_rows                # the most rows of a block
+    int blocks_each                     # blocks for each worker, where there are rows enough
     # data
     Reader reader
     char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
@@ -81,7 +81,7 @@ ctypedef struct Job:
     ptrdiff_t start, stop               # the batch
     ptrdiff_t chunk, end                # the chunk of it
     ptrdiff_t blocks
-    # groups of rows whose gradients are summed apart, 1: none; theirs have the layout of the parameters
+    # row groups, whose gradients are summed apart and have the layout of the parameters; 1: none
     ptrdiff_t row_groups
     char *group_gradients
     ptrdiff_t group_stride              # elements

@@ -18,8 +18,9 @@ weights are limited (Srivastava et al., 2014, section 5.1) a phase over blocks o
 transposes are made anew.
 
 Where the activations of a batch are much more than the parameters, fetching them from the other cores' caches in the
-weights phase would take longer than the products. The rows then form a few groups, a function of the shapes alone: who
-takes a group through the rows phase also sums its gradient, and the weights phase adds the groups' in their order.
+weights phase would take longer than the products. The rows then form a few row groups, a function of the shapes alone:
+the worker that takes a row group through the rows phase also sums its gradient, and the weights phase adds these
+gradients in the order of the groups.
 """
 
 from libc.math cimport rint, sqrt

@@ -1,5 +1,5 @@
-/* What a team of OpenMP threads needs besides OpenMP: phases of work shared out among whoever is there, flush-to-zero,
- * a clock. Built without OpenMP a team has one member.
+/* What a team of workers needs besides OpenMP: phases of work, which the workers share, flush-to-zero and a clock. A
+ * build without OpenMP has teams of one worker.
  */
 #ifndef FASTMLP_TEAM_H
 #define FASTMLP_TEAM_H
@@ -42,19 +42,19 @@ static inline int fm_team_size(void)
 
 /* ---- phases: items 0..count-1 to do, in any order, before the next phase opens ----
  *
- * A phase ends when its items are done, not when all threads have arrived: on a busy machine a thread that is not
- * running holds nobody up unless it has an item in hand. Who finishes the last item opens the next phase, and nobody
- * else touches what the phase is about meanwhile, because nobody has an item.
+ * A phase ends when its items are done, not when all workers have arrived: on a busy machine a worker that is not
+ * running delays the others only if it has an item in hand. The worker that finishes the last item opens the next
+ * phase. No other worker touches what the phase is about meanwhile, because no other has an item.
  *
- * Even members take from the low end, odd ones from the high end, so a thread meets about the same items, and finds
- * them in its cache, phase after phase. The ticket is one word: phase (24 bits), low end and high end (20 bits each);
- * a phase of FM_CLOSED items is the end.
+ * Even workers take from the low end, odd ones from the high end. So a worker gets about the same items phase after
+ * phase, and finds them in its cache. The ticket is one word: phase (24 bits), low end and high end (20 bits each); a
+ * phase of FM_CLOSED items is the end.
  *
- * All that a phase is about is in plain fields: who opens a phase writes them before the ticket, and who takes an item
- * reads them after it. Only what changes while others look, here and the flags below, is atomic.
+ * All that a phase is about is in plain fields: the worker that opens a phase writes them before the ticket, and a
+ * worker that takes an item reads them after it. Only what changes while others read it, here and the flags below, is
+ * atomic.
  *
- * Between the fields is room enough that ticket and done share a cache line of 64 bytes with nothing else, wherever a
- * struct of phases lies.
+ * The room between the fields gives ticket and done a cache line of 64 bytes each, wherever a struct of phases lies.
  */
 typedef struct {
     char before[56];
@@ -92,35 +92,35 @@ static inline void fm_open(fm_phases *p, uint64_t count)
     FM_STORE(&p->ticket, (phase << (2 * FM_ITEM_BITS)) | count);
 }
 
-/* The next item for this member, FM_WAIT while others finish the phase, FM_END after the last phase. */
-static inline ptrdiff_t fm_take(fm_phases *p, int member)
+/* The next item for this worker, FM_WAIT while others finish the phase, FM_END after the last phase. */
+static inline ptrdiff_t fm_take(fm_phases *p, int worker)
 {
     uint64_t ticket = FM_LOAD(&p->ticket);
     for (;;) {
         uint64_t high = ticket & FM_CLOSED, low = (ticket >> FM_ITEM_BITS) & FM_CLOSED;
         if (high == FM_CLOSED) return FM_END;
         if (low >= high) return FM_WAIT;
-        uint64_t next = (member & 1) ? ticket - 1 : ticket + ((uint64_t)1 << FM_ITEM_BITS);
-        if (FM_SWAP(&p->ticket, &ticket, next)) return (ptrdiff_t)((member & 1) ? high - 1 : low);
+        uint64_t next = (worker & 1) ? ticket - 1 : ticket + ((uint64_t)1 << FM_ITEM_BITS);
+        if (FM_SWAP(&p->ticket, &ticket, next)) return (ptrdiff_t)((worker & 1) ? high - 1 : low);
     }
 }
 
 /* Say that an item is done; 1 if it was the phase's last. The count is read first: once the item is counted, another
- * member may finish the last one and open the next phase. */
+ * worker may finish the last one and open the next phase. */
 static inline int fm_finish(fm_phases *p)
 {
     uint64_t count = FM_LOAD(&p->count);
     return FM_ADD(&p->done, 1) == count;
 }
 
-/* Whether this phase keeps so many members about equally busy, so that a long wait in it has a cause from outside. */
-static inline int fm_even(const fm_phases *p, int members)
+/* Whether this phase keeps the workers about equally busy, so that a long wait in it has a cause from outside. */
+static inline int fm_even(const fm_phases *p, int workers)
 {
     uint64_t count = FM_LOAD(&p->count);
-    return count % (uint64_t)members == 0 || count >= 4 * (uint64_t)members;
+    return count % (uint64_t)workers == 0 || count >= 4 * (uint64_t)workers;
 }
 
-/* ---- flags: set by one member while others may look ---- */
+/* ---- flags: one worker sets them while others may read them ---- */
 
 static inline void fm_set(int *flag)
 {
@@ -132,7 +132,7 @@ static inline int fm_is_set(const int *flag)
     return FM_LOAD(flag);
 }
 
-/* Give the others time; spins counts the calls of one wait. */
+/* Give the other workers time; spins counts the calls of one wait. */
 static inline void fm_pause(int spins)
 {
 #if FM_THREADS

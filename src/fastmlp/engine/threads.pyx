@@ -55,16 +55,16 @@ def checked_max_threads(max_threads):
 def effective_n_threads(n_threads=None, max_threads=None):
     """The number of threads that a call may use.
 
-    As scikit-learn's own OpenMP estimators: ``OMP_NUM_THREADS`` and threadpoolctl's limits are followed; without
-    ``OMP_NUM_THREADS`` no more than the physical cores that this process may use (container limits included). A forked
+    As in scikit-learn's own OpenMP estimators, ``OMP_NUM_THREADS`` and threadpoolctl's limits hold; without
+    ``OMP_NUM_THREADS`` the limit is the physical cores that this process may use (container limits included). A forked
     child runs on one thread, because the OpenMP runtime of GCC does not survive a fork.
 
     Parameters
     ----------
     n_threads : int, default=None
-        A wish that goes before all but the fork; at least 1.
+        The number to use, at least 1, whatever the environment; only a forked child does not follow it.
     max_threads : int or function, default=None
-        The largest number, if there is no wish. A function is asked for it only where it matters.
+        The largest number, if n_threads is None. A function is asked for it only where it matters.
 
     Returns
     -------
@@ -85,14 +85,14 @@ def effective_n_threads(n_threads=None, max_threads=None):
 
 
 cdef int startable(int n_threads):
-    """The threads that a team of this size gets, fewer where the system refuses one. To be asked before each team."""
+    """The threads that a team of this size gets, fewer where the system refuses one. Ask it before each team."""
     return fm_startable(n_threads)
 
 
 # ---- SciPy's BLAS on one thread ----
 
 class _BlasGuard:
-    """Holds SciPy's BLAS to one thread from the first fit in to the last one out, whichever threads those are."""
+    """Holds SciPy's BLAS to one thread from the first call that enters to the last that leaves, in any threads."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -129,7 +129,8 @@ class _BlasGuard:
                 disown(force=True)
 
 
-# One for each process: a forked child gets the parent's guard as it is, its lock perhaps held by a thread that is gone.
+# One for each process: a forked child gets the parent's guard as it is, its lock perhaps held by a thread that is
+# gone.
 _guards = {}
 
 

@@ -47,7 +47,7 @@ class Checkpoint:
     path : str or path-like
         The file; its directory must exist. A symbolic link is followed.
     every : int or timedelta
-        When to write: each time that so many epochs are done, or that so much time has passed since the last write.
+        When to write: after this number of epochs, or when this time has passed since the last write.
     clock : callable, default=time.monotonic
         Seconds as a float.
 

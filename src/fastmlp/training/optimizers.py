@@ -156,7 +156,7 @@ class Optimizer:
         require(filled, f"_optimizer has {len(memory)} numbers in memory")
 
     def iteration_begins(self, n_batches, n_epochs):
-        """Set the rates of an epoch of so many batches; `n_epochs` are planned from the first update on."""
+        """Set the rates of an epoch of `n_batches`; `n_epochs` are planned from the first update on."""
         if self.plan.steady:
             return
         rates = self.plan.rates(self.learning_rate_init, self.t, n_batches, n_epochs)

@@ -16,84 +16,90 @@
 /* The next panel is fetched while this one is used if B is larger than this: 784-512 forward 1.09, 1024 wide 1.13 times
  * as fast; in products whose B is near, the fetching costs 4 %. */
 #define FM_FETCH_BYTES (256 << 10)
-/* Columns of A at least so far apart, which the first-level cache does not foresee, are copied side by side, so many
- * bytes at a time: X^T D of 784-512 1.10 times as fast. With two panels of B, 784-100, it comes to nothing. */
+/* Columns of A that are at least FM_FAR_BYTES apart, which the first-level cache does not foresee, are copied side by
+ * side, FM_PACKED_BYTES at a time: X^T D of 784-512 is 1.10 times as fast. With two panels of B, 784-100, nothing is
+ * won. */
 #define FM_FAR_BYTES 2048
 #define FM_PACKED_BYTES 40960
-/* Rows of B whose stride is a multiple of this share a few sets of the cache; so many rows of A repay the copy of a
- * panel: 1024 wide 1.37 times as fast. */
+/* Rows of B whose stride is a multiple of FM_ALIAS_BYTES share a few sets of the cache; from FM_ALIAS_ROWS rows of A
+ * on, the copy of a panel pays: 1024 wide 1.37 times as fast. */
 #define FM_ALIAS_BYTES 512
 #define FM_ALIAS_ROWS 32
-/* Register tiles, one below the other, that are stored before bias and activation are applied to them: all of a panel at
- * once is 3 % slower on 64-100-10 with two threads. */
+/* Register tiles, one below the other, that are stored before bias and activation are applied to them: all of a panel
+ * at once is 3 % slower on 64-100-10 with two threads. */
 #define FM_FINISHED_TILES 4
-/* Up to so many columns are dot products: 100 deep, 1 column takes 0.24, 4 columns 0.65 of a tile's time. */
+/* Products of at most this number of columns are dot products: 100 deep, 1 column takes 0.24, 4 columns 0.65 of a
+ * tile's time. */
 #define FM_DOT_COLUMNS 4
 
 /* ---- loss (loss_template.h) ---- */
 
-/* Up to so many outputs are transposed, a row to a lane: a whole step of 64-100-10 is 1.3, of 4-100-3 1.8 times as fast. */
+/* At most this number of outputs are transposed, a row to a lane: a whole step of 64-100-10 is 1.3 times, of 4-100-3
+ * 1.8 times as fast. */
 #define FM_NARROW 32
 
-/* ---- the plan of a step (network.pyx, step.pyx) ---- */
+/* ---- the plan of a step (plan.pyx, step.pyx, network.pyx) ---- */
 
 /* A chunk's activations and deltas, and its rows. */
 #define FM_CHUNK_BYTES (16 << 20)
 #define FM_CHUNK_ROWS 1024
-/* Rows that a thread takes through the layers at a time: 32 are 3 %, 56 up to 2 % slower than 128. Two blocks for each
- * thread, so that a late one is helped out, none below the least. */
+/* Rows that a worker takes through the layers at a time: 32 are 3 %, 56 up to 2 % slower than 128. There are two
+ * blocks for each worker, so that the others can help a late one, but no block is smaller than FM_LEAST_BLOCK_ROWS. */
 #define FM_BLOCK_ROWS 128
 #define FM_BLOCKS_EACH 2
 #define FM_LEAST_BLOCK_ROWS 8
-/* Parameters larger than this are fetched anew for each block: larger blocks, one each, make 784-512-512-10 1.05 times as
- * fast. */
+/* Parameters larger than this are fetched anew for each block: larger blocks, one each, make 784-512-512-10 1.05 times
+ * as fast. */
 #define FM_CACHED_BYTES (1 << 20)
 #define FM_LARGE_BLOCK_ROWS 256
 #define FM_LARGE_BLOCKS_EACH 1
-/* A layer's weights are cut into tiles of so many elements, into at most so many tiles or into tiles of so many rows:
- * 2048 elements as fast, 1024 up to 4 % slower. */
+/* A parameter is cut into tiles of FM_TILE_ELEMENTS, but into at most FM_TILES tiles or into tiles of FM_TILE_ROWS
+ * rows, whichever are more: 2048 elements are as fast, 1024 up to 4 % slower. */
 #define FM_TILE_ELEMENTS 4096
 #define FM_TILES 8
 #define FM_TILE_ROWS 64
-/* Groups of rows that sum their own gradients: at most so many, each of so many operations or more, two from so many
- * operations on. With two threads 64-400-10 takes 144 us in place of 319, 20-100-5 (1.56 million operations a batch)
- * 14 in place of 23; with one thread that costs 7 %. 64-100-10 with 2, 4 and 8 groups: 45.8, 45.7, 46.1 us. */
+/* Row groups that sum their own gradients: at most FM_GROUPS, each of at least FM_GROUP_FLOPS operations; two of them
+ * from FM_PAIR_FLOPS operations on. With two threads 64-400-10 takes 144 us in place of 319, 20-100-5 (1.56 million
+ * operations a batch) 14 in place of 23; with one thread that costs 7 %. 64-100-10 with 2, 4 and 8 groups: 45.8, 45.7,
+ * 46.1 us. */
 #define FM_GROUPS 8
 #define FM_GROUP_FLOPS 4000000
 #define FM_PAIR_FLOPS 1400000
-/* A batch wakes one thread for each so many operations: with two of them 128-128-10 (5.1 million) is 11 % slower,
- * 256-128-10 (6.6 million) 9 % faster; in groups, half of FM_PAIR_FLOPS: 4-100-3 (0.72 million) is a third slower,
- * 20-100-5 20 % faster. */
+/* A batch wakes one thread for each FM_THREAD_FLOPS operations: with two threads 128-128-10 (5.1 million) is 11 %
+ * slower, 256-128-10 (6.6 million) 9 % faster; in groups, half of FM_PAIR_FLOPS: 4-100-3 (0.72 million) is a third
+ * slower, 20-100-5 20 % faster. */
 #define FM_THREAD_FLOPS 3200000
-/* Seconds of waiting for the team that a call may cost whatever its length, and the share of its length; after more, the
- * network works alone for so many times as long, but no longer than so many seconds: two fits at once, each free to take
- * both cores, take 0.89 to 0.99 of one after the other. */
+/* A call may wait for its team for FM_PATIENCE seconds and for FM_PATIENCE_SHARE of its length. After a longer wait
+ * the network works alone for FM_SOLITUDE times as long, at most for FM_MOST_SOLITUDE seconds: two fits at once, each
+ * free to take both cores, take 0.89 to 0.99 of one after the other. */
 #define FM_PATIENCE 30e-6
 #define FM_PATIENCE_SHARE 0.2
 #define FM_SOLITUDE 20.0
 #define FM_MOST_SOLITUDE 2.0
 /* Pauses of about 45 ns before a waiting thread yields its core: 20 us, the imbalance of a usual phase. */
 #define FM_SPINS 400
-/* Layers of at least so many weights go to BLAS, which blocks for all levels of cache: up to 25 % faster at 4096 wide. */
+/* Layers of at least this number of weights go to BLAS, which blocks for all levels of cache: up to 25 % faster at
+ * 4096 wide. */
 #define FM_BLAS_WEIGHTS (1 << 23)
-/* Where the portable kernels serve, layers of at least so many weights go to BLAS, if they have more than FM_DOT_COLUMNS
- * inputs and outputs. A step of 150 rows on one thread, ours and BLAS's with AVX-512, in us: 784-512-512-10 24059, 7111;
- * 64-100-10 216, 68; 16-16-16 (64 rows) 16.5, 9.7; with AVX2 16-16-16 32, 26; 8-16-4 17.7, 20.3; 4-100-3 31, 42; with SSE
- * (x86-64 without AVX) 32-32-32 98, 140. */
+/* Where the portable kernels serve, layers of at least this number of weights go to BLAS, if they have more than
+ * FM_DOT_COLUMNS inputs and outputs. A step of 150 rows on one thread, ours and BLAS's with AVX-512, in us:
+ * 784-512-512-10 24059, 7111; 64-100-10 216, 68; 16-16-16 (64 rows) 16.5, 9.7; with AVX2 16-16-16 32, 26; 8-16-4 17.7,
+ * 20.3; 4-100-3 31, 42; with SSE (x86-64 without AVX) 32-32-32 98, 140. */
 #define FM_PORTABLE_BLAS_WEIGHTS 256
 
 /* ---- prediction (forward.pyx, gradients.pyx) ---- */
 
-/* Rows that a thread takes through the layers at a time, fewer where its workspace would be larger. */
+/* Rows that a worker takes through the layers at a time, fewer where its workspace would be larger than
+ * FM_PREDICT_BYTES. */
 #define FM_PREDICT_ROWS 256
 #define FM_PREDICT_BYTES (4 << 20)
-/* A call wakes one thread for each so many operations: with 2 million in all two threads are 1.2 to 1.7 times as fast,
- * with 1 million 0.8 to 1.3. */
+/* A call wakes one thread for each FM_PREDICT_THREAD_FLOPS operations: with 2 million in all, two threads are 1.2 to
+ * 1.7 times as fast, with 1 million 0.8 to 1.3. */
 #define FM_PREDICT_THREAD_FLOPS 1000000
-/* A call of at least so many operations, 0.1 ms, looks for signals; to ask whether it may takes 0.3 us. */
+/* A call of at least this number of operations, 0.1 ms, looks for signals; asking whether it may takes 0.3 us. */
 #define FM_WATCHED_FLOPS 20000000
-/* Calls of fewer operations leave BLAS alone, which must be held to one thread: with 2 million 784-100-10 takes 57 us by
- * ours, 42 by BLAS with AVX-512, 59 with AVX2; with 1 million 27, 16 and 48; with 0.3 million 11, 13 and 42. */
+/* Calls of fewer operations leave BLAS alone, which must be held to one thread: with 2 million 784-100-10 takes 57 us
+ * by ours, 42 by BLAS with AVX-512, 59 with AVX2; with 1 million 27, 16 and 48; with 0.3 million 11, 13 and 42. */
 #define FM_CALL_BLAS_FLOPS 2000000
 
 #endif
