@@ -223,7 +223,11 @@ def parameters_in_effect(estimator, n_hidden, incremental, has_validation_set):
         For each parameter that was changed from its default and has no effect. It names the other one too.
     """
     defaults = constructor_defaults(type(estimator))
-    params = {name: plain(value) for name, value in vars(estimator).items() if name in defaults}
+    params = {
+        name: value if value is defaults[name] else plain(value)
+        for name, value in vars(estimator).items()
+        if name in defaults
+    }
     for name, why in dict(reversed([*_reasons(params, has_validation_set)])).items():  # the first reason of each
         value, default = params[name], defaults[name]
         if value is not default and value != default:
