@@ -108,3 +108,20 @@ def test_an_optimizer_of_another_version_is_left_out():
         np.testing.assert_array_equal(one, other)
     again.partial_fit(X, LABELS)
     assert again._optimizer.t == -(-len(X) // 200)
+
+
+def test_a_pickle_while_another_thread_adds_attributes(monkeypatch):
+    """As `fit` does; here they come each time that the transient names are looked up."""
+    model = _fitted(MLPRegressor)
+    came = []
+
+    class Growing(tuple):
+        def __iter__(self):
+            came.append(f"_came_{len(came)}")
+            setattr(model, came[-1], 0)
+            return super().__iter__()
+
+    monkeypatch.setattr(MLPRegressor, "_transient", Growing(MLPRegressor._transient))
+    again = pickle.loads(pickle.dumps(model))
+    assert came
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))

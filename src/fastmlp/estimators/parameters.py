@@ -225,7 +225,7 @@ def parameters_in_effect(estimator, n_hidden, incremental, has_validation_set):
     defaults = constructor_defaults(type(estimator))
     params = {
         name: value if value is defaults[name] else plain(value)
-        for name, value in vars(estimator).items()
+        for name, value in dict(vars(estimator)).items()
         if name in defaults
     }
     for name, why in dict(reversed([*_reasons(params, has_validation_set)])).items():  # the first reason of each

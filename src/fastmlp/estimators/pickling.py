@@ -21,7 +21,7 @@ def _release(version):
 
 def pickled_attributes(estimator):
     """Names of the attributes that a pickle keeps."""
-    return [name for name in vars(estimator) if name not in (*estimator._transient, _UNUSED)]
+    return [name for name in list(vars(estimator)) if name not in (*estimator._transient, _UNUSED)]
 
 
 class PickleMixin:
@@ -34,7 +34,8 @@ class PickleMixin:
         from .. import __version__  # which is there once all modules are
 
         kept = pickled_attributes(self)
-        return {name: value for name, value in super().__getstate__().items() if name in kept} | {_VERSION: __version__}
+        state = dict(super().__getstate__())  # at once: another thread may be in a call of `fit`
+        return {name: value for name, value in state.items() if name in kept} | {_VERSION: __version__}
 
     def __setstate__(self, state):
         from .. import __version__

@@ -46,7 +46,7 @@ def fingerprint(params, data):
         - random states by their state;
         - functions by their code, default arguments, closure, attributes and the globals that the code names, and those
           by value in turn; bound methods by the object too;
-        - classes by their members and bases; other objects by their class and state;
+        - classes by their members, bases and metaclass; other objects by their class and state;
         - modules, and what an installed library defines, by name and version.
     data : dict of str to ndarray, CSR matrix or None
         Counted by shape, dtype and a hash of all values (BLAKE2b, RFC 7693).
@@ -261,7 +261,7 @@ class _Describer:
             and (not _is_dunder(name) or isinstance(member, types.FunctionType | staticmethod | classmethod))
             and not isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType)
         }
-        bases = ", ".join(map(self, kind.__bases__))
+        bases = ", ".join(map(self, (*kind.__bases__, *{type(kind)} - {type})))
         return f"{_name(kind)}({_digest(f'{bases}; {self._of_items(members.items())}')})"
 
     def _of_function(self, function):
