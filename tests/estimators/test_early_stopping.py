@@ -211,7 +211,8 @@ def test_a_score_that_says_nothing_gives_way_to_the_loss(case, early_stopping):
     with pytest.warns(UserWarning) as caught:
         model = kind(**params, scoring=scoring).fit(X, y, X_val=X_val, y_val=y_val)
     assert [str(each.message) for each in caught if each.category is UserWarning] == [
-        f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
+        f"{f'scoring={scoring!r}' if scoring else 'The default score'} is undefined or constant on the validation rows,"
+        f" as {why}."
         " The negative validation loss is the score instead."
     ]
     assert model.validation_scores_ == [-loss for loss in model.validation_loss_curve_]
@@ -230,7 +231,7 @@ def test_a_score_that_one_value_leaves_defined_stays(scoring):
 
 def test_held_out_rows_of_one_value_do_not_stop_a_regression_at_once():
     y = np.where(np.arange(400) == 7, 1.0, 0.0) * 100
-    with pytest.warns(UserWarning, match="scoring=None is undefined or constant .* y has one value"):
+    with pytest.warns(UserWarning, match="The default score is undefined or constant .* y has one value"):
         model = MLPRegressor(**STOPPED).fit(X, y)
     assert model.best_validation_score_ == max(-loss for loss in model.validation_loss_curve_)
 

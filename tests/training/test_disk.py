@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from sklearn.datasets import load_iris
@@ -184,10 +185,16 @@ def test_c_goes_to_a_pipe_that_is_read(model, tmp_path):
 def test_c_goes_to_standard_output():
     code = (
         "from fastmlp import MLPRegressor\n"
-        "MLPRegressor(hidden_layer_sizes=(), max_iter=1).fit([[0], [1]], [0, 1]).to_c('/dev/stdout')"
+        "MLPRegressor(hidden_layer_sizes=(), max_iter=1, random_state=0).fit([[0], [1]], [0, 1]).to_c('/dev/stdout')"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert "fastmlp_predict(" in done.stdout
+    # a file, here one without a name, is written to where the process is in it
+    with tempfile.TemporaryFile("w+") as file:
+        code = f"print('before', flush=True)\n{code}"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=file, check=True)
+        file.seek(0)
+        assert file.read() == f"before\n{done.stdout}"
 
 
 # The function alone

@@ -119,8 +119,9 @@ class ExportMixin:
         Parameters
         ----------
         path : str or path-like, default=None
-            Where to write the file; what was there is replaced once the new one is whole. A pipe that somebody reads
-            and a character device, such as /dev/stdout, are written to. None returns the text.
+            Where to write the file; what was there is replaced once the new one is whole. A pipe that somebody reads,
+            a character device and an open file of the process, such as /dev/stdout, are written to. None returns the
+            text.
         name : str, default="fastmlp"
             What the names of the functions and, in capitals, of the constants begin with.
         dtype : {"float32", "int8"}, default="float32"

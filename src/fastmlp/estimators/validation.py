@@ -154,8 +154,9 @@ class Validation:
                 self.scorer = _with_labels(self.scorer, classes)
             nothing = why is not None and self._says_nothing(_guesses(network, counted, classes), why in _CONSTANT)
         if scoring != "loss" and nothing:
+            said = "The default score" if scoring is None else f"scoring={scoring!r}"
             warnings.warn(
-                f"scoring={scoring!r} is undefined or constant on the validation rows, as {why}."
+                f"{said} is undefined or constant on the validation rows, as {why}."
                 " The negative validation loss is the score instead."
             )
             self.scoring, self.scorer, self.quick_score = "loss", None, None

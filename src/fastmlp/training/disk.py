@@ -23,6 +23,7 @@ __all__ = ["check_regular", "check_writable", "replace_file"]
 _NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_NEW_NAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MOST_LINKS = 40  # in a row, as Linux follows them
 
 
 def check_regular(path):
@@ -77,13 +78,18 @@ def replace_file(path, write, streams=False):
     write : callable
         Called with an open binary file.
     streams : bool, default=False
-        Whether a pipe or a character device, such as a terminal, is written to. Otherwise it is refused.
+        Whether a pipe, a character device, such as a terminal, and an open file of this process, such as /dev/stdout,
+        are written to. Otherwise a pipe and a device are refused.
 
     Raises
     ------
     OSError
         If it cannot be written, or if a directory, a pipe or a device has its name. The old one is as it was.
     """
+    if streams and (descriptor := _descriptor(path)) is not None:
+        with open(os.dup(descriptor), "wb") as file:
+            write(file)
+        return
     if streams and _is_stream(path):
         # without waiting for somebody who reads a pipe: the error tells that nobody does
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -125,6 +131,21 @@ def replace_file(path, write, streams=False):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _descriptor(path):
+    """The number of the open file of this process that a path stands for, as /dev/stdout does; None of another path.
+
+    Such a file is not replaced: it may have no name, and the process goes on writing to it.
+    """
+    path = os.fsdecode(path)
+    with suppress(OSError, ValueError):  # of what is no link, and of links without end
+        for _ in range(_MOST_LINKS):
+            folder, name = os.path.split(path)
+            if os.path.realpath(folder) == f"/proc/{os.getpid()}/fd":
+                return int(name)
+            path = os.path.join(folder, os.readlink(path))
+    return None
 
 
 def _is_stream(path):
