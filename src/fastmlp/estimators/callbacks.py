@@ -92,7 +92,7 @@ class Listeners:
         stop = False
         for function in self.functions:
             answer = function(fitted.estimator, number, dict(metrics))
-            stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # functions made for other ends may return any value
+            stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # other values mean nothing
         if self.step is not None:
             stop |= self.step.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted.attributes)
         return stop
