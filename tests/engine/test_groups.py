@@ -72,6 +72,18 @@ def test_the_defaults_change_no_bit(dtype):
 
 
 @every_dtype
+@pytest.mark.parametrize("limit", [{}, {"clip_norm": 0.1}], ids=str)
+def test_the_loss_has_the_penalty_of_its_own_epoch(limit, dtype):
+    network, expected = pair(UNITS, "tanh", "squared_error", dtype, N_ROWS)
+    optimizers = [optimizer_for(net, "sgd", {"momentum": 0.9, "nesterov": True} | limit) for net in (network, expected)]
+    for weights, biases in [(True, True), (False, True), (True, False), (False, False)]:
+        for optimizer in optimizers:
+            optimizer.groups = {"weights": {"penalised": weights}, "biases": {"penalised": biases}}
+        losses = [net.epoch(None, BATCH, o, 0.3) for net, o in zip((network, expected), optimizers, strict=True)]
+        np.testing.assert_allclose(*losses, rtol=CLOSE[dtype])
+
+
+@every_dtype
 @every_optimizer
 def test_decay_of_each_batch(name, hyper, dtype):
     network, expected = pair(UNITS, "tanh", "squared_error", dtype, N_ROWS)

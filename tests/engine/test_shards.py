@@ -85,6 +85,24 @@ def test_averages_wait_for_the_end_of_the_epoch():
     assert not np.allclose(in_training, other.coefs[0], rtol=1e-6)
 
 
+def test_what_is_asked_between_two_shards_changes_nothing():
+    X, y, _ = data_for(UNITS, "log_loss", 120, np.float64)
+    reached = []
+    for asks in (False, True):
+        network = network_for(UNITS, "relu", "log_loss", np.float64)
+        optimizer = optimizer_for(network, "adam")
+        network.bind(X[:80], y[:80])
+        network.epoch(None, 40, optimizer, 0.01, more=True)
+        if asks:
+            network.predict(X)
+            network.evaluate(X, y)
+            network.loss_and_grad(alpha=0.1)
+        network.bind(X[80:], y[80:])
+        loss = network.epoch(None, 40, optimizer, 0.01, first_row=80)
+        reached.append([np.array(loss), *states(network, optimizer)])
+    assert same_bits(*reached)
+
+
 @pytest.mark.parametrize("first_row, more", [(-40, False), (10, False), (0, True), (40, True)])
 def test_refusals(first_row, more):
     network = bound(UNITS, "relu", "log_loss", np.float64, 50)

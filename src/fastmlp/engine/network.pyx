@@ -453,10 +453,15 @@ cdef class Network:
             state = self.new_state()
             self._gradient_state = (state, *self.views(state))
         state, coef_grads, intercept_grads = self._gradient_state
+        cdef double of_epoch = self.job.loss_sum, loss
         begin_update(&self.job, FM_OPTIMIZER_gradient)
         self._set_state([state])
-        self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, 0, False)
-        return self.job.loss_sum / self.job.n_rows, coef_grads, intercept_grads
+        try:
+            self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, 0, False)
+            loss = self.job.loss_sum / self.job.n_rows
+        finally:
+            self.job.loss_sum = of_epoch  # whose other rows may follow
+        return loss, coef_grads, intercept_grads
 
     cdef _train(self, rows, ptrdiff_t batch_size, double alpha, optimizer, ptrdiff_t first_row, bint more):
         """One pass over the rows by a team of threads, without the GIL; without an optimizer no dropout."""

@@ -164,16 +164,14 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
         take_step(job, tile, &part, gradient, &job.group_updates[p.group], squares)
     else:
         sum_of_squares = net.kernels.penalise(gradient, part.value, part.count, &job.group_updates[p.group], norm)
-        if job.groups[p.group].penalised:
-            squares[0] = sum_of_squares
+        squares[0] = sum_of_squares if job.groups[p.group].penalised else 0
 
 
 cdef void take_step(Job *job, const Tile *tile, const Part *part, const char *gradient, const fm_update *update,
                     double *squares) noexcept nogil:
-    """The optimizer's step on a tile; squares gets the sum of squares before it, if its group is penalised."""
+    """The optimizer's step on a tile; squares gets the sum of squares before it, or 0 if its group is not penalised."""
     cdef double sum_of_squares = job.step(part.value, gradient, <void **> part.state, part.count, update)
-    if job.groups[job.net.parameters[tile.parameter].group].penalised:
-        squares[0] = sum_of_squares
+    squares[0] = sum_of_squares if job.groups[job.net.parameters[tile.parameter].group].penalised else 0
     if job.max_norm == 0:
         keep_transposed(job, tile)
 
