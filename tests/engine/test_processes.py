@@ -187,3 +187,35 @@ def test_every_compiled_module_is_found_by_the_imports_of_python_files():
     finder = modulefinder.ModuleFinder(path=[os.path.dirname(package)], excludes=[*others])
     finder.import_hook("fastmlp")
     assert engine <= finder.modules.keys()
+
+
+@on_linux
+def test_a_call_from_a_handler_within_a_team_adds_no_threads_to_it(results):
+    code = """
+from fastmlp.engine import Network, Predictor
+from types import SimpleNamespace
+
+predictor = Predictor([np.ones((20, 3))], [np.zeros(3)], "relu", "softmax")
+calls = []
+
+def third_time(signum, frame):
+    if not network.intercepts[0].any() or len(calls) == 3:
+        return  # before the team, or after it
+    calls.append(predictor(X, n_threads=4))
+    if len(calls) == 3:
+        raise TimeoutError
+
+network = Network((20, 3), "relu", "log_loss", np.float64, n_threads=2)
+network.bind(X, y)
+optimizer = SimpleNamespace(name="sgd", rate=0.1, hyper={"momentum": 0.0, "nesterov": False}, t=0)
+optimizer.state = [network.new_state()]
+signal.signal(signal.SIGALRM, third_time)
+signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+try:
+    network.epoch(np.zeros(20_000_000, dtype=np.intp), 10, optimizer, 0.0)
+    raise AssertionError("not interrupted")
+except TimeoutError:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+assert len(calls) == 3 and all(np.array_equal(call, predictor(X, n_threads=1)) for call in calls)
+"""
+    assert run(code + LIMITED.format(limit=1)) == on(2, results)

@@ -72,7 +72,7 @@ static void fm_end_trial(fm_trial *trial)
 /* The size of the team that the calling thread can have now: at most `wanted`, at least 1. */
 static int fm_startable(int wanted)
 {
-    if (wanted <= 1) return 1;
+    if (wanted <= 1 || omp_in_parallel()) return 1; /* the threads within a team are not kept for its next one */
     if (wanted > fm_pooled) {
         pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
         pthread_attr_t attributes;
