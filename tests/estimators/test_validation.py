@@ -179,6 +179,20 @@ def test_scores_of_another_kind_start_anew():
     assert len(model.validation_scores_) > model.n_iter_
 
 
+@pytest.mark.parametrize("own", [{"early_stopping": True}, {"early_stopping": True, "scoring": "loss"}])
+def test_losses_of_other_rows_start_anew_with_their_scores(own):
+    model = MLPRegressor(**PARAMS, loss="huber", warm_start=True, **own)
+    y = data("regression")[1]
+    model.fit(X, y)
+    assert len(model.validation_loss_curve_) == len(model.validation_scores_) == model.n_iter_
+    model.set_params(early_stopping=False, max_iter=5).fit(X, y, X_val=X[:20], y_val=y[:20])
+    assert model.validation_scores_ == [-loss for loss in model.validation_loss_curve_] and model.n_iter_ == 5
+    assert len(model.validation_loss_curve_) == 5
+    model.partial_fit(X, y, X_val=X[:20], y_val=y[:20])
+    assert model.validation_scores_ == [-loss for loss in model.validation_loss_curve_]
+    assert len(model.validation_loss_curve_) == 6
+
+
 def test_calls_without_a_validation_set_add_nothing_to_its_record():
     model = MLPClassifier(**PARAMS).partial_fit(X, LABELS, classes=[10, 20, 30], X_val=X, y_val=LABELS)
     model.partial_fit(X, LABELS).partial_fit(X, LABELS, X_val=X, y_val=LABELS)

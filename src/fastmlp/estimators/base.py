@@ -643,7 +643,9 @@ class BaseMLP(
         }
         stops_early = progress.best_params is not None
         if progress.validation_losses:
-            attributes["validation_loss_curve_"] = continued("validation_loss_curve_", progress.validation_losses)
+            attributes["validation_loss_curve_"] = continued(
+                "validation_loss_curve_", progress.validation_losses, first_scores
+            )
         if stops_early or progress.scores:
             attributes["validation_scores_"] = continued("validation_scores_", progress.scores, first_scores)
         elif incremental:  # a call without validation adds nothing
