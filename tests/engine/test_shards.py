@@ -103,6 +103,25 @@ def test_what_is_asked_between_two_shards_changes_nothing():
     assert same_bits(*reached)
 
 
+def test_the_loss_is_that_of_the_rows_that_a_network_has_seen():
+    def make(n_threads):
+        return network_for(UNITS, "relu", "log_loss", np.float64)
+
+    data, case = data_for(UNITS, "log_loss", 100, np.float64), ("sgd",)
+    (loss,), *_ = whole(make, data, 20, case, rates=None, epochs=1)
+    networks = [make(None), make(None)]
+    optimizers = [optimizer_for(network, *case) for network in networks]
+    networks[0].bind(*(None if part is None else part[:40] for part in data))
+    first = networks[0].epoch(None, 20, optimizers[0], 0.01, more=True)
+    # another process goes on
+    for to, values in zip(networks[1].coefs + networks[1].intercepts, parameters(networks[0]), strict=True):
+        to[:] = values
+    optimizers[1].state[0][:], optimizers[1].t = optimizers[0].state[0], optimizers[0].t
+    networks[1].bind(*(None if part is None else part[40:] for part in data))
+    rest = networks[1].epoch(None, 20, optimizers[1], 0.01, first_row=40)
+    assert (40 * first + 60 * rest) / 100 == pytest.approx(loss, rel=1e-14)
+
+
 @pytest.mark.parametrize("first_row, more", [(-40, False), (10, False), (0, True), (40, True)])
 def test_refusals(first_row, more):
     network = bound(UNITS, "relu", "log_loss", np.float64, 50)

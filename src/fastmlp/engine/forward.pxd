@@ -28,7 +28,7 @@ ctypedef struct Prediction:
     Signals signals
 
 
-cdef int threads_for(Layers layers, double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1
+cdef int threads_for(double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1
 cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
 cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads)
 cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sample_weight, int loss,

@@ -76,7 +76,7 @@ cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
     fm_restore_subnormals(mode)
 
 
-cdef int threads_for(Layers layers, double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1:
+cdef int threads_for(double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1:
     """Threads for a number of operations on rows: n_threads, or what the environment allows and the work is worth."""
     if n_threads is None and (n_rows <= 1 or operations < 2 * PREDICT_THREAD_FLOPS):
         return 1
@@ -109,7 +109,7 @@ cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
         if job.n_rows == 0:
             return out
         job.out = data_of(out, True)
-    threads = threads_for(layers, operations, job.n_rows, n_threads, max_threads)
+    threads = threads_for(operations, job.n_rows, n_threads, max_threads)
     job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(net.layers[0].n_in, itemsize)
     row_size = (job.input_ld + 2 * layers.widest_ld) * itemsize
     if job.score != NULL:

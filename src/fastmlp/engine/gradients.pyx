@@ -252,7 +252,7 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
         row_sizes["gradients"] = width * itemsize
         row_sizes["means"] = width * <ptrdiff_t> sizeof(double)
     operations = 2.0 * layers.n_weights * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
-    threads = threads_for(layers, operations, job.n_rows, n_threads, predictor.max_threads)
+    threads = threads_for(operations, job.n_rows, n_threads, predictor.max_threads)
     job.uses_blas = layers.calls_blas(job.n_rows)
     job.block_rows = block_rows_for(layers, sum(row_sizes.values()), job.n_rows, threads)
 

@@ -359,14 +359,16 @@ cdef class Network:
         Returns
         -------
         loss : float
-            sum(batch loss * rows of the batch) / rows, penalty included, over the epoch so far.
+            sum(batch loss * rows of the batch) / rows, penalty included, over the batches of the epoch that this
+            network has trained on so far.
 
         Raises
         ------
         ValueError
             If the optimizer's numbers or arrays do not fit.
         KeyboardInterrupt, or what another signal handler raised
-            Between batches: the parameters are those after a whole number of them.
+            Between batches: the parameters are those after a whole number of them, and the epoch is over: what an
+            optimizer averages is averages again.
         """
         self._enter()
         try:
@@ -403,7 +405,7 @@ cdef class Network:
             optimizer.t += job.batches
             if n_memory:
                 optimizer.memory = [job.update.memory[i] for i in range(n_memory)]
-        return job.loss_sum / (first_row + job.n_rows)
+        return job.loss_sum / job.loss_rows
 
     cdef _set_state(self, states):
         """Give each parameter its part of the optimizer's arrays, which have the layout of the parameters."""
@@ -454,13 +456,14 @@ cdef class Network:
             self._gradient_state = (state, *self.views(state))
         state, coef_grads, intercept_grads = self._gradient_state
         cdef double of_epoch = self.job.loss_sum, loss
+        cdef ptrdiff_t rows_of_epoch = self.job.loss_rows
         begin_update(&self.job, FM_OPTIMIZER_gradient)
         self._set_state([state])
         try:
             self._train(rows, max(1, self._source.n_rows if rows is None else len(rows)), alpha, None, 0, False)
             loss = self.job.loss_sum / self.job.n_rows
         finally:
-            self.job.loss_sum = of_epoch  # whose other rows may follow
+            self.job.loss_sum, self.job.loss_rows = of_epoch, rows_of_epoch  # whose other rows may follow
         return loss, coef_grads, intercept_grads
 
     cdef _train(self, rows, ptrdiff_t batch_size, double alpha, optimizer, ptrdiff_t first_row, bint more):
@@ -477,7 +480,7 @@ cdef class Network:
         job.first_row = first_row
         job.more = more
         if first_row == 0:
-            job.loss_sum = 0
+            job.loss_sum = job.loss_rows = 0
         job.n_rows = self._source.n_rows if rows is None else len(rows)
         if job.n_rows < 1:
             raise ValueError("no rows")

@@ -99,7 +99,8 @@ ctypedef struct Job:
     char *scratch
     ptrdiff_t scratch_size, scratch_weights
     # results
-    double loss_sum
+    double loss_sum                     # over the batches of this epoch: mean loss times rows,
+    ptrdiff_t loss_rows                 # and the rows
     ptrdiff_t batches
 
 

@@ -299,6 +299,7 @@ cdef void close_batch(Job *job) noexcept nogil:
     cdef ptrdiff_t i
     for i in range(job.n_tiles):
         squares += job.tile_squares[i]
+    job.loss_rows += job.stop - job.start
     job.loss_sum += ((job.loss + 0.5 * job.update.alpha * squares) * job.update.inverse_weight
                      * <double> (job.stop - job.start))
     job.batches += 1

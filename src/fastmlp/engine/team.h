@@ -54,7 +54,8 @@ static inline int fm_team_size(void)
  * worker that takes an item reads them after it. Only what changes while others read it, here and the flags below, is
  * atomic.
  *
- * The room between the fields gives ticket and done a cache line of 64 bytes each, wherever a struct of phases lies.
+ * The room between the fields gives the ticket a cache line of 64 bytes of its own, wherever a struct of phases lies, and
+ * done and count another.
  */
 typedef struct {
     char before[56];
