@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
 from .kernels import LOSS_ROWS as LOSS_ROWS
+from .layers import GROUPS as GROUPS
 
 # may also have `rates`, `decays`, `dropout_factors`: NDArray[np.float64] or None, `memory`: list[float], `groups`: dict
 class _Optimizer(Protocol):

@@ -1,1 +1,1 @@
-"""Nothing here is visible from Python."""
+from .layers import GROUPS as GROUPS
