@@ -330,7 +330,11 @@ cdef class Predictor:
         """
         cdef Py_buffer view
         cdef Prediction job = self.job
-        if type(X) is not np.ndarray or (X.dtype != _SINGLE and X.dtype != _DOUBLE):
+        if type(X) is not np.ndarray:
+            return None
+        dtype = X.dtype
+        # NumPy has one object for each of its own types: to compare values takes longer
+        if dtype is not _SINGLE and dtype is not _DOUBLE and dtype != _SINGLE and dtype != _DOUBLE:
             return None
         try:
             PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)

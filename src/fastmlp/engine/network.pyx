@@ -21,7 +21,7 @@ from .source cimport Source, index_of, reader_of
 from .step cimport PREPARE, Job, run, scale_dropout
 from .threads cimport fm_open, fm_phases, fm_seconds, fm_team_size, raise_pending, startable, watch
 from .tuning cimport MOST_SOLITUDE, PAIR_FLOPS, PATIENCE, PATIENCE_SHARE, SOLITUDE, THREAD_FLOPS
-from .update cimport begin_update, check_hyper, set_group, set_hyper
+from .update cimport begin_update, check_hyper, heed_limits, set_group, set_hyper
 
 from .kernels import LOSS_OPTIONS, LOSS_ROWS, loss_numbers
 from .layers import GROUPS
@@ -388,8 +388,7 @@ cdef class Network:
         self._set_state(optimizer.state)
         for name, values in getattr(optimizer, "groups", {}).items():
             set_group(job, name, values)
-        decays = getattr(optimizer, "decays", None)
-        check_hyper(job, optimizer.name, decays is not None)
+        check_hyper(job, optimizer.name)
         if job.max_norm > 0 and job.columns == NULL:
             self._plan.cut_columns(job)
         cdef int n_memory = job.optimizer_row.n_memory, i
@@ -413,13 +412,14 @@ cdef class Network:
         cdef char *state
         cdef Parameter *p
         cdef int i, s
+        extent = self._layers.extent()
         if len(states) != self.job.optimizer_row.n_states:
             raise ValueError(f"{len(states)} state arrays, not {self.job.optimizer_row.n_states}")
         for s in range(FM_MAX_STATES):
             state = NULL
             if s < len(states):
-                if states[s].dtype != self.dtype or states[s].shape != (self._layers.extent(),):
-                    raise ValueError(f"state: shape ({self._layers.extent()},) of {self.dtype}")
+                if states[s].dtype != self._layers.dtype or states[s].shape != (extent,):
+                    raise ValueError(f"state: shape ({extent},) of {self.dtype}")
                 state = data_of(states[s], True)
             for i in range(self.job.net.n_parameters):
                 p = &self.job.net.parameters[i]
@@ -491,6 +491,8 @@ cdef class Network:
         job.batch_size = batch_size if first_row > 0 or more else min(batch_size, job.n_rows)
         job.rates = self._of_batches(optimizer, "rates")
         job.decays = self._of_batches(optimizer, "decays")
+        if job.decays != NULL:
+            heed_limits(job)
         job.dropout_factors = self._of_batches(optimizer, "dropout_factors")
         job.reader = reader_of(self._source, job.net.kernels, job.net.itemsize, index)
         self._set_dropout(optimizer)
@@ -500,7 +502,7 @@ cdef class Network:
         n_threads = effective_n_threads(self.n_threads, self.max_threads)
         if self.n_threads is None:
             worth = PAIR_FLOPS // 2 if job.row_groups > 1 else THREAD_FLOPS
-            n_threads = max(1, min(n_threads, 6 * self.n_params * job.batch_size // worth))
+            n_threads = max(1, min(n_threads, 6 * self._layers.n_params * job.batch_size // worth))
             if fm_seconds() < self._alone_until:
                 n_threads = 1
         n_threads = startable(n_threads)

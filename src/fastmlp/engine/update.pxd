@@ -5,4 +5,5 @@ from .step cimport Job
 cdef begin_update(Job *job, int optimizer)
 cdef set_hyper(Job *job, str name, double value)
 cdef set_group(Job *job, str name, values)
-cdef check_hyper(Job *job, name, bint decays)
+cdef void heed_limits(Job *job)
+cdef check_hyper(Job *job, name)

@@ -42,7 +42,12 @@ cdef set_group(Job *job, str name, values):
             group.decay = value
 
 
-cdef check_hyper(Job *job, name, bint decays):
+cdef void heed_limits(Job *job):
+    """Choose the step that knows clip_value and weight decay."""
+    job.step = job.net.kernels.adjusted_step[job.optimizer]
+
+
+cdef check_hyper(Job *job, name):
     """Refuse hyperparameters that exclude each other, and choose the step that heeds them."""
     if job.clip_norm > 0 and job.update.clip_value < INFINITY:
         raise ValueError(f"clip_norm={job.clip_norm} and clip_value={job.update.clip_value}: one of them")
@@ -51,8 +56,8 @@ cdef check_hyper(Job *job, name, bint decays):
             raise ValueError(f"beta_1={job.update.beta_1}: above 0 for {name}")
         if job.max_norm > 0:
             raise ValueError(f"max_norm={job.max_norm}: not for {name}, whose weights are averages")
-    if decays or job.update.weight_decay > 0 or job.update.clip_value < INFINITY:
-        job.step = job.net.kernels.adjusted_step[job.optimizer]
+    if job.update.weight_decay > 0 or job.update.clip_value < INFINITY:
+        heed_limits(job)
 
 
 cdef set_hyper(Job *job, str name, double value):
