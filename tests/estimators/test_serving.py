@@ -180,7 +180,9 @@ def outcome(model, rows):
             result = model.predict_proba(rows).shape
         except (ValueError, TypeError) as error:
             result = type(error), str(error)
-    return result, [str(warning.message) for warning in caught]
+    # scikit-learn 1.7 asks Polars in a way that Polars gives up; ours asks otherwise
+    messages = [str(warning.message) for warning in caught]
+    return result, [message for message in messages if "interchange protocol" not in message]
 
 
 @pytest.mark.parametrize("kind", UNUSUAL)
