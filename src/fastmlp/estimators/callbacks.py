@@ -21,7 +21,7 @@ __all__ = ["CallbackSupportMixin", "Listeners", "with_callbacks"]
 
 
 class _Fitted:
-    """The fitted attributes after an epoch, made when somebody asks, and once."""
+    """The fitted attributes after an epoch, made once, when they are first asked for."""
 
     def __init__(self, estimator, attributes):
         self._estimator, self._attributes = estimator, attributes

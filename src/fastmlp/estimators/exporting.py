@@ -119,7 +119,7 @@ class ExportMixin:
         Parameters
         ----------
         path : str or path-like, default=None
-            Where to write the file; what was there is replaced once the new one is whole. A pipe that somebody reads,
+            Where to write the file; what was there is replaced once the new one is whole. A pipe with a reader,
             a character device and an open file of the process, such as /dev/stdout, are written to. None returns the
             text.
         name : str, default="fastmlp"

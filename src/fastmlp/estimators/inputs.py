@@ -249,7 +249,7 @@ def plain_array(array, dtype):
 
 
 def check_parameters(coefs, intercepts, dtype):
-    """`coefs_` and `intercepts_` as somebody left them, as lists of C-contiguous arrays of `dtype`.
+    """`coefs_` and `intercepts_` as the user left them, as lists of C-contiguous arrays of `dtype`.
 
     Arrays that are so already are handed on, not copied.
 
@@ -283,7 +283,7 @@ def computing_dtype(dtypes):
 
 
 def parameters_dtype(coefs):
-    """The engine's dtype for weights as somebody left them."""
+    """The engine's dtype for weights as the user left them."""
     return computing_dtype([getattr(coef, "dtype", np.float64) for coef in coefs])
 
 

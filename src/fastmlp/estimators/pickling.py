@@ -56,6 +56,6 @@ class PickleMixin:
                 " what came with it is not heeded, or does not work. Files of `save` are checked for that.",
                 stacklevel=2,
             )
-        for parameter in self._get_param_names():  # those that came later
+        for parameter in self._get_param_names():  # parameters that the older version lacked
             state.setdefault(parameter, constructor_defaults(type(self))[parameter])
         super().__setstate__(state)

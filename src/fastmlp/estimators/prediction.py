@@ -137,5 +137,5 @@ class PredictionMixin:
         """Make the predictors of the fitted parameters, so that predict need not make them and changes nothing."""
         vars(self).pop("_predictors", None)
         if hasattr(self, "coefs_") and hasattr(self, "out_activation_"):
-            with suppress(AttributeError, TypeError, ValueError):  # of parameters somebody made: predict will tell
+            with suppress(AttributeError, TypeError, ValueError):  # of parameters that the user assigned: predict says what is wrong
                 self._current_predictors()

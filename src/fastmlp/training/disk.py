@@ -19,7 +19,7 @@ except ImportError:  # Windows, where nobody can remove a file that is open
 __all__ = ["check_regular", "check_writable", "replace_file"]
 
 # What a system says where there can be no other file beside a file, which itself may be writable: in a read-only
-# directory; and where no other file can get its name: a mount point, or somebody else's file
+# directory; and where no other file can get its name: a mount point, or a file of another user
 _NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_NEW_NAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -91,7 +91,7 @@ def replace_file(path, write, streams=False):
             write(file)
         return
     if streams and _is_stream(path):
-        # without waiting for somebody who reads a pipe: the error tells that nobody does
+        # a pipe without a reader is an error, in place of a wait
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             os.set_blocking(file.fileno(), True)
             write(file)
