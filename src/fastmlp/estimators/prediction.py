@@ -137,5 +137,6 @@ class PredictionMixin:
         """Make the predictors of the fitted parameters, so that predict need not make them and changes nothing."""
         vars(self).pop("_predictors", None)
         if hasattr(self, "coefs_") and hasattr(self, "out_activation_"):
-            with suppress(AttributeError, TypeError, ValueError):  # of parameters that the user assigned: predict says what is wrong
+            # of weights that the user assigned: predict says what is wrong with them
+            with suppress(AttributeError, TypeError, ValueError):
                 self._current_predictors()
