@@ -1,0 +1,262 @@
+"""Columns as they were fitted: scales of numbers, parts of dates, codes of levels."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .columns import as_numbers
+from .frames import described
+
+__all__ = ["CategoricalColumn", "NumericColumn", "date_fields", "fitted_levels", "fitted_numbers"]
+
+_DAY = 86_400_000_000  # microseconds
+_DATE_FIELDS = ("days", "year", "month", "day of week", "hour")
+
+
+@dataclass
+class NumericColumn:
+    """A column of numbers or dates as it was fitted.
+
+    Parameters
+    ----------
+    name : object
+        Its name, or its position in a table without names.
+    role : {"number", "date", "empty"}
+        An empty column had no value in training; it gives 0, whatever it holds later.
+    fields : list of str
+        What a date is taken apart into; "" for a number.
+    center, scale : ndarray of float64 of shape (n_fields,)
+        The median, and 1 / interquartile range; 2 / range if that is 0, 0 for a constant.
+    indicator : ndarray of float64 of shape (2,) or None
+        What the indicator of gaps is for a value and for a gap; None if no training row had a gap.
+    """
+
+    name: object
+    role: str
+    fields: list
+    center: np.ndarray
+    scale: np.ndarray
+    indicator: np.ndarray | None
+
+
+@dataclass
+class CategoricalColumn:
+    """A column of levels as it was fitted.
+
+    Parameters
+    ----------
+    name : object
+        Its name, or its position in a table without names.
+    role : {"binary", "onehot", "embedding"}
+        Binary columns are numbers; the others are codes.
+    levels : list of str
+        The keys of the levels with a code of their own, which is their position: see `level_key`. In the order of an
+        ordered category, else ascending, as numbers if all are.
+    ordered : bool
+    pooled : bool
+        Whether the next code is that of all levels that were rare, and of those that training has not seen.
+    missing : bool
+        Whether the last code is that of missing values.
+    constants : ndarray of float64 or None
+        Of a binary column, shape (3,): the number of the first level, of the second, of neither. Of a one-hot column,
+        shape (2, n_levels): what the 0/1 column of each level is where it is off, and where it is on. None for others.
+    """
+
+    name: object
+    role: str
+    levels: list
+    ordered: bool
+    pooled: bool
+    missing: bool
+    constants: np.ndarray | None
+
+    @property
+    def n_levels(self):
+        """Number of codes."""
+        return len(self.levels) + self.pooled + self.missing
+
+    def codes(self):
+        """What code each key has; None is for missing values.
+
+        Returns
+        -------
+        codes : dict of str or None to int
+        unseen : int
+            The code of all other keys: that of the pooled levels, or -1.
+        """
+        unseen = len(self.levels) if self.pooled else -1
+        codes = {level: code for code, level in enumerate(self.levels)}
+        for one, other in (("True", "1"), ("False", "0")):  # libraries write bools both ways
+            for key, same in ((one, other), (other, one)):
+                if key in codes:
+                    codes.setdefault(same, codes[key])
+        if not self.missing:
+            codes[None] = unseen
+        else:
+            codes[None] = -1 if self.role == "binary" else self.n_levels - 1
+        return codes, unseen
+
+
+def _spread(values, counts=None):
+    """Median and factor of scale of numbers, each as many times as its count says.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Ascending where there are counts.
+    counts : ndarray of int of shape (n,) or None, default=None
+
+    Returns
+    -------
+    center, scale : float
+    """
+    if counts is None:
+        q25, q50, q75 = np.quantile(values, [0.25, 0.5, 0.75])
+    else:
+        upto = np.cumsum(counts)
+        # quantiles by linear interpolation, as np.quantile has them
+        at = (upto[-1] - 1) * np.array([0.25, 0.5, 0.75])
+        below = np.floor(at)
+        left = values[np.searchsorted(upto, below, side="right")]
+        right = values[np.searchsorted(upto, np.minimum(below + 1, upto[-1] - 1), side="right")]
+        q25, q50, q75 = left + (at - below) * (right - left)
+        values = values[counts > 0]
+    low, high = values.min(), values.max()
+    limits = np.finfo(np.float64)
+    rounding = 4 * limits.eps * max(abs(low), abs(high))  # numbers that differ by no more are one
+    with np.errstate(over="ignore"):
+        width, numerator = q75 - q25, 1.0
+        if width <= rounding:
+            width, numerator = high - low, 2.0
+        scale = numerator / width if width > rounding else 0.0
+    return q50, min(scale, limits.max)
+
+
+def _clipped(values, counts):
+    """Constants as the numbers of a column: centred, scaled and clipped by what training has of each."""
+    center, scale = _spread(values, counts)
+    x = (values - center) * scale
+    return x / np.sqrt(1.0 + np.square(x / 3.0))
+
+
+def fitted_numbers(name, column, rows):
+    """What training rows tell of a column of numbers or dates.
+
+    Parameters
+    ----------
+    name : object
+    column : Column
+    rows : ndarray of int
+        At least one.
+
+    Returns
+    -------
+    NumericColumn
+
+    Raises
+    ------
+    ValueError
+        If a value is infinite, or text that says no number.
+    """
+    where = described(name)
+    if column.kind == "date":
+        role, fields = "date", list(_DATE_FIELDS)
+        values = date_fields(column.values[rows], fields)
+    else:
+        role, fields = "number", [""]
+        values = [as_numbers(column, where)[rows].astype(np.float64)]
+        if np.isinf(values[0]).any():
+            raise ValueError(f"{where} contains infinity or a value too large for float64.")
+    gaps = np.isnan(values[0])
+    n_gaps = np.count_nonzero(gaps)
+    values = [one[~gaps] for one in values]
+    if n_gaps == len(rows):
+        return NumericColumn(name, "empty", [""], np.zeros(1), np.zeros(1), None)
+    if role == "date":
+        vary = [i == 0 or one.min() < one.max() for i, one in enumerate(values)]
+        fields, values = ([one for one, varies in zip(part, vary, strict=True) if varies] for part in (fields, values))
+    center, scale = np.array([_spread(one) for one in values]).T.copy()
+    indicator = _clipped(np.array([0.0, 1.0]), np.array([len(rows) - n_gaps, n_gaps])) if n_gaps else None
+    return NumericColumn(name, role, fields, center, scale, indicator)
+
+
+def date_fields(dates, fields):
+    """What dates are taken apart into, as arrays of float64; NaN for NaT.
+
+    Parameters
+    ----------
+    dates : ndarray of datetime64[us] of shape (n,)
+    fields : list of str
+    """
+    gaps = np.isnat(dates)
+    time = np.where(gaps, 0, dates.view(np.int64))
+    months = time.view(dates.dtype).astype("datetime64[M]").astype(np.int64)
+    make = {
+        "days": lambda: time / _DAY,
+        "year": lambda: 1970.0 + months // 12,
+        "month": lambda: 1.0 + months % 12,
+        "day of week": lambda: (time // _DAY + 3.0) % 7,  # 1970 began with a Thursday
+        "hour": lambda: (time % _DAY) * (24 / _DAY),
+    }
+    return [np.where(gaps, math.nan, make[one]()) for one in fields]
+
+
+def fitted_levels(name, column, rows, least, max_onehot_levels):
+    """What training rows tell of a column of levels.
+
+    Parameters
+    ----------
+    name : object
+    column : Column
+        A category.
+    rows : ndarray of int
+        At least one.
+    least : int
+        Levels in fewer rows are pooled, if there are more than two.
+    max_onehot_levels : int
+        Columns of more levels, one for missing values included, are to be embedded.
+
+    Returns
+    -------
+    CategoricalColumn
+    """
+    codes = column.values[rows]
+    present = codes[codes >= 0]
+    counts = {}
+    for level, count in zip(column.levels, np.bincount(present, minlength=len(column.levels)).tolist(), strict=True):
+        if count:
+            counts[level] = counts.get(level, 0) + count
+    n_missing = counts.pop(None, 0) + len(codes) - len(present)
+    levels = [*counts] if column.ordered else _ascending(counts)
+    rare = {level for level in levels if counts[level] < least} if len(levels) > 2 else set()
+    kept = [level for level in levels if level not in rare]
+    of_each = [counts[level] for level in kept]
+    if rare:
+        of_each.append(sum(counts[level] for level in rare))
+    constants = None
+    n_real = len(of_each)
+    if n_real == 2:
+        role = "binary"
+        by_value = _clipped(np.array([-1.0, 0.0, 1.0]), np.array([of_each[0], n_missing, of_each[1]]))
+        constants = by_value[[0, 2, 1]]
+    elif n_real + 1 <= max_onehot_levels:
+        role = "onehot"
+        if n_missing:
+            of_each.append(n_missing)
+        on_off = [_clipped(np.array([0.0, 1.0]), np.array([len(rows) - count, count])) for count in of_each]
+        constants = np.array(on_off).reshape(-1, 2).T.copy()
+    else:
+        role = "embedding"
+    return CategoricalColumn(name, role, kept, column.ordered, bool(rare), n_missing > 0, constants)
+
+
+def _ascending(levels):
+    """Levels in order: as numbers if all are, else as texts."""
+    try:
+        numbers = {level: float(level) for level in levels}
+    except ValueError:
+        return sorted(levels)
+    if any(math.isnan(number) for number in numbers.values()):
+        return sorted(levels)
+    return sorted(levels, key=lambda level: (numbers[level], level))

@@ -1,0 +1,444 @@
+"""Tables as a network takes them: float32 numbers, and int32 codes of levels beside them."""
+
+import math
+import warnings
+from dataclasses import asdict
+from datetime import date
+from itertools import accumulate
+from operator import itemgetter
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from .columns import as_category, as_dates, as_numbers, level_key, of_objects
+from .fitting import CategoricalColumn, NumericColumn, date_fields, fitted_levels, fitted_numbers
+from .frames import described, few_rows, read_table
+
+__all__ = ["TableEncoder"]
+
+_CHUNK = 2048  # rows whose numbers are in the cache together
+_LARGE = 1e9  # from here on the smooth clip gives 3 to the last bit of float64
+# types of values that rows may hold without a check by column
+_PLAIN = frozenset(
+    (float, int, bool, type(None), np.bool_, np.float64, np.float32, np.int64, np.int32, np.int16, np.int8, np.uint8)
+)
+
+
+class TableEncoder:
+    """Columns of a table as numbers and codes, learned from training rows.
+
+    A column of numbers is centred, scaled and smoothly clipped: x <- (x - median) / (q75 - q25), then
+    x / sqrt(1 + (x / 3)^2), between -3 and 3 [1]_. A gap becomes the median, and sets an indicator if training had
+    gaps. Dates become the days since 1970, the year, the month, the day of the week (Monday is 0) and the hour with its
+    fraction, as far as these vary, all in UTC; durations and times of the day become seconds.
+
+    A column of levels becomes a code, or a single number if it has two. Levels are told apart by their value, so that
+    3, 3.0 and "3" are one (`level_key`), as are True and 1 where a column has only one of them. Missing values are a
+    level if training has some, and else are unseen.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+        Which columns hold levels: those of strings, bools, categories (pandas category, Polars Enum and Categorical,
+        Arrow dictionaries) and objects that are not all numbers or dates; or those of these names, positions or this
+        mask, or none. The others must be numbers or dates.
+    min_frequency : "auto", int or float, default="auto"
+        Levels in fewer training rows than this number, or this share of the rows, become one, which stands for unseen
+        levels too. "auto": n_rows / 5000, at least 2 and at most 10. Columns of one or two levels are left as they
+        are.
+    max_onehot_levels : int, default=9
+        Columns of more levels, one for missing values included, are to be embedded; the others are "onehot".
+    estimator : str, default="TableEncoder"
+        The name that messages give to the estimator.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of object
+        If all columns have names that are strings.
+    columns_ : list of NumericColumn and CategoricalColumn
+        In the order of training.
+    number_names_ : list of str
+        Of the numbers: first the continuous ones, then binary columns, then indicators of gaps.
+    n_continuous_ : int
+        How many of the numbers are continuous.
+    code_columns_ : list of CategoricalColumn
+        Of the codes: first one-hot columns, then those to be embedded.
+    n_onehot_ : int
+        How many of the codes are one-hot.
+    n_levels_ : ndarray of int32
+        Number of codes of each of them.
+
+    References
+    ----------
+    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
+       Data, 2024.
+    """
+
+    def __init__(
+        self, *, categorical_features="from_dtype", min_frequency="auto", max_onehot_levels=9, estimator="TableEncoder"
+    ):
+        self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
+        self.max_onehot_levels = max_onehot_levels
+        self.estimator = estimator
+
+    def fit(self, X, rows=None):
+        """Learn scales and levels.
+
+        Parameters
+        ----------
+        X : table
+            See `frames.read_table`.
+        rows : ndarray of int or bool or None, default=None
+            Which rows are for training; None: all.
+
+        Returns
+        -------
+        self : TableEncoder
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a column cannot be taken, or a parameter is wrong; then nothing has changed.
+        """
+        self._fit(read_table(X, self.estimator), rows)
+        return self
+
+    def fit_transform(self, X, rows=None):
+        """`fit`, and `transform` of all rows, reading them once.
+
+        Returns
+        -------
+        numbers : ndarray of float32 of shape (n_rows, n_numbers)
+        codes : ndarray of int32 of shape (n_rows, n_codes)
+        """
+        return self._encoded(self._fit(read_table(X, self.estimator), rows))
+
+    def transform(self, X):
+        """Numbers and codes of rows.
+
+        Parameters
+        ----------
+        X : table
+            With the columns seen in `fit`, in any order; by position if it has no names.
+
+        Returns
+        -------
+        numbers : ndarray of float32 of shape (n_rows, n_numbers)
+            C-contiguous.
+        codes : ndarray of int32 of shape (n_rows, n_codes)
+            C-contiguous; negative where a level is unseen or missing and has no code.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If columns lack, are unknown, or have other values.
+        """
+        if not hasattr(self, "columns_"):
+            raise NotFittedError(f"This {self.estimator} instance is not fitted yet. Call 'fit' first.")
+        rows = few_rows(X, self._names, self.n_features_in_)
+        if rows is not None and (encoded := self._encoded_rows(rows)) is not None:
+            if self._names is not None and (rows is X or type(X) is np.ndarray):
+                self._warn_of_names(None)
+            return encoded
+        table = read_table(X, self.estimator)
+        return self._encoded([table.column(i) for i in self._positions(table)])
+
+    # fitting
+
+    def _fit(self, table, rows):
+        """Set the fitted attributes.
+
+        Returns
+        -------
+        columns : list of Column
+        """
+        columns = [table.column(i) for i in range(table.n_columns)]
+        names = range(table.n_columns) if table.names is None else table.names
+        categorical = self._categorical(columns, table.names)
+        rows = np.arange(table.n_rows) if rows is None else np.arange(table.n_rows)[rows]
+        if len(rows) == 0:
+            raise ValueError("rows must be at least one row of X.")
+        least = self._least(len(rows))
+        if not isinstance(self.max_onehot_levels, int | np.integer) or self.max_onehot_levels < 0:
+            raise ValueError(f"max_onehot_levels must be an integer >= 0, got {self.max_onehot_levels!r}.")
+        fitted = [
+            fitted_levels(name, as_category(column, described(name)), rows, least, self.max_onehot_levels)
+            if is_categorical
+            else fitted_numbers(name, column, rows)
+            for name, column, is_categorical in zip(names, columns, categorical, strict=True)
+        ]
+        self._set(fitted, table.names)
+        return columns
+
+    def _categorical(self, columns, names):
+        """For each column whether it holds levels."""
+        asked = self.categorical_features
+        if isinstance(asked, str) and asked == "from_dtype":
+            return [column.kind == "category" for column in columns]
+        n = len(columns)
+        chosen = np.asarray([] if asked is None else asked)
+        if chosen.ndim != 1 or chosen.size and chosen.dtype.kind not in "biuUO":
+            raise ValueError(
+                "categorical_features must be 'from_dtype', None, or an array-like of names, positions or bools, got"
+                f" {asked!r}."
+            )
+        if chosen.dtype.kind == "b":
+            if len(chosen) != n:
+                raise ValueError(f"categorical_features has {len(chosen)} bools, but X has {n} features.")
+            return chosen.tolist()
+        chosen = chosen.tolist()
+        if all(isinstance(one, int) for one in chosen):
+            if outside := [one for one in chosen if not 0 <= one < n]:
+                raise ValueError(f"categorical_features must be positions in [0, {n - 1}], got {outside[0]}.")
+            return [i in chosen for i in range(n)]
+        if names is None:
+            raise ValueError(f"categorical_features has names, {chosen!r}, but the columns of X have none.")
+        if unknown := [one for one in chosen if one not in names]:
+            raise ValueError(f"categorical_features has {unknown[0]!r}, which is no column of X.")
+        return [name in chosen for name in names]
+
+    def _least(self, n_rows):
+        """The rows that a level of its own is in at least."""
+        least = self.min_frequency
+        if isinstance(least, str) and least == "auto":
+            return min(max(n_rows // 5000, 2), 10)
+        if isinstance(least, int | np.integer) and not isinstance(least, bool) and least >= 1:
+            return int(least)
+        if isinstance(least, float) and 0 < least < 1:
+            return math.ceil(least * n_rows)
+        raise ValueError(f"min_frequency must be 'auto', an integer >= 1 or a float in (0, 1), got {least!r}.")
+
+    def _set(self, fitted, names):
+        """Everything that follows from the fitted columns."""
+        self._names = names
+        self.columns_, self.n_features_in_ = fitted, len(fitted)
+        vars(self).pop("feature_names_in_", None)
+        if names is not None and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        by_role = {role: [] for role in ("number", "date", "empty", "binary", "onehot", "embedding")}
+        for position, column in enumerate(fitted):
+            by_role[column.role].append((position, column))
+        numeric = [(i, column) for i, column in enumerate(fitted) if isinstance(column, NumericColumn)]
+        starts = [0, *accumulate(len(column.fields) for _, column in numeric)]
+        n_continuous = starts[-1]
+        self._numeric = [(i, column, start) for (i, column), start in zip(numeric, starts[:-1], strict=True)]
+        self._center = np.concatenate([np.empty(0), *(column.center for _, column in numeric)])
+        self._scale = np.concatenate([np.empty(0), *(column.scale for _, column in numeric)])
+        self._binary = [
+            (i, *column.codes(), column.constants.tolist()) for i, column in by_role["binary"]
+        ]
+        coded = by_role["onehot"] + by_role["embedding"]
+        self._coded = [(i, *column.codes()) for i, column in coded]
+        gappy = [(start, column) for _, column, start in self._numeric if column.indicator is not None]
+        self._gappy = [start for start, _ in gappy]
+        self._indicators = np.array([column.indicator for _, column in gappy]).reshape(-1, 2)
+        self.n_continuous_, self.n_onehot_ = n_continuous, len(by_role["onehot"])
+        self.code_columns_ = [column for _, column in coded]
+        self.n_levels_ = np.array([column.n_levels for column in self.code_columns_], dtype=np.int32)
+        self.number_names_ = [
+            *(f"{column.name}: {one}" if one else str(column.name) for _, column in numeric for one in column.fields),
+            *(str(column.name) for _, column in by_role["binary"]),
+            *(f"{column.name}: missing" for _, column in gappy),
+        ]
+        self._dates = [(i, column, start) for i, column, start in self._numeric if column.role == "date"]
+        plain = [(i, start) for i, column, start in self._numeric if column.role != "date"]
+        self._number_slots = [start for _, start in plain]
+        positions = [i for i, _ in plain]
+        self._pick = itemgetter(*positions) if len(positions) > 1 else lambda row: tuple(row[i] for i in positions)
+
+    # encoding
+
+    def _encoded(self, columns):
+        """Numbers and codes of columns in the order of training."""
+        n = len(columns[0].values)
+        numbers = np.empty((n, len(self.number_names_)), dtype=np.float32)
+        codes = np.empty((n, len(self._coded)), dtype=np.int32)
+        self._fill_continuous(columns, numbers)
+        for j, (i, codes_of, unseen, constants) in enumerate(self._binary, self.n_continuous_):
+            numbers[:, j] = np.array(constants)[_codes_of(columns[i], codes_of, unseen, self._where(i))]
+        for j, (i, codes_of, unseen) in enumerate(self._coded):
+            codes[:, j] = _codes_of(columns[i], codes_of, unseen, self._where(i))
+        return numbers, codes
+
+    def _where(self, i):
+        return described(self.columns_[i].name)
+
+    def _fill_continuous(self, columns, numbers):
+        n = len(numbers)
+        sources = []
+        for i, column, _ in self._numeric:
+            if column.role == "date":
+                sources += date_fields(as_dates(columns[i], self._where(i)), column.fields)
+            elif column.role == "empty":
+                sources.append(np.broadcast_to(math.nan, n))
+            else:
+                sources.append(as_numbers(columns[i], self._where(i)))
+        first_indicator = self.n_continuous_ + len(self._binary)
+        for start in range(0, n, _CHUNK):
+            stop = min(start + _CHUNK, n)
+            x = np.empty((stop - start, len(sources)))
+            for j, source in enumerate(sources):
+                x[:, j] = source[start:stop]
+            if not np.isfinite(x).all():
+                self._refuse_infinite(x)
+            if self._gappy:
+                numbers[start:stop, first_indicator:] = self._indicated(x)
+            numbers[start:stop, : self.n_continuous_] = self._scaled(x)
+
+    def _refuse_infinite(self, x):
+        for j in np.flatnonzero(np.isinf(x).any(axis=0)):
+            name = next(column.name for _, column, start in reversed(self._numeric) if start <= j)
+            raise ValueError(f"{described(name)} contains infinity or a value too large for float64.")
+
+    def _scaled(self, x):
+        """Centred, scaled and clipped numbers; 0 for gaps. x is written over."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x -= self._center
+            x *= self._scale
+        np.minimum(np.maximum(x, -_LARGE, out=x), _LARGE, out=x)
+        x /= np.sqrt(1.0 + np.square(x / 3.0))
+        x[np.isnan(x)] = 0.0
+        return x
+
+    def _encoded_rows(self, rows):
+        """Numbers and codes of rows of plain values, as Python and NumPy have them; None if there are others."""
+        picked = [self._pick(row) for row in rows]
+        if not all(_PLAIN.issuperset(map(type, values)) for values in picked):
+            return None
+        try:
+            x = np.array(picked, dtype=np.float64)
+        except OverflowError:
+            return None
+        if self._dates and (x := self._with_dates(x, rows)) is None:
+            return None
+        if not np.isfinite(x).all() and np.isinf(x).any():
+            return None
+        numbers = np.empty((len(rows), len(self.number_names_)), dtype=np.float32)
+        first_indicator = self.n_continuous_ + len(self._binary)
+        for j, (i, codes_of, unseen, constants) in enumerate(self._binary, self.n_continuous_):
+            for k, row in enumerate(rows):
+                code = _code_of(row[i], codes_of, unseen)
+                if code is None:
+                    return None
+                numbers[k, j] = constants[code]
+        codes = []
+        for row in rows:
+            for i, codes_of, unseen in self._coded:
+                value = row[i]
+                code = codes_of.get(value, unseen) if type(value) is str else _code_of(value, codes_of, unseen)
+                if code is None:
+                    return None
+                codes.append(code)
+        if self._gappy:
+            numbers[:, first_indicator:] = self._indicated(x)
+        numbers[:, : self.n_continuous_] = self._scaled(x)
+        return numbers, np.array(codes, dtype=np.int32).reshape(len(rows), len(self._coded))
+
+    def _with_dates(self, numbers, rows):
+        """Numbers and what dates are taken apart into; None if these are of types that are no dates."""
+        x = np.empty((len(rows), self.n_continuous_))
+        x[:, self._number_slots] = numbers
+        for i, column, start in self._dates:
+            values = [row[i] for row in rows]
+            if not all(isinstance(value, date | np.datetime64 | str | None) for value in values):
+                return None
+            dates = as_dates(of_objects(values, self._where(i)), self._where(i))
+            for j, one in enumerate(date_fields(dates, column.fields), start):
+                x[:, j] = one
+        return x
+
+    def _indicated(self, x):
+        """What the indicators of gaps are for numbers."""
+        return np.where(np.isnan(x[:, self._gappy]), self._indicators[:, 1], self._indicators[:, 0])
+
+    # names
+
+    def _positions(self, table):
+        """Where the columns of training are in a table."""
+        names, n = self._names, self.n_features_in_
+        if names is not None and table.names is not None:
+            if names == table.names:
+                return range(n)
+            where, known = {name: i for i, name in enumerate(table.names)}, {*names}
+            unknown = [name for name in table.names if name not in known]
+            lacking = [name for name in names if name not in where]
+            if unknown or lacking:
+                raise ValueError(
+                    "The feature names should match those that were passed during fit.\n"
+                    + _listed("Feature names unseen at fit time:", unknown)
+                    + _listed("Feature names seen at fit time, yet now missing:", lacking)
+                )
+            return [where[name] for name in names]
+        if table.n_columns != n:
+            raise ValueError(
+                f"X has {table.n_columns} features, but {self.estimator} is expecting {n} features as input."
+            )
+        if (names is None) != (table.names is None):
+            self._warn_of_names(table.names)
+        return range(n)
+
+    def _warn_of_names(self, names):
+        if names is None:
+            said = f"X does not have valid feature names, but {self.estimator} was fitted with feature names"
+        else:
+            said = f"X has feature names, but {self.estimator} was fitted without feature names"
+        warnings.warn(said, stacklevel=3)
+
+    # state
+
+    def state(self):
+        """The encoder as data: dicts, lists, arrays, numbers and strings, of which `from_state` makes it again.
+
+        Returns
+        -------
+        state : dict
+            Its size does not depend on the rows that it was fitted on.
+        """
+        state = {name: getattr(self, name) for name in _PARAMETERS}
+        if hasattr(self, "columns_"):
+            state["names"] = self._names
+            state["columns"] = [asdict(column) for column in self.columns_]
+        return state
+
+    @classmethod
+    def from_state(cls, state):
+        """The opposite of `state`."""
+        encoder = cls.__new__(cls)
+        encoder.__setstate__(state)
+        return encoder
+
+    __getstate__ = state
+
+    def __setstate__(self, state):
+        for name in _PARAMETERS:
+            setattr(self, name, state[name])
+        if "columns" in state:
+            kinds = (NumericColumn, CategoricalColumn)
+            self._set([kinds["levels" in column](**column) for column in state["columns"]], state["names"])
+
+
+_PARAMETERS = ("categorical_features", "min_frequency", "max_onehot_levels", "estimator")
+
+
+def _listed(title, names):
+    """A part of scikit-learn's message on names, which lists five at most."""
+    more = ["..."] if len(names) > 5 else []
+    return "\n".join([title, *(f"- {name}" for name in [*sorted(map(str, names))[:5], *more])]) + "\n" if names else ""
+
+
+def _codes_of(column, codes_of, unseen, where):
+    """The codes of a column's rows."""
+    column = as_category(column, where)
+    codes = np.array([*(codes_of.get(level, unseen) for level in column.levels), codes_of[None]], dtype=np.int32)
+    return codes[column.values]
+
+
+def _code_of(value, codes_of, unseen):
+    """The code of a plain value; None for any other."""
+    if type(value) in _PLAIN:
+        value = level_key(value)
+    elif type(value) is not str:
+        return None
+    return codes_of.get(value, unseen)
