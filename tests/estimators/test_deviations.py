@@ -6,7 +6,7 @@ from parity import N, data, pair, weights
 from twin import TwinNetwork
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators import base
+from fastmlp.estimators import networks
 
 X, LABELS = data("multiclass")
 NUMBERS = data("regression")[1]
@@ -23,7 +23,7 @@ def test_a_batch_without_weight_is_a_step_of_momentum_alone(target, solver, monk
     sample_weight[20:30] = 0
     models = [pair(target, **PARAMS, solver=solver, shuffle=False, alpha=0.1)[0] for _ in range(2)]
     models[0].fit(X, y, sample_weight=sample_weight)
-    monkeypatch.setattr(base, "Network", TwinNetwork)
+    monkeypatch.setattr(networks, "Network", TwinNetwork)
     models[1].fit(X, y, sample_weight=sample_weight)
     np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-10)
     for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):

@@ -13,8 +13,8 @@ import pytest
 from parity import N, data, quietly, weights
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators import base
-from fastmlp.training import stochastic
+from fastmlp.estimators import base, networks
+from fastmlp.training import fits
 
 X, LABELS = data("multiclass")
 NUMBERS = data("regression")[1]
@@ -72,9 +72,11 @@ def test_a_failing_call_leaves_every_attribute_as_it_was(kind, name, after, warm
 
 
 @pytest.mark.parametrize("error", [MemoryError, Stop, KeyboardInterrupt])
-@pytest.mark.parametrize("where", ["initialize", "check_weights", "Network", "check_finite"])
+@pytest.mark.parametrize(
+    "module, where", [(base, "initialize"), (base, "check_weights"), (networks, "Network"), (fits, "check_finite")]
+)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_whatever_is_raised_wherever(monkeypatch, error, where, method):
+def test_whatever_is_raised_wherever(monkeypatch, error, module, where, method):
     model = quietly(MLPClassifier(**PARAMS).fit, X, LABELS)
     model.partial_fit(X, LABELS)
     kept = _state(model)
@@ -82,7 +84,7 @@ def test_whatever_is_raised_wherever(monkeypatch, error, where, method):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(base, where, fail)
+    monkeypatch.setattr(module, where, fail)
     if method == "partial_fit" and where in ("initialize", "Network"):
         model.partial_fit(X, LABELS)  # goes on with what is there
         return
@@ -102,12 +104,12 @@ def test_a_failing_first_call_leaves_an_estimator_that_is_not_fitted():
 def test_divergence_ends_the_training_at_once(monkeypatch):
     epochs = []
 
-    class Counting(base.Network):
+    class Counting(networks.Network):
         def epoch(self, *args):
             epochs.append(super().epoch(*args))
             return epochs[-1]
 
-    monkeypatch.setattr(base, "Network", Counting)
+    monkeypatch.setattr(networks, "Network", Counting)
     message = (
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
         " preprocessed."
@@ -150,12 +152,12 @@ def test_ctrl_c_keeps_a_model_that_goes_on(early_stopping):
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_the_batches_done(monkeypatch):
-    class Interrupted(base.Network):
+    class Interrupted(networks.Network):
         def epoch(self, rows, batch_size, optimizer, alpha):
             super().epoch(rows[:40], 20, optimizer, alpha)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(base, "Network", Interrupted)
+    monkeypatch.setattr(networks, "Network", Interrupted)
     model = MLPClassifier(**PARAMS)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         model.fit(X, LABELS)
@@ -165,17 +167,35 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_batches_done(monkeypatch):
     assert model.to_sklearn().predict(X).shape == (N,)
 
 
+@pytest.mark.parametrize("given", [{}, {"X_val": X[:30], "y_val": LABELS[:30]}])
+def test_ctrl_c_in_the_first_epoch_of_a_warm_start_keeps_the_curves(given, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    model = MLPClassifier(**PARAMS, early_stopping=True, scoring="loss", warm_start=True)
+    quietly(model.fit, X, LABELS, **given)
+    curves = [list(curve) for curve in (model.loss_curve_, model.validation_scores_, model.validation_loss_curve_)]
+    assert list(map(len, curves)) == [4, 4, 4]
+    with monkeypatch.context() as patch:
+        patch.setattr(fits.Fit, "_epoch", interrupted)
+        with pytest.warns(UserWarning, match="Training interrupted by user."):
+            model.fit(X, LABELS, **given)
+    assert [model.loss_curve_, model.validation_scores_, model.validation_loss_curve_] == curves
+    quietly(model.fit, X, LABELS, **given)
+    assert len(model.validation_loss_curve_) == len(model.validation_scores_) == len(model.loss_curve_) > 4
+
+
 def test_ctrl_c_under_lbfgs_keeps_the_last_iterate(monkeypatch):
     evaluations = []
 
-    class Interrupted(base.Network):
+    class Interrupted(networks.Network):
         def loss_and_grad(self, rows=None, alpha=0.0):
             evaluations.append(None)
             if len(evaluations) == 12:
                 raise KeyboardInterrupt
             return super().loss_and_grad(rows, alpha)
 
-    monkeypatch.setattr(base, "Network", Interrupted)
+    monkeypatch.setattr(networks, "Network", Interrupted)
     params = {**PARAMS, "solver": "lbfgs", "max_iter": 100}
     model = MLPClassifier(**params)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
@@ -192,13 +212,13 @@ def test_a_warning_made_an_error_undoes_the_call(monkeypatch):
     model = quietly(MLPClassifier(**PARAMS).fit, X, LABELS)
     model.partial_fit(X, LABELS)
     kept = _state(model)
-    train = stochastic.train
+    run = fits.Fit.run
 
     def trained_then_warned(*args, **kwargs):
-        train(*args, **kwargs)
+        run(*args, **kwargs)
         warnings.warn("now", UserWarning, stacklevel=1)
 
-    monkeypatch.setattr(stochastic, "train", trained_then_warned)
+    monkeypatch.setattr(fits.Fit, "run", trained_then_warned)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for method in (model.fit, model.partial_fit):

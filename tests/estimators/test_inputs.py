@@ -9,7 +9,7 @@ from parity import N_FEATURES, N, data, quietly
 from scipy import sparse
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators import base
+from fastmlp.estimators import base, networks
 
 PARAMS = {"hidden_layer_sizes": (6,), "max_iter": 5, "random_state": 0, "batch_size": 16}
 # multiples of 1/8 are the same in float32, and whole after scaling
@@ -191,12 +191,12 @@ def test_the_dtype_of_a_prediction_is_that_of_the_product(coefs, given):
 def test_rows_are_trained_where_they_lie(form, early_stopping, monkeypatch):
     bound = []
 
-    class Watched(base.Network):
+    class Watched(networks.Network):
         def bind(self, X, y, sample_weight=None):
             bound.append(X)
             super().bind(X, y, sample_weight)
 
-    monkeypatch.setattr(base, "Network", Watched)
+    monkeypatch.setattr(networks, "Network", Watched)
     given = X if form == "dense" else sparse.csr_matrix(X)
     quietly(MLPClassifier(**PARAMS, early_stopping=early_stopping).fit, given, LABELS)
     (seen,) = bound

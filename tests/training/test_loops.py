@@ -9,11 +9,12 @@ from sklearn.utils import shuffle
 from twin import TwinNetwork
 
 from fastmlp.engine import LOSS_ROWS, LOSSES, OPTIMIZERS, Network
-from fastmlp.training import lbfgs, stochastic
-from fastmlp.training.optimizers import Optimizer
-from fastmlp.training.stochastic import Progress
+from fastmlp.training import lbfgs
+from fastmlp.training.arrays import Data
+from fastmlp.training.fits import Fit
+from fastmlp.training.progress import Progress
 
-HYPER = {
+PARAMS = {
     "learning_rate_init": 0.01,
     "learning_rate": "constant",
     "power_t": 0.5,
@@ -22,8 +23,6 @@ HYPER = {
     "beta_1": 0.9,
     "beta_2": 0.999,
     "epsilon": 1e-8,
-}
-OPTIONS = {
     "batch_size": 8,
     "alpha": 0.01,
     "shuffle": True,
@@ -31,7 +30,12 @@ OPTIONS = {
     "tol": 1e-4,
     "n_iter_no_change": 10,
     "verbose": False,
+    "early_stopping": False,
 }
+
+
+def _data(n):
+    return Data(np.empty((n, 0)), np.empty(n), None, None, None)
 
 
 def _problem(loss, n=30):
@@ -59,13 +63,11 @@ def _network(kind, loss, X, y):
     return network
 
 
-def _train(network, progress=None, rows=None, name="sgd", n=30, **options):
-    optimizer = Optimizer(name, HYPER).on(network)
-    progress = progress or Progress()
-    rows = np.arange(n) if rows is None else rows
-    state = np.random.RandomState(2)
-    stochastic.train(network, optimizer, progress, rows, len(rows), random_state=state, **{**OPTIONS, **options})
-    return progress
+def _train(network, name="sgd", n=30):
+    fit = Fit(network, {**PARAMS, "solver": name}, np.random.RandomState(2), _data(n))
+    fit.begin()
+    fit.run()
+    return fit.progress
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -107,6 +109,8 @@ def test_lbfgs_prints_each_iteration(capsys):
 class Told:
     """A network whose epochs lose what it is told, and whose one parameter counts them."""
 
+    dropout = None
+
     def __init__(self, losses, diverges_at=None):
         self.losses, self.seen = list(losses), []
         self.coefs, self.intercepts = [np.zeros((1, 1))], [np.zeros(1)]
@@ -114,6 +118,9 @@ class Told:
 
     def new_state(self):
         return np.zeros(2)
+
+    def views(self, state):
+        return [state[:1].reshape(1, 1)], [state[1:]]
 
     def epoch(self, rows, batch_size, optimizer, alpha):
         self.seen.append(None if rows is None else rows.copy())
@@ -126,24 +133,31 @@ class Told:
         return loss
 
 
-def _told(losses, scores=None, optimizer="sgd", schedule="constant", progress=None, rows=None, **options):
+class Scores:
+    """A validation whose scores are told."""
+
+    scoring, with_loss = "told", False
+
+    def __init__(self, scores):
+        self.scores = iter(scores)
+
+    def __call__(self):
+        return next(self.scores), None
+
+
+def _told(losses, scores=None, schedule="constant", progress=None, rows=None, relative_tol=False, **options):
     network = Told(losses, options.pop("diverges_at", None))
-    trainer = Optimizer.__new__(Optimizer)
-    Optimizer.__init__(trainer, optimizer, {**HYPER, "learning_rate": schedule})
-    progress = progress or Progress()
-    scores = None if scores is None else iter(scores)
-    stochastic.train(
-        network,
-        trainer,
-        progress,
-        np.arange(20) if rows is None else rows,
-        20,
-        random_state=np.random.RandomState(3),
-        validate=None if scores is None else lambda: (next(scores), None),
-        early_stopping=scores is not None,
-        **{**OPTIONS, "max_iter": len(losses), "n_iter_no_change": 2, "tol": 0.1, **options},
-    )
-    return network, trainer, progress
+    incremental = options.pop("incremental", False)
+    params = {**PARAMS, "max_iter": len(losses), "n_iter_no_change": 2, "tol": 0.1, "learning_rate": schedule}
+    params |= {"solver": "sgd", "early_stopping": scores is not None, **options}
+    fit = Fit(network, params, np.random.RandomState(3), _data(20), incremental=incremental)
+    if scores is not None:
+        fit.hold_out(lambda: (np.arange(20), np.arange(0)))
+    fit.rows = rows if rows is not None else fit.rows
+    fit.begin(None if scores is None else Scores(scores), relative_tol)
+    fit.progress = progress or fit.progress
+    fit.run()
+    return network, fit.optimizer, fit.progress
 
 
 def test_rows_come_in_the_order_of_shuffling_them_over_and_over():
@@ -158,7 +172,7 @@ def test_rows_come_in_the_order_of_shuffling_them_over_and_over():
 
 def test_rows_stay_as_they_are_without_shuffling():
     with pytest.warns(ConvergenceWarning):
-        network, _, _ = _told([2.0, 1.0], shuffle=False)
+        network, _, _ = _told([2.0, 1.0], rows=np.arange(20), shuffle=False)
     for seen in network.seen:
         np.testing.assert_array_equal(seen, np.arange(20))
 
@@ -252,7 +266,7 @@ def test_divergence_is_an_error_at_once_without_validation():
 
 
 def test_one_epoch_makes_no_fuss_about_the_limit(recwarn):
-    _, _, progress = _told([1.0, 1.0], single_epoch=True, max_iter=1)
+    _, _, progress = _told([1.0, 1.0], incremental=True, max_iter=1)
     assert progress.n_iter == 1 and not recwarn.list
 
 

@@ -12,7 +12,8 @@ from params import PARAMS
 from twin import TwinNetwork
 
 from fastmlp.engine import OPTIMIZERS, Network
-from fastmlp.training import stochastic
+from fastmlp.training.arrays import Data
+from fastmlp.training.fits import Fit
 from fastmlp.training.optimizers import Optimizer
 from fastmlp.training.schedules import SCHEDULES, schedule_for
 
@@ -304,7 +305,7 @@ def slower_and_slower(step):
     return 0.1 / (step + 1)
 
 
-def trained(schedule, params=None, *, kind=Network, name="adamw", warmup=0, parts=(6,), validate=None, **others):
+def trained(schedule, params=None, *, kind=Network, name="adamw", warmup=0, parts=(6,), validation=None, **others):
     """Parameters after six planned epochs, one to a call, the optimizer pickled between the parts."""
     network = kind((4, 5, 2), "tanh", "squared_error", np.float64)
     rng = np.random.default_rng(0)
@@ -312,17 +313,18 @@ def trained(schedule, params=None, *, kind=Network, name="adamw", warmup=0, part
         array[...] = rng.standard_normal(array.shape)
     network.bind(rng.standard_normal((20, 4)), rng.standard_normal((20, 2)))
     optimizer = optimizer_with(schedule, params, warmup, name, **others).on(network)
-    progress = stochastic.Progress()
-    options = {"alpha": 0.01, "shuffle": True, "tol": 0.0, "n_iter_no_change": 100, "verbose": False}
-    state = np.random.RandomState(1)
+    params = {"solver": name, "alpha": 0.01, "shuffle": True, "tol": 0.0, "n_iter_no_change": 100, "verbose": False}
+    params |= {"batch_size": 8, "max_iter": 6, "early_stopping": validation is not None}
+    data, state, before = Data(np.empty((20, 0)), np.empty(20), None, None, None), np.random.RandomState(1), {}
     for k, part in enumerate(parts):
         if k:
             optimizer = pickle.loads(pickle.dumps(optimizer)).on(network)
         for _ in range(part):
-            stochastic.train(
-                network, optimizer, progress, np.arange(20), 20, batch_size=8, random_state=state,
-                max_iter=6, single_epoch=True, validate=validate, early_stopping=validate is not None, **options
-            )  # fmt: skip
+            before |= {"_optimizer": optimizer, "_network": (None, network, None)}
+            fit = Fit(network, params, state, data, data, before=before, incremental=True)
+            fit.begin(validation)
+            fit.run()
+            before |= fit.attributes()
     return np.concatenate([array.ravel() for array in network.coefs + network.intercepts]), optimizer
 
 
@@ -355,8 +357,13 @@ def test_a_rate_of_zero_leaves_the_parameters_alone():
 
 
 def test_the_validation_score_is_what_a_plateau_watches():
-    scores = iter([0.5, 0.4, 0.3, 0.6, 0.5, 0.4])
-    _, optimizer = trained("plateau", {"patience": 0, "factor": 0.5}, validate=lambda: (next(scores), None))
+    class Scores:
+        scoring, with_loss, scores = "told", False, iter([0.5, 0.4, 0.3, 0.6, 0.5, 0.4])
+
+        def __call__(self):
+            return next(self.scores), None
+
+    _, optimizer = trained("plateau", {"patience": 0, "factor": 0.5}, validation=Scores())
     assert optimizer.watched == (0.6, 0) and optimizer.rate == pytest.approx(0.2 / 16)
 
 

@@ -1,12 +1,10 @@
 """What the classifier and the regressor share: one fit."""
 
-import functools
-import math
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from copy import copy
-from itertools import pairwise
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,52 +13,28 @@ from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from ..engine import (
-    LOSSES,
-    OPTIMIZERS,
-    Network,
-    single_threaded_blas,
-)
-from ..training import lbfgs, stochastic
-from ..training.checkpoint import Checkpoint
-from ..training.identity import data_description, fingerprint
+from ..engine import LOSSES, OPTIMIZERS, single_threaded_blas
+from ..training import lbfgs
+from ..training.arrays import Data, check_finite, computing_dtype
+from ..training.fits import Fit
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
-from ..training.stochastic import Progress, check_finite, is_finite
+from ..training.undo import unchanged_on_error
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
 from .exporting import ExportMixin
-from .inputs import (
-    check_layers,
-    check_parameters,
-    check_total,
-    check_weights,
-    computing_dtype,
-    effective_n_jobs,
-    engine_rows,
-    fits_precision,
-    hidden_units,
-    plain_array,
-    restored_on_error,
-    unchanged_on_error,
-)
-from .parameters import (
-    CONSTRAINTS,
-    WITHOUT_EFFECT,
-    ParametersMixin,
-    constructor_defaults,
-    parameters_in_effect,
-    plain,
-)
+from .inputs import check_total, check_weights, effective_n_jobs, engine_rows, hidden_units
+from .networks import network_of, network_plan
+from .parameters import CONSTRAINTS, ParametersMixin, constructor_defaults, parameters_in_effect, plain, with_effect
 from .pickling import PickleMixin
 from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
-from .validation import Data, Validation, hold_out, strata
+from .validation import Validation, hold_out, strata
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
 
 # Attributes that exist only while they belong to this estimator in this process
-_TRANSIENT = ("_network", "_spare", "_predictors")
+_TRANSIENT = ("_network", "_predictors")
 # Attributes of the stochastic solvers only
 _OF_EPOCHS = (
     "loss_curve_",
@@ -77,11 +51,6 @@ _OF_EPOCHS = (
     "_trained_on",
 )
 
-
-# Bytes of each array that a warm start looks at to see whether the data are those of before
-_LOOKED_AT = 1 << 22
-# What a checkpoint tells data apart by
-_NAMES = {"X": "X", "labels": "y", "score_weight": "sample_weight"}
 
 
 class Target(NamedTuple):
@@ -100,26 +69,6 @@ def is_stochastic(estimator):
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
-
-
-def _in_precision(data, dtype, of=""):
-    """Data whose numbers are within the precision that trains them, real targets converted to it.
-
-    Raises
-    ------
-    ValueError
-        If a number is beyond it.
-    """
-    X, y = data.X, data.y
-    if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
-        raise ValueError(f"X{of} has values beyond {dtype}, in which it is trained.")
-    if y.dtype.kind != "f":
-        return data
-    with np.errstate(over="ignore"):
-        y = plain_array(y, dtype)
-    if not is_finite(y):
-        raise ValueError(f"y{of} has values beyond {dtype}, in which X{of} of dtype {X.dtype} is trained.")
-    return data._replace(y=y)
 
 
 class BaseMLP(
@@ -161,7 +110,6 @@ class BaseMLP(
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
-    _scored = (None, False)  # what validation_scores_ are: the scoring, and whether of a set that was given
     _of_epochs: ClassVar[tuple] = _OF_EPOCHS
     _segments = None  # sizes of the blocks of outputs that each have a softmax
     _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
@@ -265,44 +213,40 @@ class BaseMLP(
         params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
         data, target = self._validated(X, y, sample_weight, first, incremental)
         class_weights = self._class_weights(data.labels)
-        data = self._weighed(data, class_weights)
-        validation_data = None
+        data, validation_data = self._weighed(data, class_weights), None
         if has_validation_set:
-            validation_data = self._validated_for_validation(*validation_set, class_weights)
-            if validation_data.y.shape[1:] != data.y.shape[1:]:
-                raise ValueError(f"y_val must have {data.y.shape[1]} columns, got {validation_data.y.shape[1]}.")
+            validation_data = self._validated_for_validation(*validation_set, class_weights, data.y.shape[1:])
         if params["input_dropout"] > 0 and issparse(data.X):
             raise ValueError(f"input_dropout={params['input_dropout']!r} needs a dense X.")
-        units = (data.X.shape[1], *hidden, target.n_outputs)
         # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
-        kept = {key: vars(self).pop(key, None) for key in ("_network", "_spare", "_optimizer")} if incremental else {}
-        precision = self._precision(data.X)
-        if first:
-            plan, network = self._fresh_network(units, target, precision, params)
-        else:
-            plan, network = self._resumed_network(units, target, precision, params, kept.get("_network"))
-        data = _in_precision(data, network.dtype)
+        kept = {key: vars(self).pop(key, None) if incremental else None for key in ("_network", "_optimizer")}
+        before = {} if first else vars(self) | kept
+        units = (data.X.shape[1], *hidden, target.n_outputs)
+        plan = network_plan(units, target, self._dtype(data.X, first), params, self._max_threads())
+        given = None if first else (self.coefs_, self.intercepts_)
+        network = network_of(plan, self.solver, given, before.get("_network"))
+        data = data.in_precision(network.dtype)
         if has_validation_set:
-            validation_data = _in_precision(validation_data, network.dtype, of="_val")
-        checkpoint, state = self._checkpoint(data, validation_data, network, params)
-        random_state = check_random_state(self.random_state)
-        if state is not None and self.random_state is None:
-            random_state = np.random.RandomState()  # NumPy's own is left as it is
-        if first and state is None:
-            initialize(network, self.weight_init, precision, random_state)
+            validation_data = validation_data.in_precision(network.dtype, of="_val")
+        random_state, fit = check_random_state(self.random_state), None
+        if self.solver in OPTIMIZERS:
+            fit = Fit(network, params, random_state, data, validation_data, before=before, incremental=incremental)
+            if params["checkpoint_path"] is not None:
+                fit.keep(params["checkpoint_path"], params["checkpoint_every"], with_effect(params))
+                random_state = fit.random_state
+        if first and (fit is None or fit.resumed is None):
+            initialize(network, self.weight_init, self._precision(data.X), random_state)
         self.n_outputs_, self.out_activation_ = target.n_outputs, LOSSES[target.loss]
         try:
             network.bind(data.X, data.y, data.sample_weight)
             # SciPy's L-BFGS-B adds with its BLAS
-            with single_threaded_blas() if network.uses_blas or self.solver == "lbfgs" else nullcontext():
-                if self.solver == "lbfgs":
-                    self._fit_lbfgs(network, first, listeners, params)
+            with single_threaded_blas() if network.uses_blas or fit is None else nullcontext():
+                if fit is None:
+                    self._fit_lbfgs(network, params, listeners, t=before.get("t_", 0))
                 else:
-                    spare = self._fit_epochs(
-                        network, data, validation_data, random_state, first, kept, listeners, checkpoint, state, params
-                    )
-                    if incremental:
-                        self._network, self._spare = (plan, network), spare
+                    self._fit_epochs(fit, listeners)
+            if incremental:
+                self._network = plan, network, fit.spare
         finally:
             if incremental:  # the network stays for the next call, the data need not
                 network.release()
@@ -329,8 +273,20 @@ class BaseMLP(
         return Data(X, target.y, sample_weight, y, sample_weight), target
 
     def _precision(self, X):
-        """The dtype that X is trained in, but for lbfgs."""
+        """The dtype of X, or the one that is asked for."""
         return np.dtype(self.dtype or X.dtype)
+
+    def _dtype(self, X, first):
+        """The dtype to train X in."""
+        if self.solver == "lbfgs":
+            return np.dtype(np.float64)
+        if first or self.dtype is not None:
+            return self._precision(X)
+        floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
+        return computing_dtype(floats or [X.dtype])
+
+    def _max_threads(self):
+        return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
 
     def _weighed(self, data, class_weights):
         """Data with class weights in those of the loss."""
@@ -339,112 +295,77 @@ class BaseMLP(
             check_total(weights, self._precision(data.X), "sample_weight times class_weight")
         return data._replace(sample_weight=weights)
 
-    def _validated_for_validation(self, X_val, y_val, sample_weight_val, class_weights):
+    def _validated_for_validation(self, X_val, y_val, sample_weight_val, class_weights, shape):
+        """Validation data, whose rows of y have the shape of those to train on."""
         if X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
             data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True, of="_val")
-            return self._weighed(data, class_weights)
+            data = self._weighed(data, class_weights)
         except (ValueError, TypeError) as error:
             raise type(error)(f"X_val, y_val or sample_weight_val: {error}") from error
+        if data.y.shape[1:] != shape:
+            raise ValueError(f"y_val must have {shape[0]} columns, got {data.y.shape[1]}.")
+        return data
 
-    def _plan(self, units, target, dtype, params):
-        """The arguments of a Network."""
-        activation, dropout = params["activation"], params["dropout"]
-        dropout = dropout if isinstance(dropout, list | tuple) else [dropout] * (len(units) - 2)
-        dropout = (float(params["input_dropout"]), *map(float, dropout))
-        return {
-            "layer_units": units,
-            "activation": activation if isinstance(activation, str) else tuple(activation),
-            "loss": target.loss,
-            "dtype": dtype,
-            "loss_options": target.loss_options,
-            "dropout": dropout if any(dropout) else None,
-            "max_threads": self._max_threads(),
-        }
+    def _fit_lbfgs(self, network, params, listeners, t):
+        def iteration_ends(n_iter, loss):
+            def fitted():
+                return {**self._parameters_of(network, copied=True), "n_iter_": n_iter, "loss_": loss}
 
-    def _max_threads(self):
-        return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+            listeners.step_begins("iteration")
+            return listeners.step_ends(n_iter, {"loss": loss}, fitted)
 
-    def _fresh_network(self, units, target, precision, params):
-        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else precision
-        check_layers(units, self.solver, dtype.itemsize)
-        plan = self._plan(units, target, dtype, params)
-        return plan, Network(**plan)
-
-    def _resumed_network(self, units, target, precision, params, kept):
-        """A network with the parameters as the user left them: that of the call before, if it fits."""
-        floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
-        dtype = computing_dtype(floats or [precision]) if self.dtype is None else precision
-        if self.solver == "lbfgs":
-            dtype = np.dtype(np.float64)
-        coefs, intercepts = check_parameters(self.coefs_, self.intercepts_, dtype)
-        shapes = [coef.shape for coef in coefs]
-        if shapes != list(pairwise(units)):
-            raise ValueError(
-                f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs does not go on"
-                f" from coefs_ of shapes {shapes}: set coefs_ to match, or fit anew with warm_start=False."
-            )
-        plan = self._plan(units, target, dtype, params)
-        if kept is not None and kept[0] == plan:
-            network = kept[1]
-        else:
-            check_layers(units, self.solver, dtype.itemsize)
-            network = Network(**plan)
-        own, given = network.coefs + network.intercepts, coefs + intercepts
-        if any(a is not b for a, b in zip(own, given, strict=True)):
-            # copied first: what the user assigned may be this network's own arrays in another order
-            for array, values in zip(own, [values.copy() for values in given], strict=True):
-                array[...] = values
-        return plan, network
-
-    def _checkpoint(self, data, validation_data, network, params):
-        """The checkpoint to write to with what tells its fit from others, and the state to go on from, or None."""
-        if params["checkpoint_path"] is None:
-            return None, None
-        sets = {"": data} if validation_data is None else {"": data, "_val": validation_data}
-        identity = fingerprint(
-            {key: value for key, value in sorted(params.items()) if key not in WITHOUT_EFFECT},
-            {name + of: getattr(part, field) for of, part in sets.items() for field, name in _NAMES.items()},
-        )
-        seed = self.random_state
-        if isinstance(seed, np.random.RandomState) and seed.get_state(legacy=False)["bit_generator"] != "MT19937":
-            raise ValueError(f"checkpoint_path needs a RandomState of MT19937, got random_state={seed!r}.")
-        checkpoint = Checkpoint(params["checkpoint_path"], params["checkpoint_every"])
-        check = functools.partial(
-            stochastic.check_state,
-            network=network,
-            optimizer=Optimizer(params["solver"], params),
-            n_rows=data.X.shape[0],
-            max_iter=params["max_iter"],
-            shuffle=self.shuffle,
-            holds_out=self.early_stopping and validation_data is None,
-            validates=self.early_stopping or validation_data is not None,
-            early_stopping=self.early_stopping,
-        )
-        return (checkpoint, identity), checkpoint.read(identity, check)
-
-    def _validation(self, network, data, validation_data, random_state, held_out, fitted):
-        """Rows to train on, those held out, and what is asked of the network after an epoch; None for none."""
-        rows = None
-        given = validation_data is not None
-        if not given and self.early_stopping:
-            if held_out is None:
-                rows, held_out = hold_out(
-                    data.X.shape[0], self.validation_fraction, self._stratify(data.y), random_state
-                )
-            for part in (data.sample_weight, data.score_weight):
-                if part is not None and not part[held_out].any():
-                    raise ValueError("sample_weight or class_weight is zero on all rows of the validation set.")
-            validation_data = data
-        if validation_data is None:
-            return rows, None, None
-        scoring = "loss" if self.scoring is None and self._is_beyond_scikit_learn() else plain(self.scoring)
-        return rows, held_out, Validation(
+        n_iter, loss = lbfgs.train(
             network,
-            validation_data,
-            held_out,
-            scoring=scoring,
+            **{name: params[name] for name in ("alpha", "max_iter", "max_fun", "tol", "verbose")},
+            iteration_ends=iteration_ends if listeners else None,
+        )
+        check_finite(network.coefs + network.intercepts)
+        self._take_over(network, {"n_iter_": n_iter, "loss_": loss, "t_": t})
+
+    def _fit_epochs(self, fit, listeners):
+        validation, own = self._validation(fit), self._is_beyond_scikit_learn()
+        by_loss = not self.early_stopping or validation.scoring == "loss"
+        fit.begin(validation, relative_tol=own and by_loss)
+
+        def fitted():
+            return {**self._parameters_of(fit.network, copied=True), **fit.attributes()}
+
+        def epoch_ends():
+            return listeners.step_ends(fit.progress.n_iter, fit.progress.metrics(), fitted)
+
+        with fit.unchanged_on_error():
+            fit.run(*((partial(listeners.step_begins, "epoch"), epoch_ends) if listeners else ()))
+            attributes = fit.attributes(extend=fit.incremental)
+            self._take_over(fit.network, {**attributes, "_optimizer": fit.optimizer})
+
+    def _take_over(self, network, attributes):
+        """Make what a fit came to the estimator's own."""
+        for name in (*_TRANSIENT, *_OF_EPOCHS):
+            vars(self).pop(name, None)
+        vars(self).update({**self._parameters_of(network), **attributes})
+
+    def _validation(self, fit):
+        """What is asked of the network after an epoch, or None; rows are held out where it takes some."""
+        if not fit.validates:
+            return None
+        if fit.holds_out:
+            fit.hold_out(
+                lambda: hold_out(fit.n_rows, self.validation_fraction, self._stratify(fit.data.y), fit.random_state)
+            )
+
+        def fitted():
+            estimator = copy(self)
+            vars(estimator).update(self._parameters_of(fit.network, copied=True))
+            vars(estimator).pop("feature_names_in_", None)  # scorers get arrays
+            return estimator
+
+        return Validation(
+            fit.network,
+            fit.data if fit.holds_out else fit.validation_data,
+            fit.held_out,
+            scoring="loss" if self.scoring is None and self._is_beyond_scikit_learn() else plain(self.scoring),
             quick_score=self._quick_score(),
             fitted=fitted,
             classes=self._single_classes(),
@@ -464,201 +385,9 @@ class BaseMLP(
         # sample, whose name is in the error, goes the slow way
         return stratify[:, 0] if 1 < y.sum() < len(y) - 1 else stratify
 
-    def _fit_lbfgs(self, network, first, listeners, params):
-        def iteration_ends(n_iter, loss):
-            listeners.step_begins("iteration")
-            return listeners.step_ends(
-                n_iter,
-                {"loss": loss},
-                lambda: {**self._parameters_of(network, copied=True), "n_iter_": n_iter, "loss_": loss},
-            )
-
-        n_iter, loss = lbfgs.train(
-            network,
-            alpha=params["alpha"],
-            max_iter=params["max_iter"],
-            max_fun=params["max_fun"],
-            tol=params["tol"],
-            verbose=self.verbose,
-            iteration_ends=iteration_ends if listeners else None,
-        )
-        check_finite(network.coefs + network.intercepts)
-        for key in (*_TRANSIENT, *_OF_EPOCHS):
-            vars(self).pop(key, None)
-        vars(self).update(self._parameters_of(network))
-        self.n_iter_, self.loss_, self.t_ = n_iter, loss, 0 if first else getattr(self, "t_", 0)
-
-    def _fit_epochs(
-        self, network, data, validation_data, random_state, first, kept, listeners, checkpoint, state, params
-    ):
-        incremental = bool(kept)
-        reused = incremental and kept["_network"] is not None and network is kept["_network"][1]
-        optimizer = self._continued_optimizer(kept.get("_optimizer"), network, reused)
-        if optimizer is None:
-            optimizer = Optimizer(params["solver"], params).on(network)
-
-        def fitted():
-            estimator = copy(self)
-            vars(estimator).update(self._parameters_of(network, copied=True))
-            vars(estimator).pop("feature_names_in_", None)  # scorers get arrays
-            return estimator
-
-        held_out = None if state is None else state["held_out"]
-        rows, held_out, validate = self._validation(network, data, validation_data, random_state, held_out, fitted)
-        scored = (self.scoring if validate is None else validate.scoring, validation_data is not None)
-        trained_on = None if incremental else self._description(data, validation_data)
-        progress = Progress() if first else self._progress(network, scored, trained_on)
-        first_scores = first or scored != self._scored
-        n_rows = data.X.shape[0] - (0 if held_out is None else len(held_out))
-        if rows is None and self.shuffle:
-            rows = np.arange(n_rows, dtype=np.intp)
-        if network.dropout:
-            optimizer.dropout_seed = int(random_state.randint(2**63, dtype=np.int64))
-        batch_size = min(200, n_rows) if params["batch_size"] == "auto" else params["batch_size"]
-        if batch_size > n_rows:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-            batch_size = n_rows
-        if state is not None:
-            rows = stochastic.restore(state, network, optimizer, progress, random_state)
-
-        def epoch_ends():
-            if listeners and listeners.step_ends(
-                progress.n_iter,
-                progress.metrics(),
-                lambda: {
-                    **self._parameters_of(network, copied=True),
-                    **self._progress_of(progress, first, first_scores, incremental, extend=False),
-                },
-            ):
-                progress.stopped = True
-            if checkpoint is not None:
-                file, identity = checkpoint
-                if file.due(progress.n_iter) or progress.stopped or progress.n_iter == params["max_iter"]:
-                    state = stochastic.state_of(network, optimizer, progress, rows, held_out, random_state)
-                    file.write({"identity": identity, **state})
-
-        # only what is trained in place has something to lose
-        in_place = network.coefs + network.intercepts + optimizer.state if reused else []
-        with restored_on_error(in_place, kept.get("_spare")) as spare, unchanged_on_error(optimizer):
-            stochastic.train(
-                network,
-                optimizer,
-                progress,
-                rows,
-                n_rows,
-                batch_size=batch_size,
-                alpha=float(params["alpha"]),
-                shuffle=self.shuffle,
-                random_state=random_state,
-                max_iter=params["max_iter"],
-                tol=params["tol"],
-                n_iter_no_change=params["n_iter_no_change"],
-                verbose=self.verbose,
-                validate=validate,
-                early_stopping=self.early_stopping,
-                relative_tol=self._is_beyond_scikit_learn() and (not self.early_stopping or scored[0] == "loss"),
-                epoch_begins=(lambda: listeners.step_begins("epoch")) if listeners else None,
-                epoch_ends=epoch_ends if listeners or checkpoint else None,
-                single_epoch=incremental,
-            )
-            check_finite(network.coefs + network.intercepts)
-            attributes = self._progress_of(progress, first, first_scores, incremental, extend=True)
-            for key in ("_best_coefs", "_best_intercepts", *(() if incremental else ("validation_loss_curve_",))):
-                vars(self).pop(key, None)
-            vars(self).update(self._parameters_of(network))
-            vars(self).update(attributes)
-            self._optimizer = optimizer
-            if progress.scores:
-                self._scored = scored
-            if not incremental:
-                self._trained_on = trained_on
-                for key in _TRANSIENT:
-                    vars(self).pop(key, None)
-        return spare
-
-    def _continued_optimizer(self, optimizer, network, reused):
-        """The given optimizer, of the call before, on this network, or None if it does not fit."""
-        if optimizer is None or optimizer.name != self.solver or not optimizer.fits(network):
-            return None
-        return optimizer if reused and hasattr(optimizer, "state") else optimizer.on(network)
-
     def _parameters_of(self, network, copied=False):
         """Fitted attributes that are the model: views on the network, or copies."""
         coefs, intercepts = list(network.coefs), list(network.intercepts)
         if copied:
             coefs, intercepts = [a.copy() for a in coefs], [a.copy() for a in intercepts]
         return {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
-
-    def _description(self, data, validation_data):
-        """What tells the data that the best loss or score is of from others."""
-        judged = [data, validation_data] if self.early_stopping and validation_data is not None else [data]
-        arrays = [array for part in judged for array in (part.X, part.y, part.score_weight)]
-        return "; ".join(data_description(array, most=_LOOKED_AT) for array in arrays)
-
-    def _progress(self, network, scored, trained_on):
-        """Where an earlier fit left off, as far as its attributes serve this one."""
-        progress = Progress(t=getattr(self, "t_", 0))
-        if trained_on is not None and getattr(self, "_trained_on", trained_on) != trained_on:
-            return progress
-        best = getattr(self, "best_validation_score_" if self.early_stopping else "best_loss_", None)
-        if best is None or (self.early_stopping and scored != self._scored):
-            return progress
-        if self.early_stopping:
-            kept = [*getattr(self, "_best_coefs", ()), *getattr(self, "_best_intercepts", ())]
-            params = network.coefs + network.intercepts
-            if [a.shape for a in kept] != [a.shape for a in params]:
-                return progress
-            progress.best_params = [np.array(a, dtype=network.dtype) for a in kept]
-        progress.best = best
-        progress.no_improvement_count = getattr(self, "_no_improvement_count", 0)
-        return progress
-
-    def _progress_of(self, progress, first, first_scores, incremental, extend):
-        """Fitted attributes that tell of the training; curves go on from those of before, in place if `extend`."""
-
-        def continued(name, values, anew=first):
-            before = None if anew else getattr(self, name, None)
-            if not isinstance(before, list):
-                before = []
-            if not extend:
-                return before + values
-            before.extend(values)
-            return before
-
-        best = progress.best
-        losses = continued("loss_curve_", progress.losses)
-        rates = continued("learning_rate_curve_", progress.rates)
-        told = len(rates) - len(progress.rates)
-        rates[told:told] = [math.nan] * (len(losses) - len(rates))  # epochs of scikit-learn's, which tell none
-        attributes = {
-            "n_iter_": progress.n_iter,
-            "t_": progress.t,
-            "loss_": progress.loss,
-            "loss_curve_": losses,
-            "learning_rate_curve_": rates,
-            "_no_improvement_count": progress.no_improvement_count,
-            "best_loss_": None,
-            "validation_scores_": None,
-            "best_validation_score_": None,
-        }
-        stops_early = progress.best_params is not None
-        if progress.validation_losses:
-            attributes["validation_loss_curve_"] = continued(
-                "validation_loss_curve_", progress.validation_losses, first_scores
-            )
-        if stops_early or progress.scores:
-            attributes["validation_scores_"] = continued("validation_scores_", progress.scores, first_scores)
-        elif incremental:  # a call without validation adds nothing
-            for name in ("validation_scores_", "best_validation_score_"):
-                attributes[name] = getattr(self, name, None)
-        if stops_early:
-            attributes["best_validation_score_"] = -math.inf if best is None else best
-            n_coefs = len(progress.best_params) // 2
-            attributes["_best_coefs"] = progress.best_params[:n_coefs]
-            attributes["_best_intercepts"] = progress.best_params[n_coefs:]
-        else:
-            attributes["best_loss_"] = math.inf if best is None else best
-            if progress.scores:
-                scores = [score for score in attributes["validation_scores_"] if not math.isnan(score)]
-                attributes["best_validation_score_"] = max(scores, default=math.nan)
-        return attributes

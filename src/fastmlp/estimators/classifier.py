@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..engine import logarithm
 from ..training.scores import Accuracy
+from ..training.undo import unchanged_on_error
 from .base import BaseMLP, Target, is_stochastic
-from .inputs import unchanged_on_error
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
 from .targets import as_table, check_same_type, checked_column, checked_labels, columns_of, is_indicator
 

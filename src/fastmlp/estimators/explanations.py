@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .. import engine
-from .inputs import fits_precision, plain_array
+from ..training.arrays import fits_precision, plain_array
 
 __all__ = ["ExplanationMixin"]
 

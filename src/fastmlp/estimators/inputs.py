@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral
 
@@ -12,23 +11,17 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight
 
 from ..engine import MAX_LAYERS, OPTIMIZERS, unbound
+from ..training.arrays import plain_array
 
 __all__ = [
     "check_layers",
-    "check_parameters",
     "check_total",
     "check_weights",
-    "computing_dtype",
     "effective_n_jobs",
     "engine_rows",
-    "fits_precision",
     "hidden_units",
     "numeric_rows",
-    "parameters_dtype",
     "physical_memory",
-    "plain_array",
-    "restored_on_error",
-    "unchanged_on_error",
 ]
 
 _LARGEST = 2**31 - 1  # BLAS counts in int
@@ -242,100 +235,7 @@ def check_weights(sample_weight, X, dtype):
     return plain_array(weights, np.float64)
 
 
-def plain_array(array, dtype):
-    """The array as the engine takes it: C-contiguous, aligned, of the dtype; itself if it is so already."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
-
-
-def check_parameters(coefs, intercepts, dtype):
-    """`coefs_` and `intercepts_` as the user left them, as lists of C-contiguous arrays of `dtype`.
-
-    Arrays that are so already are handed on, not copied.
-
-    Raises
-    ------
-    ValueError
-        If they are not the matrices and vectors of one network.
-    """
-    if len(coefs) != len(intercepts) or len(coefs) == 0:
-        raise ValueError(
-            f"coefs_ and intercepts_ must have one entry per layer, got {len(coefs)} and {len(intercepts)}."
-        )
-    coefs = [plain_array(coef, dtype) for coef in coefs]
-    intercepts = [plain_array(intercept, dtype) for intercept in intercepts]
-    n_out = None
-    for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
-        if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):
-            rows = "fan_in" if n_out is None else n_out
-            raise ValueError(f"coefs_[{i}] must be of shape ({rows}, fan_out), got {coef.shape}.")
-        n_out = coef.shape[1]
-        if intercept.shape == (1,) != (n_out,):  # a scalar serves all units
-            intercepts[i] = np.repeat(intercept, n_out)
-        elif intercept.shape != (n_out,):
-            raise ValueError(f"intercepts_[{i}] must be of shape ({n_out},), got {intercept.shape}.")
-    return coefs, intercepts
-
-
-def computing_dtype(dtypes):
-    """The engine's dtype for what NumPy computes with these."""
-    return np.dtype(np.float32 if np.result_type(*dtypes) in (np.float16, np.float32) else np.float64)
-
-
-def parameters_dtype(coefs):
-    """The engine's dtype for weights as the user left them."""
-    return computing_dtype([getattr(coef, "dtype", np.float64) for coef in coefs])
-
-
-def fits_precision(X, dtype):
-    """Whether no value of a finite array or CSR matrix is beyond a float dtype."""
-    values = X.data if issparse(X) else X
-    limit = np.finfo(dtype).max
-    return values.size == 0 or (-limit <= values.min() and values.max() <= limit)
-
-
 def effective_n_jobs(n_jobs):
     """The threads that `n_jobs` stands for where this is called; joblib counts those of an unbound thread."""
     with unbound():
         return joblib.effective_n_jobs(n_jobs)
-
-
-@contextmanager
-def unchanged_on_error(instance):
-    """Give an object the attributes back that it had, whatever was raised."""
-    attributes = vars(instance)
-    before = dict(attributes)
-    try:
-        yield
-    except BaseException:
-        attributes.update(before)
-        for name in attributes.keys() - before.keys():
-            del attributes[name]
-        raise
-
-
-@contextmanager
-def restored_on_error(arrays, spare):
-    """Give arrays that are changed in place their values back, whatever was raised.
-
-    Parameters
-    ----------
-    arrays : list of ndarray
-    spare : list of ndarray or None
-        Buffers of an earlier use for the same arrays.
-
-    Yields
-    ------
-    list of ndarray
-        The buffers, for the next use.
-    """
-    if spare is None or len(spare) != len(arrays):
-        spare = [np.empty_like(array) for array in arrays]
-    for kept, array in zip(spare, arrays, strict=True):
-        kept[...] = array
-    try:
-        yield spare
-    except BaseException:
-        for kept, array in zip(spare, arrays, strict=True):
-            array[...] = kept
-        raise

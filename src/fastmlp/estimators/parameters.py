@@ -27,11 +27,11 @@ __all__ = [
     "CONSTRAINTS",
     "DOCUMENTATION",
     "ParametersMixin",
-    "WITHOUT_EFFECT",
     "constructor_defaults",
     "keep_parameters",
     "parameters_in_effect",
     "plain",
+    "with_effect",
 ]
 
 _FRACTION = Interval(Real, 0, 1, closed="left")
@@ -115,7 +115,7 @@ _NEEDS = {
 }
 
 # Parameters that no result depends on
-WITHOUT_EFFECT = ("verbose", "n_jobs", "callbacks", "checkpoint_path", "checkpoint_every")
+_WITHOUT_EFFECT = ("verbose", "n_jobs", "callbacks", "checkpoint_path", "checkpoint_every")
 
 
 def keep_parameters(estimator, given):
@@ -236,6 +236,11 @@ def parameters_in_effect(estimator, n_hidden, incremental, has_validation_set):
     _check_lists(params, n_hidden)
     _check_contradictions(params, incremental, has_validation_set)
     return params
+
+
+def with_effect(params):
+    """The parameters that results depend on, in the order of their names."""
+    return {name: value for name, value in sorted(params.items()) if name not in _WITHOUT_EFFECT}
 
 
 def _refuse(params, name, why):

@@ -21,8 +21,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..engine import StepNeuron
 from ..training import rosenblatt
+from ..training.undo import unchanged_on_error
 from .exporting import ExportMixin
-from .inputs import engine_rows, unchanged_on_error
+from .inputs import engine_rows
 from .parameters import ParametersMixin, keep_parameters
 from .pickling import PickleMixin
 

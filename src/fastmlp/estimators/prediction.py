@@ -7,15 +7,8 @@ import numpy as np
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ..engine import Predictor
-from .inputs import (
-    check_parameters,
-    computing_dtype,
-    effective_n_jobs,
-    engine_rows,
-    fits_precision,
-    numeric_rows,
-    parameters_dtype,
-)
+from ..training.arrays import check_parameters, computing_dtype, fits_precision, parameters_dtype
+from .inputs import effective_n_jobs, engine_rows, numeric_rows
 
 __all__ = ["PredictionMixin"]
 

@@ -5,30 +5,15 @@ import warnings
 from copy import copy
 from inspect import signature
 from numbers import Real
-from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
+from ..training.arrays import is_finite
 from ..training.scores import R2
-from ..training.stochastic import is_finite
 
-__all__ = ["Data", "Validation", "hold_out", "strata"]
-
-
-class Data(NamedTuple):
-    """Rows as the engine takes them, and the labels as the user gave them, which scorers take."""
-
-    X: Any  # C-contiguous array or CSR
-    y: np.ndarray
-    sample_weight: np.ndarray | None  # of the loss; with class_weight in it
-    labels: Any
-    score_weight: np.ndarray | None  # of the score
-
-    def at(self, rows):
-        """Copies of some rows."""
-        return Data(*(_at(part, rows) for part in self))
+__all__ = ["Validation", "hold_out", "strata"]
 
 
 def strata(y, fraction):

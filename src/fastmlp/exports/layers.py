@@ -8,8 +8,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..estimators.inputs import check_parameters, parameters_dtype, plain_array
 from ..estimators.perceptron import Perceptron
+from ..training.arrays import check_parameters, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
-from ..estimators.inputs import fits_precision
+from ..training.arrays import fits_precision
 from .layers import SELU_ALPHA, SELU_SCALE, network_of
 
 __all__ = ["register_onnx_converters", "to_onnx"]

@@ -7,11 +7,12 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ..engine import LOSS_ROWS, OPTIMIZERS
 from ..estimators.classifier import MLPClassifier
-from ..estimators.inputs import check_parameters, hidden_units, parameters_dtype
+from ..estimators.inputs import hidden_units
 from ..estimators.parameters import CONSTRAINTS, constructor_defaults
 from ..estimators.perceptron import Perceptron
 from ..estimators.pickling import pickled_attributes
 from ..estimators.regressor import MLPRegressor
+from ..training.arrays import check_parameters, parameters_dtype
 from ..training.documents import LARGEST_COUNT, are_arrays, is_count, is_number, random_state_of, require
 from ..training.optimizers import EXTRAS, RULES, Optimizer
 from .layers import network_of

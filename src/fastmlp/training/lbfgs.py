@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
-from .stochastic import INTERRUPTED
+from .fits import INTERRUPTED
 
 __all__ = ["train"]
 
