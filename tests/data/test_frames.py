@@ -97,6 +97,7 @@ def test_objects():
     assert numbers([1, 2.5, None, Decimal("0.5"), True, math.nan]) == [1, 2.5, None, 0.5, 1, None]
     assert column([2**60 + 1, None]).values.tolist() == [2**60 + 1, 0]
     assert numbers([2**70]) == [2**70]
+    assert levels([2**64 - 1, 2**64 - 2, None]) == ["18446744073709551615", "18446744073709551614", None]
     assert column(["1.5", "2"]).kind == "category"
     assert levels(["b", None, "a", "b", math.nan]) == ["b", None, "a", "b", None]
     assert levels([1, 1.0, "1", True, None]) == ["1", "1", "1", "True", None]

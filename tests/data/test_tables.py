@@ -552,7 +552,7 @@ def test_all_tables_give_the_same(columns, min_frequency, random):
 def test_a_row_gives_what_it_gives_among_others(columns, more):
     """Bit for bit, though few rows go another way than many."""
     fitted = encoder(columns, min_frequency="auto")
-    columns = {name: (column * 40)[: max(len(column), 33)] for name, column in columns.items()}
+    columns = {name: (column * 80)[: max(len(column), 65)] for name, column in columns.items()}
     numbers, codes = fitted.transform(columns)
     for X in frames_of(columns).values():
         for i in (0, len(numbers) - 1):
@@ -572,6 +572,30 @@ def test_a_row_gives_what_it_gives_among_others(columns, more):
                 assert got[0].tobytes() == numbers[i].tobytes() and got[1].tobytes() == codes[i].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["int64", "Int64"])
+def test_large_integers_beside_floats(dtype):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"id": [2**53, 2**53 + 1, 2**53 + 2], "x": [0.5, 1, 2]})
+    X = X.astype({"id": dtype, "x": "Float64" if dtype == "Int64" else "float64"})
+    fitted = encoder(X, categorical_features=["id"])
+    for i in range(3):
+        assert fitted.transform(X.iloc[[i]])[1].tolist() == [[i]]
+
+
+def test_few_rows_give_what_they_give_among_many():
+    X = {"x": [None, *range(99)], "a": [f"{i % 12}" for i in range(100)], "b": [i % 3 == 0 for i in range(100)]}
+    X["d"] = [dt.datetime(2024, 1, 1) + dt.timedelta(hours=7 * i) for i in range(100)]
+    fitted = encoder(X)
+    numbers, codes = fitted.transform(X)
+    for table in frames_of(X).values():
+        for n in (2, 63, 64, 65):
+            few = {name: column[:n] for name, column in table.items()} if isinstance(table, dict) else table[:n]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                got = fitted.transform(few)
+            assert got[0].tobytes() == numbers[:n].tobytes() and got[1].tobytes() == codes[:n].tobytes()
+
+
 def test_numbers_of_numpy_give_the_same_row_by_row():
     X = rng.standard_normal((5000, 7)) * 10.0 ** rng.integers(-3, 4, 7)
     X[rng.uniform(size=X.shape) < 0.1] = np.nan
@@ -581,7 +605,7 @@ def test_numbers_of_numpy_give_the_same_row_by_row():
         assert numbers.shape == (5000, 14)
         for i in (0, 17, 2047, 2048, 4999):
             assert fitted.transform(X[[i]].astype(dtype))[0].tobytes() == numbers[i].tobytes()
-        assert fitted.transform(X[100:132].astype(dtype))[0].tobytes() == numbers[100:132].tobytes()
+        assert fitted.transform(X[100:160].astype(dtype))[0].tobytes() == numbers[100:160].tobytes()
         assert fitted.transform(np.asfortranarray(X.astype(dtype)))[0].tobytes() == numbers.tobytes()
 
 
@@ -659,6 +683,7 @@ def test_state_is_data():
         )
 
     assert plain(encoder(big(100)).state())
+    assert plain(encoder(big(100), categorical_features=np.array([2, 3])).state())
 
 
 def test_a_second_fit_leaves_nothing_of_the_first():

@@ -175,15 +175,12 @@ def _factorized(values, n):
 
 
 def _array(values, whole, where):
-    if whole:
+    for dtype in (np.int64, np.uint64, np.float64) if whole else (np.float64,):
         try:
-            return np.array(values, dtype=np.int64)
+            return np.array(values, dtype=dtype)
         except OverflowError:
             pass
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        raise ValueError(f"{where} has an integer beyond float64.") from None
+    raise ValueError(f"{where} has an integer beyond float64.")
 
 
 def _in_utc(value):

@@ -112,7 +112,8 @@ def _spread(values, counts=None):
     center, scale : float
     """
     if counts is None:
-        q25, q50, q75 = np.quantile(values, [0.25, 0.5, 0.75])
+        with np.errstate(over="ignore"):
+            q25, q50, q75 = np.quantile(values, [0.25, 0.5, 0.75])
     else:
         upto = np.cumsum(counts)
         # quantiles by linear interpolation, as np.quantile has them

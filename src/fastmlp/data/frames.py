@@ -12,7 +12,7 @@ from .columns import Column, level_keys, of_array, of_bools, of_objects
 
 __all__ = ["Table", "described", "few_rows", "read_table"]
 
-_FEW = 32
+_FEW = 64
 
 
 class Table(NamedTuple):
@@ -305,7 +305,7 @@ def few_rows(X, names, n_features):
     Returns
     -------
     rows : list of sequences of object, or None
-        In the order of `names`; None if X may be anything but one to 32 such rows.
+        In the order of `names`; None if X may be anything but one to 64 such rows.
     """
     kind = type(X)
     if kind is dict:
@@ -320,14 +320,17 @@ def few_rows(X, names, n_features):
     names = [*range(n_features)] if names is None else names
     if kind is _loaded("polars", "DataFrame"):
         return X.rows() if X.columns == names else None
+    if kind is _loaded("pyarrow", "Table"):
+        return [[*row.values()] for row in X.to_pylist()] if X.schema.names == names else None
     if kind is not _loaded("pandas", "DataFrame") or X.columns.tolist() != names:
         return None
     if shape[0] > 1:
         return X.to_numpy(dtype=object).tolist()
     row = X.iloc[0]  # takes a third of the time
     values = row.tolist()
-    # beside floats, integers became floats
-    return [values] if row.dtype != np.float64 or all(abs(value) < 2**53 for value in values) else None
+    if row.dtype != object and any(isinstance(value, float) and abs(value) >= 2**53 for value in values):
+        return None  # beside floats, integers became floats
+    return [values]
 
 
 def _few_of_list(rows, names, n_features):

@@ -19,9 +19,7 @@ __all__ = ["TableEncoder"]
 _CHUNK = 2048  # rows whose numbers are in the cache together
 _LARGE = 1e9  # from here on the smooth clip gives 3 to the last bit of float64
 # types of values that rows may hold without a check by column
-_PLAIN = frozenset(
-    (float, int, bool, type(None), np.bool_, np.float64, np.float32, np.int64, np.int32, np.int16, np.int8, np.uint8)
-)
+_PLAIN = frozenset((float, int, bool, type(None), *(np.dtype(char).type for char in "?bhilqBHILQfd")))
 
 
 class TableEncoder:
@@ -233,7 +231,7 @@ class TableEncoder:
         self._coded = [(i, *column.codes()) for i, column in coded]
         gappy = [(start, column) for _, column, start in self._numeric if column.indicator is not None]
         self._gappy = [start for start, _ in gappy]
-        self._indicators = np.array([column.indicator for _, column in gappy]).reshape(-1, 2)
+        self._indicators = np.array([column.indicator for _, column in gappy]).reshape(-1, 2).T
         self.n_continuous_, self.n_onehot_ = n_continuous, len(by_role["onehot"])
         self.code_columns_ = [column for _, column in coded]
         self.n_levels_ = np.array([column.n_levels for column in self.code_columns_], dtype=np.int32)
@@ -281,25 +279,31 @@ class TableEncoder:
             x = np.empty((stop - start, len(sources)))
             for j, source in enumerate(sources):
                 x[:, j] = source[start:stop]
-            if not np.isfinite(x).all():
+            gaps = None
+            if not _all_finite(x):
                 self._refuse_infinite(x)
+                gaps = np.isnan(x)
             if self._gappy:
-                numbers[start:stop, first_indicator:] = self._indicated(x)
-            numbers[start:stop, : self.n_continuous_] = self._scaled(x)
+                numbers[start:stop, first_indicator:] = self._indicated(gaps)
+            numbers[start:stop, : self.n_continuous_] = self._scaled(x, gaps)
 
     def _refuse_infinite(self, x):
         for j in np.flatnonzero(np.isinf(x).any(axis=0)):
             name = next(column.name for _, column, start in reversed(self._numeric) if start <= j)
             raise ValueError(f"{described(name)} contains infinity or a value too large for float64.")
 
-    def _scaled(self, x):
+    def _scaled(self, x, gaps):
         """Centred, scaled and clipped numbers; 0 for gaps. x is written over."""
         with np.errstate(over="ignore", invalid="ignore"):
             x -= self._center
             x *= self._scale
-        np.minimum(np.maximum(x, -_LARGE, out=x), _LARGE, out=x)
-        x /= np.sqrt(1.0 + np.square(x / 3.0))
-        x[np.isnan(x)] = 0.0
+        np.fmin(np.fmax(x, -_LARGE, out=x), _LARGE, out=x)
+        norm = x / 3.0
+        norm *= norm
+        norm += 1.0
+        x /= np.sqrt(norm, out=norm)
+        if gaps is not None:
+            x[gaps] = 0.0
         return x
 
     def _encoded_rows(self, rows):
@@ -313,8 +317,11 @@ class TableEncoder:
             return None
         if self._dates and (x := self._with_dates(x, rows)) is None:
             return None
-        if not np.isfinite(x).all() and np.isinf(x).any():
-            return None
+        gaps = None
+        if not _all_finite(x):
+            gaps = np.isnan(x)
+            if np.isinf(x).any():
+                return None
         numbers = np.empty((len(rows), len(self.number_names_)), dtype=np.float32)
         first_indicator = self.n_continuous_ + len(self._binary)
         for j, (i, codes_of, unseen, constants) in enumerate(self._binary, self.n_continuous_):
@@ -332,8 +339,8 @@ class TableEncoder:
                     return None
                 codes.append(code)
         if self._gappy:
-            numbers[:, first_indicator:] = self._indicated(x)
-        numbers[:, : self.n_continuous_] = self._scaled(x)
+            numbers[:, first_indicator:] = self._indicated(gaps)
+        numbers[:, : self.n_continuous_] = self._scaled(x, gaps)
         return numbers, np.array(codes, dtype=np.int32).reshape(len(rows), len(self._coded))
 
     def _with_dates(self, numbers, rows):
@@ -349,9 +356,10 @@ class TableEncoder:
                 x[:, j] = one
         return x
 
-    def _indicated(self, x):
-        """What the indicators of gaps are for numbers."""
-        return np.where(np.isnan(x[:, self._gappy]), self._indicators[:, 1], self._indicators[:, 0])
+    def _indicated(self, gaps):
+        """What the indicators are for a matrix of gaps; None for no gap."""
+        without, with_gap = self._indicators
+        return without if gaps is None else np.where(gaps[:, self._gappy], with_gap, without)
 
     # names
 
@@ -397,6 +405,8 @@ class TableEncoder:
             Its size does not depend on the rows that it was fitted on.
         """
         state = {name: getattr(self, name) for name in _PARAMETERS}
+        if not isinstance(self.categorical_features, str | None):
+            state["categorical_features"] = np.asarray(self.categorical_features).tolist()
         if hasattr(self, "columns_"):
             state["names"] = self._names
             state["columns"] = [asdict(column) for column in self.columns_]
@@ -420,6 +430,10 @@ class TableEncoder:
 
 
 _PARAMETERS = ("categorical_features", "min_frequency", "max_onehot_levels", "estimator")
+
+
+def _all_finite(x):
+    return np.logical_and.reduce(np.isfinite(x), axis=None)  # `all` takes twice the time for a row
 
 
 def _listed(title, names):
