@@ -73,11 +73,12 @@ def test_no_name_means_the_default():
 
 
 @every_dtype
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "logistic", "relu", "identity"])
-def test_functions_agree_bit_for_bit(name, dtype):
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "logistic", "relu", "identity", "cos"])
+@pytest.mark.parametrize("slope", [False, True])
+def test_functions_agree_bit_for_bit(name, slope, dtype):
     rng = np.random.default_rng(0)
     x = np.abs(rng.standard_normal(5000) * np.exp2(rng.uniform(-30, 6, 5000))).astype(dtype)
-    results = [apply(name, x.copy(), isa) for isa in WITH_FMA]
+    results = [apply(name, x.copy(), isa, slope=slope) for isa in WITH_FMA]
     assert all(np.array_equal(bits(result), bits(results[0])) for result in results)
 
 

@@ -201,7 +201,7 @@ def apply(str name, x, isa=None, *, bint slope=False):
     Parameters
     ----------
     name : str
-        A row of the table: an activation, ``"exp"`` or ``"log"``.
+        A row of the table: an activation, ``"exp"``, ``"log"`` or ``"cos"``.
     x : ndarray of float32 or float64, C-contiguous and writable
         Any shape; overwritten.
     isa : str, default=None

@@ -1,14 +1,16 @@
-/* exp, log, tanh and relatives for REAL: no branches, no tables, so that loops over them vectorise.
+/* exp, log, tanh, cos and relatives for REAL: no branches, no tables, so that loops over them vectorise.
  *
  * exp(x) = 2^k exp(r), k = round(x / ln 2), r = x - k ln 2 with ln 2 in two parts (Cody & Waite), and
  * exp(r) - 1 = r + r^2 q(r) with q a near-minimax (Chebyshev) polynomial on |r| <= ln(2) / 2.
  * log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)), and with s = f / (2 + f), z = s^2
  * log(1 + f) = f - (h - s (h + z R(z))), h = f^2 / 2, from log((1 + s) / (1 - s)) = 2 s + s^3 R(z) - ...
  * tanh(x) = t / (t + 2), t = exp(2 x) - 1.
+ * sin(x) and cos(x) = sin(x + pi / 2) are those of r or their negatives, x = k pi / 2 + r with pi / 2 in parts, and
+ * sin(r) = r + r^3 p(r^2), cos(r) = 1 - r^2 / 2 + r^4 q(r^2) on |r| <= pi / 4.
  * 1 - Phi(a) = exp(-a^2 / 2) t Q(2 t - 1), t = 1 / (1 + c a), a >= 0, Phi the normal distribution's, as
  * Press et al. (2007), section 6.2.2, do for erfc.
- * Coefficients: Chebyshev fits in 40 digits. Errors are tested: 2 ulp in float, 4 in double, for exp, log and tanh;
- * tests/engine/test_activations.py has those of the activations.
+ * Coefficients: Chebyshev fits in 40 digits. Errors are tested: 2 ulp in float, 4 in double, for exp, log and tanh, and
+ * for sin and cos of |x| <= 10^4; tests/engine/test_activations.py has those of the activations.
  */
 #define INLINE static inline __attribute__((always_inline))
 /* before a loop over registers, whose bounds are constants where it is inlined: no array of sums stays in memory */
@@ -55,6 +57,7 @@ typedef PICK(uint64_t, uint32_t) FN(bits);
 #define MIN_NORMAL PICK(0x1p-1022, 0x1p-126f)
 #define LOG_LIFT PICK(0x1p54, 0x1p25f)
 #define LOG_LIFT_BITS PICK(54.0, 25.0f)
+#define QUARTERS_HI PICK(1e9, 1e5f) /* beyond |x| <= 10^4 errors are those of an argument wrong by half its last place */
 #define INTEGER_BITS PICK(0x4330000000000000u, 0x4b000000u) /* 2^52 | k is the double 2^52 + k */
 #define INTEGER_ONE PICK(0x1p52, 0x1p23f)
 
@@ -186,6 +189,56 @@ INLINE REAL FN(log)(REAL x)
     y = (x < (REAL)INFINITY) ? y : x;
     return (x > R(0.0)) ? y : edge;
 }
+
+/* x - k pi / 2, k an integer of at most 13 bits: the products with all parts of pi / 2 but the last are exact, or enter
+ * a fused multiply-add */
+INLINE REAL FN(minus_quarters)(REAL x, REAL k)
+{
+#if FM_DOUBLE
+    REAL r = FN(fma)(k, -0x1.a308d31318p-41, FN(fma)(k, -0x1.921fb54442p+0, x));
+    return FN(fma)(k, -0x1.8a2e03707344ap-81, r);
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    REAL r = FN(fma)(k, 0x1.777a5cp-25f, FN(fma)(k, -0x1.921fb6p+0f, x));
+    return FN(fma)(k, 0x1.ee59dap-50f, r);
+#else
+    REAL r = (x - k * 0x1.92p+0f) - k * 0x1.fb4p-12f, third = k * 0x1.444p-24f, y = r - third;
+    return y + ((((r - y) - third) - k * 0x1.68cp-39f) - k * 0x1.1a6264p-54f);
+#endif
+}
+
+/* sin(x + m pi / 2). What is not a number, and infinity, give NaN; numbers beyond QUARTERS_HI count as 0. */
+INLINE REAL FN(sin_and_quarters)(REAL x, FN(bits) m)
+{
+    x = (FN(abs)(x) <= QUARTERS_HI) ? x : x * R(0.0);
+    REAL t = FN(fma)(x, R(0.6366197723675814), SHIFT);
+    REAL r = FN(minus_quarters)(x, t - SHIFT), s = r * r;
+    FN(bits) n = FN(to_bits)(t) + m;
+#if FM_DOUBLE
+    REAL p = 1.5917988979397433e-10, q = -1.138254464534925e-11;
+    p = FN(fma)(p, s, -2.5051129896450186e-08);
+    p = FN(fma)(p, s, 2.7557316093198405e-06);
+    p = FN(fma)(p, s, -0.00019841269836740532);
+    p = FN(fma)(p, s, 0.0083333333333309366);
+    p = FN(fma)(p, s, -0.16666666666666665);
+    q = FN(fma)(q, s, 2.0876145049413179e-09);
+    q = FN(fma)(q, s, -2.755731726587808e-07);
+    q = FN(fma)(q, s, 2.4801587298754401e-05);
+    q = FN(fma)(q, s, -0.001388888888888739);
+    q = FN(fma)(q, s, 0.041666666666666665);
+#else
+    REAL p = -0.000195876391f, q = 2.454768977e-05f;
+    p = FN(fma)(p, s, 0.008332747105f);
+    p = FN(fma)(p, s, -0.1666666466f);
+    q = FN(fma)(q, s, -0.001388830187f);
+    q = FN(fma)(q, s, 0.04166666465f);
+#endif
+    REAL sine = FN(fma)(r * s, p, r), cosine = FN(fma)(s * s, q, FN(fma)(R(-0.5), s, R(1.0)));
+    FN(bits) odd = FN(to_bits)(cosine) & -(n & 1), even = FN(to_bits)(sine) & ((n & 1) - 1);
+    return FN(from_bits)((odd | even) ^ ((n & 2) << (8 * sizeof(REAL) - 2)));
+}
+
+INLINE REAL FN(sin)(REAL x) { return FN(sin_and_quarters)(FN(abs)(x), 0) * FN(copysign)(R(1.0), x); }
+INLINE REAL FN(cos)(REAL x) { return FN(sin_and_quarters)(x, 1); }
 
 /* log(1 + x): the last term puts back what u = 1 + x has lost of x (Goldberg 1991, theorem 4, with the first-order term
  * in place of the quotient) */

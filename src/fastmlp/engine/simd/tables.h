@@ -53,7 +53,8 @@
     ROW(gelu_tanh,    1, z, FN(gelu_tanh)(z),         d * FN(gelu_tanh_slope)(z))                  \
     ROW(mish,         1, z, FN(mish)(z),              d * FN(mish_slope)(z))                       \
     ROW(exp,          0, a, FN(exp)(z),               d * a)                                       \
-    ROW(log,          0, a, FN(log)(z),               d * FN(exp)(-a))
+    ROW(log,          0, a, FN(log)(z),               d * FN(exp)(-a))                             \
+    ROW(cos,          0, z, FN(cos)(z),               d * -FN(sin)(z))
 
 /* ROW(name, default, lowest value, whether that is allowed itself, bound above): the numbers that some losses take, of
  * quantiles one for each output. */
