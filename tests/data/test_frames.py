@@ -99,6 +99,7 @@ def test_objects():
     assert numbers([2**70]) == [2**70]
     assert levels([2**64 - 1, 2**64 - 2, None]) == ["18446744073709551615", "18446744073709551614", None]
     assert column(["1.5", "2"]).kind == "category"
+    assert numbers(range(3)) == [0, 1, 2]
     assert levels(["b", None, "a", "b", math.nan]) == ["b", None, "a", "b", None]
     assert levels([1, 1.0, "1", True, None]) == ["1", "1", "1", "True", None]
     assert levels([True, None]) == ["True", None]
@@ -165,7 +166,8 @@ def test_pandas():
     assert dates(pd.Series([day, None])) == [day, None]
     assert dates(pd.Series([day, None]).astype("M8[s]")) == [day, None]
     assert dates(pd.Series([day, None]).dt.tz_localize("Europe/Berlin")) == [dt.datetime(2023, 12, 31, 23), None]
-    assert dates(pd.Series(pd.period_range("2024-01", periods=1, freq="M"))) == [day]
+    months = pd.Series(pd.period_range("2024-01", periods=1, freq="M"))
+    assert dates(months) == dates(months.tolist()) == [day]
     assert levels(pd.Index(["a", "b"])) == ["a", "b"]
     assert levels(pd.Series(["a", None]).array) == ["a", None]
     ordered = column(pd.Series(pd.Categorical(["low"], ["low", "high"], ordered=True)))

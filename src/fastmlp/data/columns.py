@@ -27,6 +27,7 @@ __all__ = [
 _DATES = np.dtype("datetime64[us]")
 _SECOND = np.timedelta64(1, "s")
 _DATED = "is categorical, and has dates or times: convert it to strings."
+_OF_PANDAS = {"Interval": "label", "Period": "date"}
 _BOOLS = {"True": 1.0, "False": 0.0}
 
 
@@ -112,8 +113,8 @@ def _class_of(kind, where):
     ):
         if issubclass(kind, bases):
             return name
-    if kind.__module__.split(".")[0] == "pandas" and kind.__name__ in ("Interval", "Period"):
-        return "label"
+    if kind.__module__.split(".")[0] == "pandas" and kind.__name__ in _OF_PANDAS:
+        return _OF_PANDAS[kind.__name__]
     if issubclass(kind, Complex):
         raise ValueError(f"Complex data not supported: {where} has complex numbers.")
     raise TypeError(f"{where} has a value of type {kind.__name__}: the argument must be a string or a real number.")
@@ -184,7 +185,9 @@ def _array(values, whole, where):
 
 
 def _in_utc(value):
-    """A date as NumPy takes it; with a time zone, in UTC."""
+    """A date as NumPy takes it; with a time zone, in UTC; a period as its start."""
+    if hasattr(value, "start_time"):
+        return value.start_time
     if getattr(value, "tzinfo", None) is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
     return value

@@ -1,7 +1,7 @@
 """Tables read column by column: frames of pandas, Polars and Arrow, dicts of columns, rows of dicts, arrays, lists."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from .columns import Column, level_keys, of_array, of_bools, of_objects
 
 __all__ = ["Table", "described", "few_rows", "read_table"]
 
-_FEW = 64
+_FEW = 64  # rows that take less time one by one than the columns of pandas take at all
 
 
 class Table(NamedTuple):
@@ -159,17 +159,21 @@ def _read(values, where):
     """A column of any library."""
     if isinstance(values, list | tuple):
         return of_objects(values, where)
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return of_array(values, where)
     if isinstance(values, _loaded("pandas", "Series")):
         return _of_pandas(values, where)
     if isinstance(values, _loaded("polars", "Series")):
         return _of_polars(values, where)
     if isinstance(values, (_loaded("pyarrow", "Array"), _loaded("pyarrow", "ChunkedArray"))):
         return _of_arrow(values, where)
-    if isinstance(values, np.ndarray) and values.ndim == 1:
-        return of_array(values, where)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(values, pandas.Index | pandas.api.extensions.ExtensionArray):
         return _of_pandas(pandas.Series(values), where)
+    if isinstance(values, Sequence):
+        return of_objects([*values], where)
+    if hasattr(values, "__array__") and (array := np.asanyarray(values)).ndim == 1:
+        return of_array(array, where)
     raise TypeError(f"{where} is of type {type(values).__name__}, which is no column of values.")
 
 
@@ -259,12 +263,12 @@ def _of_arrow(values, where):
     import pyarrow
     from pyarrow import types
 
+    if types.is_string(values.type) or values.type == getattr(pyarrow, "string_view", str)():
+        values = values.cast(pyarrow.large_string())  # chunks may be more than an array of strings can hold
     if isinstance(values, pyarrow.ChunkedArray):
         if types.is_dictionary(values.type):
             values = values.unify_dictionaries()
         values = values.combine_chunks()
-        if isinstance(values, pyarrow.ChunkedArray):  # by PyArrow 12 to 15 for no rows, and for more than fit in one
-            values = pyarrow.concat_arrays(values.chunks)
     kind = values.type
     missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
     if types.is_null(kind):
@@ -277,8 +281,8 @@ def _of_arrow(values, where):
         if missing is not None:
             values = values.fill_null(pyarrow.scalar(0, kind))
         return Column("number", values.to_numpy(zero_copy_only=False), missing)
-    if types.is_string(kind) or types.is_large_string(kind) or kind == getattr(pyarrow, "string_view", str)():
-        values = values.cast(pyarrow.large_string()).dictionary_encode()
+    if types.is_large_string(kind):
+        values = values.dictionary_encode()
         kind = values.type
     if types.is_dictionary(kind):
         codes = values.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy(zero_copy_only=False)

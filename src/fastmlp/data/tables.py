@@ -220,25 +220,22 @@ class TableEncoder:
             by_role[column.role].append((position, column))
         numeric = [(i, column) for i, column in enumerate(fitted) if isinstance(column, NumericColumn)]
         starts = [0, *accumulate(len(column.fields) for _, column in numeric)]
-        n_continuous = starts[-1]
         self._numeric = [(i, column, start) for (i, column), start in zip(numeric, starts[:-1], strict=True)]
         self._center = np.concatenate([np.empty(0), *(column.center for _, column in numeric)])
         self._scale = np.concatenate([np.empty(0), *(column.scale for _, column in numeric)])
-        self._binary = [
-            (i, *column.codes(), column.constants.tolist()) for i, column in by_role["binary"]
-        ]
+        self._binary = [(i, *column.codes(), column.constants.tolist()) for i, column in by_role["binary"]]
         coded = by_role["onehot"] + by_role["embedding"]
         self._coded = [(i, *column.codes()) for i, column in coded]
-        gappy = [(start, column) for _, column, start in self._numeric if column.indicator is not None]
-        self._gappy = [start for start, _ in gappy]
-        self._indicators = np.array([column.indicator for _, column in gappy]).reshape(-1, 2).T
-        self.n_continuous_, self.n_onehot_ = n_continuous, len(by_role["onehot"])
+        with_gaps = [(start, column) for _, column, start in self._numeric if column.indicator is not None]
+        self._with_gaps = [start for start, _ in with_gaps]
+        self._indicators = np.array([column.indicator for _, column in with_gaps]).reshape(-1, 2).T
+        self.n_continuous_, self.n_onehot_ = starts[-1], len(by_role["onehot"])
         self.code_columns_ = [column for _, column in coded]
         self.n_levels_ = np.array([column.n_levels for column in self.code_columns_], dtype=np.int32)
         self.number_names_ = [
             *(f"{column.name}: {one}" if one else str(column.name) for _, column in numeric for one in column.fields),
             *(str(column.name) for _, column in by_role["binary"]),
-            *(f"{column.name}: missing" for _, column in gappy),
+            *(f"{column.name}: missing" for _, column in with_gaps),
         ]
         self._dates = [(i, column, start) for i, column, start in self._numeric if column.role == "date"]
         plain = [(i, start) for i, column, start in self._numeric if column.role != "date"]
@@ -283,7 +280,7 @@ class TableEncoder:
             if not _all_finite(x):
                 self._refuse_infinite(x)
                 gaps = np.isnan(x)
-            if self._gappy:
+            if self._with_gaps:
                 numbers[start:stop, first_indicator:] = self._indicated(gaps)
             numbers[start:stop, : self.n_continuous_] = self._scaled(x, gaps)
 
@@ -338,7 +335,7 @@ class TableEncoder:
                 if code is None:
                     return None
                 codes.append(code)
-        if self._gappy:
+        if self._with_gaps:
             numbers[:, first_indicator:] = self._indicated(gaps)
         numbers[:, : self.n_continuous_] = self._scaled(x, gaps)
         return numbers, np.array(codes, dtype=np.int32).reshape(len(rows), len(self._coded))
@@ -359,7 +356,7 @@ class TableEncoder:
     def _indicated(self, gaps):
         """What the indicators are for a matrix of gaps; None for no gap."""
         without, with_gap = self._indicators
-        return without if gaps is None else np.where(gaps[:, self._gappy], with_gap, without)
+        return without if gaps is None else np.where(gaps[:, self._with_gaps], with_gap, without)
 
     # names
 
