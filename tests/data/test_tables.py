@@ -641,6 +641,17 @@ def test_scikit_learn_s_checks(estimator, check):
     check(estimator)
 
 
+def test_levels_that_are_numbers_give_the_same_row_by_row():
+    X = rng.integers(-3, 9, (200, 3)) * np.array([1.0, 0.5, 2.0**60])
+    X[rng.uniform(size=X.shape) < 0.1] = np.nan
+    for dtype in (np.float64, np.float32, object):
+        fitted = encoder(X.astype(dtype), categorical_features=[0, 1, 2])
+        _, codes = fitted.transform(X.astype(dtype))
+        assert codes.max(axis=0).tolist() == [12, 12, 12]
+        for i in range(20):
+            assert fitted.transform(X[[i]].astype(dtype))[1].tobytes() == codes[i].tobytes()
+
+
 # state
 
 
