@@ -3,7 +3,7 @@
     python bench/tabular.py                   # on the sets that scikit-learn ships
     python bench/tabular.py --data FOLDER     # on a folder of sets; tabular_sets.py says what its files hold
     python bench/tabular.py --data FOLDER --learners MLP CatBoost --seeds 1 --timed
-    python bench/tabular.py --data FOLDER --also "MLP max_iter=50" "CatBoost iterations=200"
+    python bench/tabular.py --data FOLDER --also "MLP(max_iter=50)" "CatBoost(iterations=200, depth=4)"
     python bench/tabular.py --data FOLDER --report            # the table of the lines that are there; nothing is run
 
 Every result is a line of a file to which lines are only added. A result that is there already, by the same version of
@@ -146,7 +146,7 @@ def arguments():
     add("--sets", nargs="+", metavar="SET", help="only these sets")
     add("--part", choices=("choose", "confirm"), help="only the sets to choose by, or those to confirm on")
     add("--learners", nargs="*", choices=LEARNERS, metavar="LEARNER", default=list(LEARNERS), help=", ".join(LEARNERS))
-    add("--also", nargs="+", type=variant, default=[], metavar="'LEARNER PARAMETER=VALUE ...'", help="further learners")
+    add("--also", nargs="+", type=variant, default=[], metavar="LEARNER(PARAMETER=VALUE,...)", help="further learners")
     add("--seeds", type=int, default=3, help="how many draws of training and test rows (default 3)")
     add("--rows", type=int, default=5000, help="most training rows (default 5000; of smaller sets 80 percent)")
     add("--test-rows", type=int, default=10000, help="most test rows (default 10000)")

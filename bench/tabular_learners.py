@@ -6,7 +6,6 @@ its documentation says, in a transformer in front of the estimator, which is par
 
 import ast
 import hashlib
-import shlex
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -153,17 +152,13 @@ LEARNERS = {
 
 
 def variant(text):
-    """The learner that "NAME parameter=value ..." describes: a row of the table with further settings."""
-    name, *settings = shlex.split(text)
-    if name not in LEARNERS or not all("=" in setting for setting in settings):
-        raise ArgumentTypeError(f"{text!r} is not NAME parameter=value ... with a NAME of {', '.join(LEARNERS)}")
-    pairs = (setting.split("=", 1) for setting in settings)
-    learner = LEARNERS[name]
-    return replace(learner, name=text, settings=learner.settings | {key: _value(value) for key, value in pairs})
-
-
-def _value(text):
+    """The learner that "NAME(parameter=value, ...)" describes: a row of the table with further settings."""
+    name, _, parameters = text.partition("(")
     try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
+        match ast.parse(f"f({parameters}", mode="eval").body:
+            case ast.Call(func=ast.Name(), args=[], keywords=[_, *_] as keywords):
+                settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+                return replace(LEARNERS[name], name=text, settings=LEARNERS[name].settings | settings)
+    except (KeyError, SyntaxError, ValueError):
+        pass
+    raise ArgumentTypeError(f"{text!r} is not NAME(parameter=value, ...) with a NAME of {', '.join(LEARNERS)}")
