@@ -9,6 +9,7 @@ cdef extern from "simd/tables.h" nogil:
         FM_N_LOSSES
         FM_N_LOSS_NUMBERS
         FM_N_OPTIMIZERS
+        FM_N_TABLE_KERNELS
         FM_MAX_STATES
         FM_MAX_MEMORY
         FM_COLUMNS
@@ -122,6 +123,93 @@ cdef extern from "simd/tables.h" nogil:
         ptrdiff_t n_cuts, ptrdiff_t start, ptrdiff_t stop, const void *d, ptrdiff_t n, ptrdiff_t ld, int accumulate
     ) noexcept nogil
 
+    ctypedef struct fm_codes:
+        const int32_t *codes
+        ptrdiff_t n_codes
+        const ptrdiff_t *index
+        ptrdiff_t first
+
+    ctypedef void (*fm_scale)(
+        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *s, ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_scale_gradient)(
+        void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t d_ld, ptrdiff_t rows, ptrdiff_t n,
+        int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_mix)(
+        void *out, ptrdiff_t ld, const void *x, ptrdiff_t x_ld, const void *f, ptrdiff_t f_ld, const void *a,
+        ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_mix_slope)(
+        void *out, ptrdiff_t out_ld, const void *d, ptrdiff_t d_ld, const void *a, ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_mix_gradient)(
+        void *grad, const void *d, ptrdiff_t d_ld, const void *x, ptrdiff_t x_ld, const void *f,
+        ptrdiff_t f_ld, ptrdiff_t rows, ptrdiff_t n, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_onehot_add)(
+        void *z, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+        const void *w, ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_onehot_gradient)(
+        void *grad, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns, const void *d,
+        ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t start, ptrdiff_t stop, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_embed)(
+        void *out, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+        const void *table, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_embed_gradient)(
+        void *grad, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns, const void *d,
+        ptrdiff_t ld, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_expand)(
+        void *out, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+        const void *on, const void *off, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_periodic)(
+        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *p, ptrdiff_t n_columns,
+        ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_periodic_gradient)(
+        void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld, const void *p, ptrdiff_t k,
+        ptrdiff_t width, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_periodic_input_gradient)(
+        void *dx, ptrdiff_t dx_ld, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld, const void *p,
+        ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_piecewise)(
+        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges, const void *p,
+        ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_piecewise_gradient)(
+        void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld, const void *edges,
+        ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, int accumulate
+    ) noexcept nogil
+    ctypedef void (*fm_piecewise_input_gradient)(
+        void *dx, ptrdiff_t dx_ld, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld,
+        const void *edges, const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_ones)(void *out, ptrdiff_t count) noexcept nogil
+    ctypedef void (*fm_logistic_slopes)(void *slopes, const void *z, ptrdiff_t count) noexcept nogil
+    ctypedef void (*fm_seed)(
+        void *delta, const void *slopes, const ptrdiff_t *targets, ptrdiff_t k, ptrdiff_t rows, ptrdiff_t ld
+    ) noexcept nogil
+    ctypedef void (*fm_softmax_seed)(
+        void *delta, const void *p, const ptrdiff_t *targets, ptrdiff_t k, ptrdiff_t rows, ptrdiff_t ld,
+        const ptrdiff_t *offsets
+    ) noexcept nogil
+    ctypedef void (*fm_path_points)(
+        void *points, ptrdiff_t ld, const void *x, ptrdiff_t x_ld, const void *baseline, ptrdiff_t baseline_ld,
+        double node, ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_add_weighted)(double *sums, const void *values, double weight, ptrdiff_t count) noexcept nogil
+    ctypedef void (*fm_times_path)(
+        void *out, const double *means, const void *x, ptrdiff_t x_ld, const void *baseline,
+        ptrdiff_t baseline_ld, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t n
+    ) noexcept nogil
+
     ctypedef struct fm_kernels:
         bint portable
         fm_epilogue *forward
@@ -144,6 +232,29 @@ cdef extern from "simd/tables.h" nogil:
         fm_csr_product csr_product[2][2]
         fm_csr_cut csr_cut[2][2]
         fm_csr_gradient csr_gradient[2][2]
+        fm_scale scale
+        fm_scale_gradient scale_gradient
+        fm_mix mix
+        fm_mix_slope mix_slope
+        fm_mix_gradient mix_gradient
+        fm_onehot_add onehot_add
+        fm_onehot_gradient onehot_gradient
+        fm_embed embed
+        fm_embed_gradient embed_gradient
+        fm_expand expand
+        fm_periodic periodic
+        fm_periodic_gradient periodic_gradient
+        fm_periodic_input_gradient periodic_input_gradient
+        fm_piecewise piecewise
+        fm_piecewise_gradient piecewise_gradient
+        fm_piecewise_input_gradient piecewise_input_gradient
+        fm_ones ones
+        fm_logistic_slopes logistic_slopes
+        fm_seed seed
+        fm_softmax_seed softmax_seed
+        fm_path_points path_points
+        fm_add_weighted add_weighted
+        fm_times_path times_path
         double (*multiply_adds)(ptrdiff_t iterations) noexcept nogil
 
     ctypedef struct fm_isa:

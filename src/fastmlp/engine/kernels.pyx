@@ -16,6 +16,7 @@ cdef extern from "simd/tables.h" nogil:
     fm_loss_row fm_loss_rows[]
     fm_loss_number_row fm_loss_number_rows[]
     fm_optimizer_row fm_optimizer_rows[]
+    const char **fm_table_kernel_names
 
 
 cdef const fm_isa *_isas[8]
@@ -303,6 +304,25 @@ def product(a, b, out, *, accumulate=False, isa=None):
         1 if by_rows else a.strides[1] // itemsize, strided_data_of(b, False), b.strides[0] // itemsize,
         m, n, depth, accumulate, NULL, NULL, 0)
     return out
+
+
+def table_kernels(dtype, isa=None):
+    """Where the kernels of layers over the columns of a table are, for calls by :mod:`ctypes`.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+    isa : str, default=None
+        Instruction set; None takes the default.
+
+    Returns
+    -------
+    addresses : dict
+        Name -> address of a function; ``simd/tables.h`` has their arguments.
+    """
+    cdef const fm_kernels *kernels = kernels_for(np.dtype(dtype), isa)
+    cdef void **first = <void **> &kernels.scale
+    return {fm_table_kernel_names[i].decode(): <size_t> first[i] for i in range(FM_N_TABLE_KERNELS)}
 
 
 def fma_peak(dtype, double seconds=0.2):

@@ -6,6 +6,8 @@
 #include "step_template.h"
 #include "product_template.h"
 #include "sparse_template.h"
+#include "table_template.h"
+#include "attribution_template.h"
 
 static const fm_kernels FN(kernels) = {
     .portable = FM_VECTOR_BYTES == FM_PORTABLE_BYTES,
@@ -18,6 +20,7 @@ static const fm_kernels FN(kernels) = {
 #define FM_STEP(name, n_states, n_memory, averages, prepare, update) [FM_OPTIMIZER_##name] = FN(step_##name),
 #define FM_ADJUSTED_STEP(name, n_states, n_memory, averages, prepare, update) \
     [FM_OPTIMIZER_##name] = FN(adjusted_step_##name),
+#define FM_SET_TABLE_KERNEL(name) .name = FN(name),
     .forward = {FM_ACTIVATIONS(FM_FORWARD) [FM_ACTIVATION_softmax] = FN(forward_softmax)},
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .map = {FM_ACTIVATIONS(FM_MAP)},
@@ -41,6 +44,14 @@ static const fm_kernels FN(kernels) = {
     .csr_cut = {{FN(csr_cut_i32_f32), FN(csr_cut_i32_f64)}, {FN(csr_cut_i64_f32), FN(csr_cut_i64_f64)}},
     .csr_gradient = {{FN(csr_gradient_i32_f32), FN(csr_gradient_i32_f64)},
                      {FN(csr_gradient_i64_f32), FN(csr_gradient_i64_f64)}},
+    FM_TABLE_KERNELS(FM_SET_TABLE_KERNEL)
+    .ones = FN(ones),
+    .logistic_slopes = FN(logistic_slopes),
+    .seed = FN(seed),
+    .softmax_seed = FN(softmax_seed),
+    .path_points = FN(path_points),
+    .add_weighted = FN(add_weighted),
+    .times_path = FN(times_path),
     .multiply_adds = FN(multiply_adds),
 };
 

@@ -238,6 +238,10 @@ extern const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS];
 /* A sparse matrix in CSR; index and value types are chosen by the kernel that gets it. */
 typedef struct { const void *indptr, *indices, *data; } fm_csr;
 
+/* Codes of a categorical table: row i is codes + (index ? index[i] : first + i) * n_codes; codes points at the first
+ * column that a layer reads. A negative code is no level. */
+typedef struct { const int32_t *codes; ptrdiff_t n_codes; const ptrdiff_t *index; ptrdiff_t first; } fm_codes;
+
 /* The kernels of one precision on one instruction set. void * is REAL *.
  * Matrices of activations and deltas are row-major with a row stride of ld elements, a whole number of groups of
  * FM_ROW_BYTES; what lies behind column n up to the next whole group belongs to the kernels, its values mean nothing.
@@ -301,6 +305,112 @@ typedef void (*fm_csr_gradient)(void *grad, const fm_csr *x, const ptrdiff_t *in
                                 const int32_t *cuts, ptrdiff_t n_cuts, ptrdiff_t start, ptrdiff_t stop, const void *d,
                                 ptrdiff_t n, ptrdiff_t ld, int accumulate);
 
+/* ---- layers over the columns of a table (table_template.h) ----
+ *
+ * Rows may begin anywhere, and nothing behind their last column is read or written. Gradients add in ascending order of
+ * rows; accumulate 0 overwrites. */
+
+/* out (rows, n) = x s, s (n,); out may be x */
+typedef void (*fm_scale)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *s, ptrdiff_t rows,
+                         ptrdiff_t n);
+/* grad (n,) = [grad +] sum over rows of x d */
+typedef void (*fm_scale_gradient)(void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t d_ld,
+                                  ptrdiff_t rows, ptrdiff_t n, int accumulate);
+/* parametric activations x + a (f(x) - x), a (n,):
+ * out (rows, n) = x + a (f - x); out may be x or f */
+typedef void (*fm_mix)(void *out, ptrdiff_t ld, const void *x, ptrdiff_t x_ld, const void *f, ptrdiff_t f_ld,
+                       const void *a, ptrdiff_t rows, ptrdiff_t n);
+/* out (rows, n), which holds d f'(x), = d + a (out - d) */
+typedef void (*fm_mix_slope)(void *out, ptrdiff_t out_ld, const void *d, ptrdiff_t d_ld, const void *a, ptrdiff_t rows,
+                             ptrdiff_t n);
+/* grad (n,) = [grad +] sum over rows of d (f - x) */
+typedef void (*fm_mix_gradient)(void *grad, const void *d, ptrdiff_t d_ld, const void *x, ptrdiff_t x_ld, const void *f,
+                                ptrdiff_t f_ld, ptrdiff_t rows, ptrdiff_t n, int accumulate);
+/* Levels are counted through all columns: offsets (n_columns,), or longer, are the columns' first levels, ascending.
+ * z (rows, n) += the rows of w (levels, n) that the codes name, column by column */
+typedef void (*fm_onehot_add)(void *z, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets,
+                              ptrdiff_t n_columns, const void *w, ptrdiff_t rows, ptrdiff_t n);
+/* grad (stop - start, n) = [grad +] those rows of the gradient of w, d (rows, n) */
+typedef void (*fm_onehot_gradient)(void *grad, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+                                   const void *d, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t start,
+                                   ptrdiff_t stop, int accumulate);
+/* out (rows, n_columns * width) = the rows of table (levels, width) that the codes name side by side, 0 for no level */
+typedef void (*fm_embed)(void *out, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+                         const void *table, ptrdiff_t width, ptrdiff_t rows);
+/* grad (stop - start, width) = [grad +] those rows of the gradient of table, d (rows, n_columns * width) */
+typedef void (*fm_embed_gradient)(void *grad, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+                                  const void *d, ptrdiff_t ld, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t start,
+                                  ptrdiff_t stop, int accumulate);
+/* out (rows, levels) = on (levels,) for the levels that the codes name, off (levels,) for all others; offsets
+ * (n_columns + 1,) end in the number of levels */
+typedef void (*fm_expand)(void *out, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
+                          const void *on, const void *off, ptrdiff_t rows);
+/* Periodic embedding of numbers, the "PL" of Gorishniy et al. (2022) with a phase, as in Holzmueller et al. (2024):
+ * out (rows, n_columns * width), out_jm = c_m + sum over f of V_mf cos(2 pi w_f x_j + b_f); p (n_columns,
+ * 2 k + width k + width) has w (k,), b (k,), V (width, k) and c (width,) of each column */
+typedef void (*fm_periodic)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *p,
+                            ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows);
+/* grad = [grad +] rows start to stop of the gradient of p, d (rows, n_columns * width); x, d and p are those of all
+ * columns */
+typedef void (*fm_periodic_gradient)(void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld,
+                                     const void *p, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t start,
+                                     ptrdiff_t stop, int accumulate);
+/* dx (rows, n_columns) += dL/dx */
+typedef void (*fm_periodic_input_gradient)(void *dx, ptrdiff_t dx_ld, const void *x, ptrdiff_t x_ld, const void *d,
+                                           ptrdiff_t ld, const void *p, ptrdiff_t n_columns, ptrdiff_t k,
+                                           ptrdiff_t width, ptrdiff_t rows);
+/* Piecewise-linear embedding of numbers, version B of Gorishniy et al. (2022; 2024, TabM):
+ * out (rows, n_columns * width), out_jm = w_m x_j + b_m + sum over t of PLE_t(x_j) V_tm,
+ * PLE_t(x) = (x - e_t) / (e_(t+1) - e_t), at least 0 in all bins but the first, at most 1 in all but the last.
+ * edges (n_columns, bins + 1) ascend strictly in each row; a column with fewer bins has infinity behind its last edge.
+ * p (n_columns, (2 + bins) width) has w (width,), b (width,) and V (bins, width) of each column; rows of V behind the
+ * last bin mean nothing, and their gradient is 0 */
+typedef void (*fm_piecewise)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges,
+                             const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows);
+/* grad = [grad +] rows start to stop of the gradient of p; x, d and edges are those of all columns. The deltas of the
+ * rows in a bin are added first, then the bins from the last one down. */
+typedef void (*fm_piecewise_gradient)(void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld,
+                                      const void *edges, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows,
+                                      ptrdiff_t start, ptrdiff_t stop, int accumulate);
+/* dx (rows, n_columns) += dL/dx, at an edge that of the bin that begins there */
+typedef void (*fm_piecewise_input_gradient)(void *dx, ptrdiff_t dx_ld, const void *x, ptrdiff_t x_ld, const void *d,
+                                            ptrdiff_t ld, const void *edges, const void *p, ptrdiff_t n_columns,
+                                            ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows);
+
+/* ROW(name): those kernels, each of the type fm_ and its name */
+#define FM_TABLE_KERNELS(ROW) \
+    ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)        \
+    ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand) \
+    ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)               \
+    ROW(piecewise) ROW(piecewise_gradient) ROW(piecewise_input_gradient)
+#define FM_ENUM_TABLE_KERNEL(name) FM_TABLE_KERNEL_##name,
+enum { FM_TABLE_KERNELS(FM_ENUM_TABLE_KERNEL) FM_N_TABLE_KERNELS };
+#define FM_TABLE_KERNEL(name) fm_##name name;
+extern const char *const fm_table_kernel_names[FM_N_TABLE_KERNELS];
+
+/* ---- gradients with respect to inputs (attribution_template.h) ---- */
+
+/* out (count,) = 1 */
+typedef void (*fm_ones)(void *out, ptrdiff_t count);
+/* slopes (count,) = f(z) (1 - f(z)), f the logistic function, from z: where f(z) is near 1, 1 - f(z) has lost its
+ * digits */
+typedef void (*fm_logistic_slopes)(void *slopes, const void *z, ptrdiff_t count);
+/* delta (rows, ld) = dp_k/dz, slopes (rows, ld) those of activations that work on elements; targets (rows,) are the
+ * rows' own k, or NULL */
+typedef void (*fm_seed)(void *delta, const void *slopes, const ptrdiff_t *targets, ptrdiff_t k, ptrdiff_t rows,
+                        ptrdiff_t ld);
+/* the same from p (rows, ld), the softmax of blocks of outputs that begin at offsets; behind these is their number */
+typedef void (*fm_softmax_seed)(void *delta, const void *p, const ptrdiff_t *targets, ptrdiff_t k, ptrdiff_t rows,
+                                ptrdiff_t ld, const ptrdiff_t *offsets);
+/* points (rows, n) = baseline + node (x - baseline); baseline_ld 0: one row for all */
+typedef void (*fm_path_points)(void *points, ptrdiff_t ld, const void *x, ptrdiff_t x_ld, const void *baseline,
+                               ptrdiff_t baseline_ld, double node, ptrdiff_t rows, ptrdiff_t n);
+/* sums (count,) += weight * values */
+typedef void (*fm_add_weighted)(double *sums, const void *values, double weight, ptrdiff_t count);
+/* out (rows, count, n) = (x - baseline) * means, means (rows, count, n) */
+typedef void (*fm_times_path)(void *out, const double *means, const void *x, ptrdiff_t x_ld, const void *baseline,
+                              ptrdiff_t baseline_ld, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t n);
+
 typedef struct {
     int portable; /* written for no instruction set: vectors of FM_PORTABLE_BYTES */
     fm_epilogue forward[FM_N_ACTIVATIONS];
@@ -323,6 +433,14 @@ typedef struct {
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
     fm_csr_cut csr_cut[2][2];
     fm_csr_gradient csr_gradient[2][2];
+    FM_TABLE_KERNELS(FM_TABLE_KERNEL)
+    fm_ones ones;
+    fm_logistic_slopes logistic_slopes;
+    fm_seed seed;
+    fm_softmax_seed softmax_seed;
+    fm_path_points path_points;
+    fm_add_weighted add_weighted;
+    fm_times_path times_path;
     /* runs FM_PEAK_FLOPS * iterations multiply-adds in registers, for the measurement of a core's peak */
     double (*multiply_adds)(ptrdiff_t iterations);
 } fm_kernels;
