@@ -15,7 +15,6 @@ import contextlib
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
-from libc.math cimport exp, fabs
 from libc.string cimport memcpy, memset
 
 from .forward cimport Predictor, block_rows_for, threads_for
@@ -68,67 +67,15 @@ ctypedef struct Gradients:
     Signals signals
 
 
-ctypedef fused real:
-    float
-    double
-
-
-cdef void seed(const Gradients *job, const real *p, const real *slopes, real *delta, ptrdiff_t first, ptrdiff_t rows,
-               ptrdiff_t k) noexcept nogil:
-    """delta (rows, ld) = dp_k/dz, p and slopes (rows, ld); with targets k is that of each row."""
-    cdef Layer *last = &job.net.layers[job.net.n_layers - 1]
-    cdef ptrdiff_t i, j, segment
-    cdef real others
-    for i in range(rows):
-        if job.targets != NULL:
-            k = job.targets[first + i]
-        memset(delta, 0, last.ld * sizeof(real))
-        if job.softmax:
-            segment = 0
-            while job.offsets[segment + 1] <= k:
-                segment += 1
-            others = 0  # the sum of the other p_j has digits that 1 - p_k has lost
-            for j in range(job.offsets[segment], job.offsets[segment + 1]):
-                if j != k:
-                    others += p[j]
-                    delta[j] = -p[k] * p[j]
-            delta[k] = p[k] * others
-            p += last.ld
-        else:
-            delta[k] = slopes[k]
-            slopes += last.ld
-        delta += last.ld
-
-
-cdef void fill_ones(real *array, ptrdiff_t count) noexcept nogil:
-    cdef ptrdiff_t i
-    for i in range(count):
-        array[i] = 1
-
-
-cdef void logistic_slopes(const real *z, real *slopes, ptrdiff_t count) noexcept nogil:
-    """f'(z) = f(z) (1 - f(z)), from z: where f(z) is near 1, 1 - f(z) has lost its digits."""
-    cdef ptrdiff_t i
-    cdef double small
-    for i in range(count):
-        small = exp(-fabs(z[i]))
-        slopes[i] = <real> (small / ((1 + small) * (1 + small)))
-
-
 cdef void output_slopes(const Gradients *job, const Layer *last, const char *outputs, char *slopes,
                         ptrdiff_t rows) noexcept nogil:
     """slopes (rows, ld) = f'(z) of activations of outputs that work on elements."""
-    if job.logistic and job.net.itemsize == sizeof(float):
-        logistic_slopes(<const float *> outputs, <float *> slopes, rows * last.ld)
-    elif job.logistic:
-        logistic_slopes(<const double *> outputs, <double *> slopes, rows * last.ld)
-    else:
-        if job.net.itemsize == sizeof(float):
-            fill_ones(<float *> slopes, rows * last.ld)
-        else:
-            fill_ones(<double *> slopes, rows * last.ld)
-        if job.n_forward == job.net.n_layers:
-            last.slope(slopes, outputs, rows, last.n_out, last.ld)
+    if job.logistic:
+        job.net.kernels.logistic_slopes(slopes, outputs, rows * last.ld)
+        return
+    job.net.kernels.ones(slopes, rows * last.ld)
+    if job.n_forward == job.net.n_layers:
+        last.slope(slopes, outputs, rows, last.n_out, last.ld)
 
 
 cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t workspace,
@@ -141,6 +88,7 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
     cdef char *seeds = job.seeds + workspace
     cdef char *slopes = job.slopes + workspace if job.slopes != NULL else NULL
     cdef char *outputs = net.traces[net.n_layers - 1].outputs + workspace
+    cdef const ptrdiff_t *targets = job.targets + first if job.targets != NULL else NULL
     cdef char *gradients
     forward_pass(net, x, job.n_forward, first, rows, workspace, 0, NULL)
     if not job.softmax:
@@ -151,12 +99,10 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
     for s in range(job.count):
         gradients = out + s * n_features * net.itemsize
         if job.softmax or job.targets != NULL:
-            if net.itemsize == sizeof(float):
-                seed(job, <const float *> outputs, <const float *> slopes, <float *> seeds, first, rows,
-                     job.first_target + s)
+            if job.softmax:
+                net.kernels.softmax_seed(seeds, outputs, targets, job.first_target + s, rows, last.ld, job.offsets)
             else:
-                seed(job, <const double *> outputs, <const double *> slopes, <double *> seeds, first, rows,
-                     job.first_target + s)
+                net.kernels.seed(seeds, slopes, targets, job.first_target + s, rows, last.ld)
             backward_pass(net, last, seeds, first, rows, workspace, 0, NULL, gradients, job.count * n_features)
         else:
             # of all columns of delta and of W one is left
@@ -166,41 +112,33 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
                           gradients, job.count * n_features)
 
 
-cdef void integrate(Gradients *job, const Rows *x, const real *baseline, real *points, real *gradients, double *means,
-                    ptrdiff_t first, ptrdiff_t rows, int worker, real *out) noexcept nogil:
+cdef void integrate(Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t rows, int worker,
+                    char *out) noexcept nogil:
     """out (rows, count, n_features) = (x - baseline) times the weighted mean of the gradients between them."""
-    cdef ptrdiff_t n = job.net.layers[0].n_in, width = job.count * n, i, j, k, s
-    cdef const real *row
+    cdef const Pass *net = &job.net
+    cdef ptrdiff_t n = net.layers[0].n_in, workspace = worker * job.workspace_size, s
+    cdef const char *baseline = job.baseline + first * job.baseline_ld * net.itemsize
+    cdef char *points = job.points + workspace
+    cdef char *gradients = job.gradients + workspace
+    cdef double *means = <double *> (job.means + workspace)
     cdef Rows at
-    cdef double step
-    memset(means, 0, rows * width * sizeof(double))
+    memset(means, 0, rows * job.count * n * sizeof(double))
     memset(&at, 0, sizeof(Rows))
-    at.dense = <const char *> points
+    at.dense = points
     at.ld = job.input_ld
     for s in range(job.n_steps):
         if stopped(&job.signals, worker):
             return
-        for i in range(rows):
-            row = <const real *> x.dense + i * x.ld
-            for j in range(n):
-                step = <double> row[j] - <double> baseline[i * job.baseline_ld + j]
-                points[i * at.ld + j] = <real> (baseline[i * job.baseline_ld + j] + job.nodes[s] * step)
-        block_gradients(job, &at, first, rows, worker * job.workspace_size, <char *> gradients)
-        for i in range(rows * width):
-            means[i] += job.weights[s] * gradients[i]
-    for i in range(rows):
-        row = <const real *> x.dense + i * x.ld
-        for k in range(job.count):
-            for j in range(n):
-                step = <double> row[j] - <double> baseline[i * job.baseline_ld + j]
-                out[i * width + k * n + j] = <real> (step * means[i * width + k * n + j])
+        net.kernels.path_points(points, at.ld, x.dense, x.ld, baseline, job.baseline_ld, job.nodes[s], rows, n)
+        block_gradients(job, &at, first, rows, workspace, gradients)
+        net.kernels.add_weighted(means, gradients, job.weights[s], rows * job.count * n)
+    net.kernels.times_path(out, means, x.dense, x.ld, baseline, job.baseline_ld, rows, job.count, n)
 
 
 cdef void gradient_blocks(Gradients *job, int worker) noexcept nogil:
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef ptrdiff_t workspace = worker * job.workspace_size, itemsize = job.net.itemsize
     cdef ptrdiff_t width = job.count * job.net.layers[0].n_in, block, first, rows
-    cdef const char *baseline
     cdef char *out
     cdef Rows x
     while not stopped(&job.signals, worker):
@@ -213,16 +151,8 @@ cdef void gradient_blocks(Gradients *job, int worker) noexcept nogil:
         out = job.out + first * width * itemsize
         if job.n_steps == 0:
             block_gradients(job, &x, first, rows, workspace, out)
-            continue
-        baseline = job.baseline + first * job.baseline_ld * itemsize
-        if itemsize == sizeof(float):
-            integrate(job, &x, <const float *> baseline, <float *> (job.points + workspace),
-                      <float *> (job.gradients + workspace), <double *> (job.means + workspace), first, rows, worker,
-                      <float *> out)
         else:
-            integrate(job, &x, <const double *> baseline, <double *> (job.points + workspace),
-                      <double *> (job.gradients + workspace), <double *> (job.means + workspace), first, rows, worker,
-                      <double *> out)
+            integrate(job, &x, first, rows, worker, out)
     fm_restore_subnormals(mode)
 
 
