@@ -4,9 +4,7 @@ from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
-from .exports.files import load
-from .exports.onnx_graph import register_onnx_converters
-from .exports.scikit_learn import from_sklearn
+from .interchange import from_sklearn, load, register_onnx_converters
 
 __version__ = "0.1.0"
 

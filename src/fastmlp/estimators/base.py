@@ -23,6 +23,7 @@ from ..training.undo import unchanged_on_error
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
 from .exporting import ExportMixin
+from .fitted import OF_EPOCHS, OF_MLP
 from .inputs import check_total, check_weights, effective_n_jobs, engine_rows, hidden_units
 from .networks import network_of, network_plan
 from .parameters import CONSTRAINTS, ParametersMixin, constructor_defaults, parameters_in_effect, plain, with_effect
@@ -32,25 +33,6 @@ from .representation import NetworkReprMixin
 from .validation import Validation, hold_out, strata
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
-
-# Attributes that exist only while they belong to this estimator in this process
-_TRANSIENT = ("_network", "_predictors")
-# Attributes of the stochastic solvers only
-_OF_EPOCHS = (
-    "loss_curve_",
-    "learning_rate_curve_",
-    "best_loss_",
-    "validation_scores_",
-    "best_validation_score_",
-    "validation_loss_curve_",
-    "_best_coefs",
-    "_best_intercepts",
-    "_no_improvement_count",
-    "_optimizer",
-    "_scored",
-    "_trained_on",
-)
-
 
 
 class Target(NamedTuple):
@@ -85,8 +67,9 @@ class BaseMLP(
     """Parameters and fitting of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = CONSTRAINTS
-    _transient: ClassVar[tuple] = _TRANSIENT
-    _needed: ClassVar[dict] = {"coefs_": ("intercepts_", "n_features_in_", "n_outputs_", "out_activation_")}
+    _transient: ClassVar[tuple] = ("_network", "_predictors")
+    _attributes: ClassVar[dict] = OF_MLP
+    _fitted_by: ClassVar[str] = "coefs_"
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -110,7 +93,6 @@ class BaseMLP(
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
-    _of_epochs: ClassVar[tuple] = _OF_EPOCHS
     _segments = None  # sizes of the blocks of outputs that each have a softmax
     _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
 
@@ -342,7 +324,7 @@ class BaseMLP(
 
     def _take_over(self, network, attributes):
         """Make what a fit came to the estimator's own."""
-        for name in (*_TRANSIENT, *_OF_EPOCHS):
+        for name in (*self._transient, *OF_EPOCHS):
             vars(self).pop(name, None)
         vars(self).update({**self._parameters_of(network), **attributes})
 

@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from .fitted import OF_EPOCHS
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9, which has no set_callbacks either
@@ -34,7 +36,7 @@ class _Fitted:
     def estimator(self):
         """A copy of the estimator as if `fit` had stopped here."""
         fitted = copy.copy(self._estimator)
-        for name in self._estimator._of_epochs:  # of an earlier fit
+        for name in OF_EPOCHS:  # of an earlier fit
             vars(fitted).pop(name, None)
         vars(fitted).update(self.attributes)
         return fitted

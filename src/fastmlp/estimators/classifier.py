@@ -18,6 +18,7 @@ from ..engine import logarithm
 from ..training.scores import Accuracy
 from ..training.undo import unchanged_on_error
 from .base import BaseMLP, Target, is_stochastic
+from .fitted import OF_CLASSIFIER
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
 from .targets import as_table, check_same_type, checked_column, checked_labels, columns_of, is_indicator
 
@@ -129,6 +130,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
     }
+
+    _attributes: ClassVar[dict] = OF_CLASSIFIER
 
     def __init__(
         self,

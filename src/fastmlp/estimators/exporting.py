@@ -2,13 +2,18 @@
 
 import os
 
+from ..exports.c_source import c_source
+from ..exports.files import write
+from ..exports.onnx_graph import to_onnx
+from ..exports.scikit_learn import to_sklearn
 from ..training.disk import replace_file
+from .rebuilding import rebuilt
 
 __all__ = ["ExportMixin"]
 
 
 class ExportMixin:
-    """For the estimators; each method imports what it needs, because the exports know the estimators."""
+    """For the estimators."""
 
     def save(self, path):
         """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
@@ -39,9 +44,7 @@ class ExportMixin:
             If something of training alone is left out, by its name: callbacks, functions as `lr_schedule` or
             `scoring`, checkpoint_path, attributes that are not the estimator's own.
         """
-        from ..exports.files import save
-
-        save(self, path)
+        write(self, path, lambda name, params, fitted: rebuilt(type(self), params, fitted))
 
     def to_sklearn(self):
         """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.
@@ -57,8 +60,6 @@ class ExportMixin:
         ValueError
             If scikit-learn's has no such activation, loss, solver or kind of target.
         """
-        from ..exports.scikit_learn import to_sklearn
-
         return to_sklearn(self)
 
     def to_onnx(self, *, dtype="float32", opset=18):
@@ -103,8 +104,6 @@ class ExportMixin:
         -----
         Format and operators: https://onnx.ai/onnx/operators/.
         """
-        from ..exports.onnx_graph import to_onnx
-
         return to_onnx(self, dtype=dtype, opset=opset)
 
     def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
@@ -149,8 +148,6 @@ class ExportMixin:
         symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
         Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
         """
-        from ..exports.c_source import c_source
-
         source = c_source(self, name, dtype)
         if path is None:
             return source

@@ -1,6 +1,5 @@
 """Checks of everything that reaches the engine: it does no bounds checks of its own."""
 
-import os
 import sys
 from itertools import pairwise
 from numbers import Integral
@@ -11,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight
 
 from ..engine import MAX_LAYERS, OPTIMIZERS, unbound
-from ..training.arrays import plain_array
+from ..training.arrays import physical_memory, plain_array
 
 __all__ = [
     "check_layers",
@@ -21,7 +20,6 @@ __all__ = [
     "engine_rows",
     "hidden_units",
     "numeric_rows",
-    "physical_memory",
 ]
 
 _LARGEST = 2**31 - 1  # BLAS counts in int
@@ -46,14 +44,6 @@ def hidden_units(hidden_layer_sizes):
         if size <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}.")
     return tuple(map(int, sizes))
-
-
-def physical_memory():
-    """Bytes of this machine's memory."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows: refuse only what cannot be addressed
-        return 2**47
 
 
 def check_layers(units, solver, itemsize):

@@ -23,6 +23,7 @@ from ..engine import StepNeuron
 from ..training import rosenblatt
 from ..training.undo import unchanged_on_error
 from .exporting import ExportMixin
+from .fitted import OF_PERCEPTRON
 from .inputs import engine_rows
 from .parameters import ParametersMixin, keep_parameters
 from .pickling import PickleMixin
@@ -158,6 +159,9 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
     }
+
+    _attributes: ClassVar[dict] = OF_PERCEPTRON
+    _fitted_by: ClassVar[str] = "coef_"
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from .parameters import constructor_defaults
 
-__all__ = ["PickleMixin", "pickled_attributes"]
+__all__ = ["PickleMixin"]
 
 _VERSION = "_fastmlp_version"
 # The random state of the last fit, which no later call uses: a pickle that has it can be read only by a NumPy whose
@@ -19,21 +19,21 @@ def _release(version):
     return tuple(map(int, re.findall(r"\d+", re.match(r"[\d.]*", version)[0])))
 
 
-def pickled_attributes(estimator):
-    """Names of the attributes that a pickle keeps."""
-    return [name for name in list(vars(estimator)) if name not in (*estimator._transient, _UNUSED)]
-
-
 class PickleMixin:
     """The state of an estimator with the version that it is of; goes before scikit-learn's BaseEstimator."""
 
     _transient: ClassVar[tuple] = ()  # attributes that belong to this process
-    _needed: ClassVar[dict] = {}  # a fitted attribute -> those that have been beside it in all versions
+    _attributes: ClassVar[dict] = {}  # fitted attributes by name, as `Attribute`
+    _fitted_by: ClassVar[str]  # the one that tells that there is a model
+
+    def _pickled_attributes(self):
+        """Names of the attributes that a pickle keeps."""
+        return [name for name in list(vars(self)) if name not in (*self._transient, _UNUSED)]
 
     def __getstate__(self):
         from .. import __version__  # which is there once all modules are
 
-        kept = pickled_attributes(self)
+        kept = self._pickled_attributes()
         state = dict(super().__getstate__())  # at once: another thread may be in a call of `fit`
         return {name: value for name, value in state.items() if name in kept} | {_VERSION: __version__}
 
@@ -44,12 +44,12 @@ class PickleMixin:
         version = state.pop(_VERSION, None)
         name = type(self).__name__
         by = "another version of fastmlp" if version is None else f"fastmlp {version}"
-        for fitted, others in self._needed.items():
-            if fitted in state and (missing := [other for other in others if other not in state]):
-                raise ValueError(
-                    f"This pickle of {name}, written by {by}, has {fitted} but not {', '.join(missing)}, and cannot be"
-                    f" used by fastmlp {__version__}: fit anew, or load it where it was written and use `save`."
-                )
+        needed = [other for other, attribute in self._attributes.items() if attribute.needed]
+        if self._fitted_by in state and (missing := [other for other in needed if other not in state]):
+            raise ValueError(
+                f"This pickle of {name}, written by {by}, has {self._fitted_by} but not {', '.join(missing)}, and"
+                f" cannot be used by fastmlp {__version__}: fit anew, or load it where it was written and use `save`."
+            )
         if version is not None and _release(version) > _release(__version__):
             warnings.warn(
                 f"This pickle of {name} was written by fastmlp {version}, which is newer than this one, {__version__}:"

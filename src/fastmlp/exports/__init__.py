@@ -1,10 +1,14 @@
 """Fitted models in forms that leave the process. The estimators have the public methods."""
 
+# Estimators that files hold, by the names that they have there
+ESTIMATORS = {
+    "MLPClassifier": "fastmlp.estimators.classifier.MLPClassifier",
+    "MLPRegressor": "fastmlp.estimators.regressor.MLPRegressor",
+    "Perceptron": "fastmlp.estimators.perceptron.Perceptron",
+}
 #: What of fastmlp a skops file may have in it: for ``skops.io.load(trusted=...)`` and MLflow's ``skops_trusted_types``.
 SKOPS_TRUSTED_TYPES = [
-    "fastmlp.estimators.classifier.MLPClassifier",
-    "fastmlp.estimators.perceptron.Perceptron",
-    "fastmlp.estimators.regressor.MLPRegressor",
+    *ESTIMATORS.values(),
     "fastmlp.training.optimizers.Optimizer",
     "fastmlp.training.schedules.Schedule",
 ]

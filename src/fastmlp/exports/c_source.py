@@ -5,7 +5,6 @@ from string import Template
 
 import numpy as np
 
-from .. import __version__
 from .layers import SELU_ALPHA, SELU_SCALE, Layer, network_of
 
 __all__ = ["ACTIVATIONS", "c_source"]
@@ -310,6 +309,8 @@ def _bytes(text, qualifier):
 
 def c_source(estimator, name, dtype):
     """The text of `ExportMixin.to_c`, which has the parameters."""
+    from .. import __version__  # which is there once all modules are
+
     if not isinstance(name, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name={name!r} must be a C identifier that begins with a letter.")
     if dtype not in _NETWORKS:

@@ -15,12 +15,13 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ..estimators.inputs import physical_memory
+from ..training.arrays import physical_memory
 from ..training.disk import replace_file
 from ..training.documents import TooLargeError, decoded, encoded, parsed, require
-from .states import KINDS, RefusedError, rebuilt, state_of
+from . import ESTIMATORS
+from .states import state_of
 
-__all__ = ["load", "save"]
+__all__ = ["RefusedError", "read", "write"]
 
 VERSION = 1  # of the format
 MOST_HEADER = 1 << 25  # bytes of the container's header, and so of the document
@@ -42,18 +43,30 @@ def _safetensors():
     return safetensors.numpy
 
 
-def save(estimator, path):
-    """See `ExportMixin.save`."""
-    name = type(estimator).__name__
-    if KINDS.get(name) is not type(estimator):
+class RefusedError(ValueError):
+    """Says what a file is that is not read, "is truncated: ..."; anything else raised means that it is corrupt."""
+
+
+def write(estimator, path, make):
+    """Write an estimator to a file, once it is seen that it comes back; see `ExportMixin.save`.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, MLPRegressor or Perceptron
+    path : str or path-like
+    make : callable
+        As `read` takes it.
+    """
+    name, own = type(estimator).__name__, f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    if ESTIMATORS.get(name) != own:
         raise TypeError(
-            f"{type(estimator).__module__}.{type(estimator).__qualname__} cannot be saved: a file can only be of"
-            f" {' or '.join(KINDS)} itself, not of a class derived from it."
+            f"{own} cannot be saved: a file can only be of {' or '.join(ESTIMATORS)} itself, not of a class derived"
+            " from it."
         )
     path = os.fsdecode(path)
     content, left_out = _written(estimator)
     try:
-        _read(content)
+        _read(content, make)
     except ValueError as error:  # rather now than when it is needed
         raise ValueError(f"{name} cannot be saved: {error.__cause__ or error}") from error
     replace_file(path, lambda file: file.write(content))
@@ -61,45 +74,19 @@ def save(estimator, path):
         warnings.warn(f"Not saved, because a file holds nothing but data: {', '.join(left_out)}.", stacklevel=3)
 
 
-def load(path):
-    """Load an estimator that `save` wrote. Nothing in a file can run code, whoever made it.
+def read(path, make):
+    """Read a file that `write` wrote, whoever did; see `fastmlp.load`.
 
     Parameters
     ----------
     path : str or path-like
-        The file.
+    make : callable
+        (name of the class, parameters, fitted attributes) -> the estimator; raises an error if they are not one.
 
     Returns
     -------
-    MLPClassifier, MLPRegressor or Perceptron
-        As it was saved: the same parameters, fitted attributes and predictions, and `partial_fit` and warm starts go
-        on as they would have.
-
-    Raises
-    ------
-    ValueError
-        If the file is not fastmlp's, truncated, corrupt, too large for this machine or written by a newer version. The
-        sentence says which.
-    OSError
-        If it cannot be opened or read.
-    ImportError
-        If safetensors is not installed: ``pip install "fastmlp[files]"``.
-
-    See Also
-    --------
-    MLPClassifier.save : Write such a file.
-
-    Examples
-    --------
-    >>> import fastmlp, os, tempfile
-    >>> from sklearn.datasets import load_iris
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = fastmlp.MLPClassifier(random_state=1, max_iter=1000).fit(X, y)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model.save(os.path.join(folder, "iris.fastmlp"))
-    ...     again = fastmlp.load(os.path.join(folder, "iris.fastmlp"))
-    >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
-    True
+    estimator : object
+        What `make` gives.
     """
     _safetensors()
     path = os.fsdecode(path)
@@ -113,7 +100,7 @@ def load(path):
             _check_first(first, size)
             file.seek(0)
             content = file.read(size)
-        return _read(content)
+        return _read(content, make)
     except MemoryError as error:
         raise ValueError(f"{path!r} is too large: it takes more memory than there is.") from error
     except ValueError as error:
@@ -206,7 +193,7 @@ def _check_first(first, size):
     return header, start.start(2)
 
 
-def _read(content):
+def _read(content, make):
     """The estimator of a file's content."""
     header, start = _check_first(content, len(content))
     try:
@@ -215,7 +202,7 @@ def _read(content):
         document, end = json.JSONDecoder().raw_decode(text, _MAGIC.index(b'"{'))
         if text.count("{", end) > MOST_TENSORS:  # one for each, which no escape hides
             raise RefusedError(f"is too large: it has more than {MOST_TENSORS} arrays.")
-        return _estimator(parsed(document), _safetensors().load(content))
+        return make(*_parts(parsed(document), _safetensors().load(content)))
     except (RefusedError, MemoryError):
         raise
     except TooLargeError as error:
@@ -225,8 +212,9 @@ def _read(content):
         raise RefusedError(f"is corrupt: {said if len(said) <= LONGEST else said[:LONGEST] + '...'}") from error
 
 
-def _estimator(document, tensors):
-    """The estimator of a document and the tensors that it refers to, each once."""
+def _parts(document, tensors):
+    """The class, parameters and fitted attributes of a document, and in them the tensors that it refers to, each once.
+    """
     names = ["version", "blake2b", "data_bytes", "class", "params", "fitted"]
     require(list(document) == names, f"its document has {list(document)}, not {names}")
 
@@ -246,7 +234,7 @@ def _estimator(document, tensors):
         {name: decoded(value, array) for name, value in document[part].items()} for part in ("params", "fitted")
     )
     require(not tensors, f"nothing refers to its arrays {sorted(tensors)[:3]}")
-    return rebuilt(document["class"], params, fitted)
+    return document["class"], params, fitted
 
 
 def _strings(strings, dtype):

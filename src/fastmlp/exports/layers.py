@@ -8,7 +8,6 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..estimators.perceptron import Perceptron
 from ..training.arrays import check_parameters, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
@@ -74,7 +73,7 @@ def network_of(estimator):
         If its weights, biases or `activation` are not those of one network.
     """
     check_is_fitted(estimator)
-    if isinstance(estimator, Perceptron):
+    if hasattr(estimator, "coef_"):
         layer = _perceptron_layer(estimator)
         return FittedNetwork([layer], "class", [estimator.classes_], (len(layer.intercept),), "coef_", "intercept_")
     layers = _layers(estimator)

@@ -11,7 +11,7 @@ from scipy.special import erfcx
 from ..training.arrays import fits_precision
 from .layers import SELU_ALPHA, SELU_SCALE, network_of
 
-__all__ = ["register_onnx_converters", "to_onnx"]
+__all__ = ["convert", "needs", "parse_classifier", "set_types", "to_onnx"]
 
 _OLDEST_OPSET = 15
 _MOST_BYTES = 2**31 - 2**20  # what protobuf serialises, less a megabyte for all but the weights
@@ -280,7 +280,8 @@ def _element_type(dtype):
     return np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
-def _needs(module, what):
+def needs(module, what):
+    """What to raise where a module is missing."""
     return ImportError(f'{what} needs {module}: pip install "fastmlp[onnx]"')
 
 
@@ -290,7 +291,7 @@ def to_onnx(estimator, *, dtype="float32", opset=18):
         import onnx
         from onnx import helper
     except ImportError as error:
-        raise _needs("onnx", "to_onnx") from error
+        raise needs("onnx", "to_onnx") from error
     if dtype not in ("float32", "float64", np.float32, np.float64):
         raise ValueError(f"dtype={dtype!r} must be 'float32' or 'float64'.")
     from .. import __version__
@@ -354,7 +355,7 @@ def _precision_of(variable):
     return np.dtype(np.float64 if isinstance(variable.type, DoubleTensorType) else np.float32)
 
 
-def _set_types(operator):
+def set_types(operator):
     """skl2onnx's shape calculator: the types of an operator's outputs."""
     from skl2onnx.common import data_types as types
     from skl2onnx.common.utils import check_input_and_output_numbers, check_input_and_output_types
@@ -382,7 +383,7 @@ def _set_types(operator):
             variable.set_type(kind([n_samples] if output.width is None else [n_samples, output.width]))
 
 
-def _convert(scope, operator, container):
+def convert(scope, operator, container):
     """skl2onnx's converter: the nodes of an operator."""
     from sklearn.ensemble import StackingClassifier
 
@@ -412,7 +413,7 @@ def _convert(scope, operator, container):
         container.add_node("Identity", result, variable.full_name, name=scope.get_unique_operator_name("Identity"))
 
 
-def _parse_classifier(scope, model, inputs, custom_parsers=None):
+def parse_classifier(scope, model, inputs, custom_parsers=None):
     """skl2onnx's parser: its own, but for several outputs of classes, whose probabilities are a sequence."""
     from skl2onnx._parse import _get_sklearn_operator_name, _parse_sklearn_classifier
     from skl2onnx.common.data_types import Int64TensorType, SequenceType, guess_tensor_type
@@ -429,39 +430,3 @@ def _parse_classifier(scope, model, inputs, custom_parsers=None):
     for name, kind in (("label", Int64TensorType()), ("probabilities", probabilities)):
         operator.outputs.append(scope.declare_local_variable(name, kind))
     return operator.outputs
-
-
-def register_onnx_converters():
-    """Make fastmlp's estimators known to skl2onnx, so that it converts pipelines that have them.
-
-    Once in a process, or more often, before ``skl2onnx.to_onnx(pipeline, X)``. The classifiers have the options
-    of skl2onnx's own: "zipmap", "nocl" and "output_class_labels". docs/onnx.md says which outputs there are.
-
-    Raises
-    ------
-    ImportError
-        If skl2onnx is not installed.
-
-    See Also
-    --------
-    MLPClassifier.to_onnx : The same for an estimator alone, without skl2onnx.
-
-    Examples
-    --------
-    >>> import fastmlp
-    >>> fastmlp.register_onnx_converters()  # doctest: +SKIP
-    """
-    try:
-        from skl2onnx import update_registered_converter
-    except ImportError as error:
-        raise _needs("skl2onnx", "register_onnx_converters") from error
-    from ..estimators.classifier import MLPClassifier
-    from ..estimators.perceptron import Perceptron
-    from ..estimators.regressor import MLPRegressor
-
-    options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
-    for kind in (MLPClassifier, Perceptron):
-        update_registered_converter(
-            kind, f"Fastmlp{kind.__name__}", _set_types, _convert, parser=_parse_classifier, options=options
-        )
-    update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", _set_types, _convert)

@@ -1,6 +1,7 @@
 """Arrays as the engine takes them: it does no bounds checks of its own."""
 
 import math
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = [
     "fits_precision",
     "is_finite",
     "parameters_dtype",
+    "physical_memory",
     "plain_array",
 ]
 
@@ -121,3 +123,11 @@ def fits_precision(X, dtype):
     values = X.data if issparse(X) else X
     limit = np.finfo(dtype).max
     return values.size == 0 or (-limit <= values.min() and values.max() <= limit)
+
+
+def physical_memory():
+    """Bytes of this machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows: refuse only what cannot be addressed
+        return 2**47
