@@ -12,14 +12,13 @@ import re
 import struct
 import tempfile
 import time
-import tracemalloc
 import warnings
 
+import fuzzing
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from sklearn.exceptions import ConvergenceWarning
 
 import fastmlp
@@ -29,19 +28,11 @@ from fastmlp.exports import files
 pytest.importorskip("safetensors")
 forging = pytest.importorskip("forging")
 
-N_FILES = int(os.environ.get("FASTMLP_FUZZ_FILES", 0))
 SECONDS = 10  # that a file may take, on a machine that is busy
 BYTES = 1 << 23  # that it may take, beyond its own size twice
 KINDS = ("is not a fastmlp file", "is truncated", "is corrupt", "is too large", "was written by a newer version")
 OUTCOMES = collections.Counter()
-
-fuzzed = settings(
-    max_examples=(N_FILES or 320) // 4,
-    derandomize=not N_FILES,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+fuzzed = fuzzing.fuzzed(n_tests=4, n_examples=80)
 
 
 @functools.cache
@@ -81,11 +72,7 @@ def corpus():
 
 @pytest.fixture(scope="module", autouse=True)
 def summary():
-    began = time.monotonic()
-    yield
-    if N_FILES:
-        peak = OUTCOMES.pop("largest peak")
-        print(f"\n{OUTCOMES.total()} files in {time.monotonic() - began:.0f} s, most memory {peak} bytes: {OUTCOMES}")
+    yield from fuzzing.summary(OUTCOMES)
 
 
 def judge(content):
@@ -93,24 +80,18 @@ def judge(content):
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
-        began = time.monotonic()
-        tracemalloc.start()
-        try:
-            model = fastmlp.load(file.name)
-        except ValueError as error:
-            model, said = None, str(error)
-            assert type(error) is ValueError and said.startswith(repr(file.name))
-            said = said.removeprefix(repr(file.name)).lstrip()
-            assert said.startswith(KINDS), said
-            OUTCOMES[next(kind for kind in KINDS if said.startswith(kind))] += 1
-        finally:
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        assert peak < 2 * len(content) + BYTES
-        OUTCOMES["largest peak"] = max(OUTCOMES["largest peak"], peak)
-        assert time.monotonic() - began < SECONDS
+        with fuzzing.within(2 * len(content) + BYTES, SECONDS, OUTCOMES):
+            try:
+                model = fastmlp.load(file.name)
+            except ValueError as error:
+                model, said = None, str(error)
+                assert type(error) is ValueError and said.startswith(repr(file.name))
+                said = said.removeprefix(repr(file.name)).lstrip()
+                assert said.startswith(KINDS), said
+                OUTCOMES[next(kind for kind in KINDS if said.startswith(kind))] += 1
     if model is not None:
         OUTCOMES["read"] += 1
+        began = time.monotonic()
         use(model)
         assert time.monotonic() - began < SECONDS
 
@@ -164,23 +145,10 @@ _values = st.recursive(
 )
 
 
-def places(document):
-    """All (container, key) of a document but those of its start."""
-    found = []
-
-    def walk(node):
-        for key in node if isinstance(node, dict) else range(len(node)):
-            found.append((node, key))
-            if isinstance(node[key], dict | list):
-                walk(node[key])
-
-    rest = {name: value for name, value in document.items() if name not in ("version", "blake2b", "data_bytes")}
-    walk(rest)
-    return rest, found
-
-
 def change_document(draw, document):
-    rest, found = places(copy.deepcopy(document))
+    start = ("version", "blake2b", "data_bytes")
+    rest = copy.deepcopy({name: value for name, value in document.items() if name not in start})
+    found = fuzzing.places(rest)
     for _ in range(draw(st.integers(1, 3))):
         container, key = draw(st.sampled_from(found))
         how = draw(st.sampled_from(["put", "put", "put", "remove", "swap", "copy", "rename"]))
@@ -212,19 +180,9 @@ def change_tensors(draw, tensors):
         name = draw(st.sampled_from(sorted(tensors)))
         how = draw(st.sampled_from(["dtype", "shape", "values", "remove", "swap", "new", "cut"]))
         array = tensors[name]
-        if how == "dtype":
-            kinds = ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "u4", "?", "c8"]
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                array = array.astype(draw(st.sampled_from(kinds)))
-        elif how == "shape":
-            shapes = [(-1,), (1, -1), (-1, 1), array.shape[::-1], (1, *array.shape)]
-            array = array.reshape(draw(st.sampled_from(shapes)))
-        elif how == "values":
-            values = hnp.arrays(array.dtype, array.shape)
-            array = draw(values)
-        elif how == "cut":
-            array = array[: draw(st.integers(0, 3))]
+        if how in ("dtype", "shape", "values", "cut"):
+            dtypes = ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "u4", "?", "c8"]
+            array = fuzzing.changed(draw, array, how, dtypes)
         elif how == "swap":
             array = tensors[draw(st.sampled_from(sorted(tensors)))]
         elif how == "new":

@@ -9,32 +9,23 @@ import functools
 import io
 import os
 import tempfile
-import time
-import tracemalloc
 import warnings
 import zipfile
 
+import fuzzing
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.training.checkpoint import Checkpoint
 
-N_FILES = int(os.environ.get("FASTMLP_FUZZ_FILES", 0))
 SECONDS = 20  # that a fit may take, on a machine that is busy
 BYTES = 1 << 24  # that it may take
 OUTCOMES = collections.Counter()
-
-fuzzed = settings(
-    max_examples=(N_FILES or 300) // 3,
-    derandomize=not N_FILES,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+fuzzed = fuzzing.fuzzed(n_tests=3, n_examples=100)
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((24, 3))
 CODES = np.arange(24) % 3
@@ -81,11 +72,7 @@ def corpus():
 
 @pytest.fixture(scope="module", autouse=True)
 def summary():
-    began = time.monotonic()
-    yield
-    if N_FILES:
-        peak = OUTCOMES.pop("largest peak")
-        print(f"\n{OUTCOMES.total()} files in {time.monotonic() - began:.0f} s, most memory {peak} bytes: {OUTCOMES}")
+    yield from fuzzing.summary(OUTCOMES)
 
 
 def judge(number, content):
@@ -95,29 +82,23 @@ def judge(number, content):
         path = os.path.join(folder, "checkpoint")
         with open(path, "wb") as file:
             file.write(content)
-        began = time.monotonic()
-        tracemalloc.start()
-        try:
-            model = _fit(number, path)
-        except ValueError as error:
-            said = str(error)
-            assert type(error) is ValueError
-            if said.startswith(f"{path!r} is not a whole checkpoint of fastmlp: "):
-                OUTCOMES["refused"] += 1
-            elif said.startswith(f"the checkpoint {path!r} is of another fit: "):
-                OUTCOMES["of another fit"] += 1
+        with fuzzing.within(BYTES, SECONDS, OUTCOMES):
+            try:
+                model = _fit(number, path)
+            except ValueError as error:
+                said = str(error)
+                assert type(error) is ValueError
+                if said.startswith(f"{path!r} is not a whole checkpoint of fastmlp: "):
+                    OUTCOMES["refused"] += 1
+                elif said.startswith(f"the checkpoint {path!r} is of another fit: "):
+                    OUTCOMES["of another fit"] += 1
+                else:
+                    assert "non-finite" in said, said
+                    OUTCOMES["not finite"] += 1
             else:
-                assert "non-finite" in said, said
-                OUTCOMES["not finite"] += 1
-        else:
-            OUTCOMES["trained"] += 1
-            assert model.n_iter_ == len(model.loss_curve_) <= 5
-            assert len(model.predict(X)) == len(X)
-        finally:
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        OUTCOMES["largest peak"] = max(OUTCOMES["largest peak"], peak)
-        assert peak < BYTES and time.monotonic() - began < SECONDS
+                OUTCOMES["trained"] += 1
+                assert model.n_iter_ == len(model.loss_curve_) <= 5
+                assert len(model.predict(X)) == len(X)
 
 
 NUMBERS = [2**31, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), -1, 10**18, float("nan"), float("inf"), 1e308, 5e-324]
@@ -136,20 +117,6 @@ _values = st.recursive(
     ),
     max_leaves=5,
 )
-
-
-def _places(state):
-    """All (container, key) of a state that can be changed: tuples are lists until `_frozen`."""
-    found = []
-
-    def walk(node):
-        for key in node if isinstance(node, dict) else range(len(node)):
-            found.append((node, key))
-            if isinstance(node[key], dict | list):
-                walk(node[key])
-
-    walk(state)
-    return found
 
 
 class _Tuple(list):
@@ -175,17 +142,9 @@ def _frozen(value):
 def _changed(draw, array):
     """Another array, much like this one."""
     how = draw(st.sampled_from(["dtype", "shape", "values", "value", "cut", "swap"]))
-    if how == "dtype":
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            return array.astype(draw(st.sampled_from(["f4", "f8", ">f8", "i8", "u4", "?", "f2"])))
-    if how == "shape":
-        return array.reshape(draw(st.sampled_from([(-1,), (1, -1), (-1, 1), array.shape[::-1], (1, *array.shape)])))
-    if how == "values":
-        return draw(hnp.arrays(array.dtype, array.shape))
+    if how not in ("value", "swap"):
+        return fuzzing.changed(draw, array, how, ["f4", "f8", ">f8", "i8", "u4", "?", "f2"])
     array = array.copy()
-    if how == "cut":
-        return array[: draw(st.integers(0, 30))]
     if array.size:
         place = draw(st.integers(0, array.size - 1))
         if how == "value":
@@ -210,7 +169,7 @@ def test_states(data):
     state = _thawed(corpus()[number][1])
     identity = state.pop("identity") if data.draw(st.booleans()) else None
     for _ in range(data.draw(st.integers(1, 3))):
-        places = _places(state)
+        places = fuzzing.places(state)
         container, key = data.draw(st.sampled_from(places))
         how = data.draw(st.sampled_from(["put", "put", "change", "change", "remove", "swap"]))
         if how == "put":

@@ -25,7 +25,7 @@ from .explanations import ExplanationMixin
 from .exporting import ExportMixin
 from .fitted import OF_EPOCHS, OF_MLP
 from .inputs import check_total, check_weights, effective_n_jobs, engine_rows, hidden_units
-from .networks import network_of, network_plan
+from .networks import network_plan, network_to_train
 from .parameters import CONSTRAINTS, ParametersMixin, constructor_defaults, parameters_in_effect, plain, with_effect
 from .pickling import PickleMixin
 from .prediction import PredictionMixin
@@ -206,7 +206,7 @@ class BaseMLP(
         units = (data.X.shape[1], *hidden, target.n_outputs)
         plan = network_plan(units, target, self._dtype(data.X, first), params, self._max_threads())
         given = None if first else (self.coefs_, self.intercepts_)
-        network = network_of(plan, self.solver, given, before.get("_network"))
+        network = network_to_train(plan, self.solver, given, before.get("_network"))
         data = data.in_precision(network.dtype)
         if has_validation_set:
             validation_data = validation_data.in_precision(network.dtype, of="_val")

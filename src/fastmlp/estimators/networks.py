@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 from ..engine import Network
-from ..training.arrays import check_parameters
+from ..training.arrays import check_parameters, for_each
 from .inputs import check_layers
 
-__all__ = ["network_of", "network_plan"]
+__all__ = ["network_to_train", "network_plan"]
 
 
 def network_plan(units, target, dtype, params, max_threads):
@@ -22,9 +22,8 @@ def network_plan(units, target, dtype, params, max_threads):
         An estimator's activation, dropout and input_dropout, plain.
     max_threads : int or None
     """
-    activation, dropout = params["activation"], params["dropout"]
-    dropout = dropout if isinstance(dropout, list | tuple) else [dropout] * (len(units) - 2)
-    dropout = (float(params["input_dropout"]), *map(float, dropout))
+    activation = params["activation"]
+    dropout = (float(params["input_dropout"]), *map(float, for_each(params["dropout"], len(units) - 2)))
     return {
         "layer_units": units,
         "activation": activation if isinstance(activation, str) else tuple(activation),
@@ -36,7 +35,7 @@ def network_plan(units, target, dtype, params, max_threads):
     }
 
 
-def network_of(plan, solver, given=None, kept=None):
+def network_to_train(plan, solver, given=None, kept=None):
     """A network of a plan.
 
     Parameters

@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from ..training.arrays import for_each
 from .inputs import hidden_units
 
 __all__ = ["NetworkReprMixin"]
@@ -49,8 +50,7 @@ def _layers(estimator):
             units[-1] = " + ".join(map(str, segments))
     else:
         units, last = ["features", *hidden_units(estimator.hidden_layer_sizes), "outputs"], ""
-    hidden = estimator.activation
-    hidden = [hidden] * (len(units) - 2) if isinstance(hidden, str) else hidden
+    hidden = for_each(estimator.activation, len(units) - 2)
     return " → ".join(f"{n} {name}".strip() for n, name in zip(units, ["", *hidden, last], strict=True))
 
 

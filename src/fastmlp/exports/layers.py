@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..training.arrays import check_parameters, parameters_dtype, plain_array
+from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
 
@@ -93,8 +93,7 @@ def _layers(estimator):
     """The layers of a multilayer perceptron."""
     dtype = parameters_dtype(estimator.coefs_)
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
-    hidden = estimator.activation
-    hidden = [hidden] * (len(coefs) - 1) if isinstance(hidden, str) else list(hidden)
+    hidden = for_each(estimator.activation, len(coefs) - 1)
     if len(hidden) != len(coefs) - 1:
         raise ValueError(f"activation={hidden!r} must name one function for each of {len(coefs) - 1} hidden layers.")
     if not all(name in ACTIVATIONS for name in hidden):

@@ -2,6 +2,7 @@
 
 import math
 import os
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "check_parameters",
     "computing_dtype",
     "fits_precision",
+    "for_each",
     "is_finite",
     "parameters_dtype",
     "physical_memory",
@@ -71,6 +73,11 @@ def check_finite(params):
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
             " preprocessed."
         )
+
+
+def for_each(value, n):
+    """A parameter that is one value, or a list with one for each of n layers, as such a list."""
+    return [value] * n if isinstance(value, str | Real) else list(value)
 
 
 def plain_array(array, dtype):

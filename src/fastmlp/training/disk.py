@@ -51,15 +51,9 @@ def check_regular(path):
 
 def check_writable(path):
     """Raise the OSError of `replace_file` if it can write no file of this name, however small."""
-    exists = check_regular(path) is not None
-    path = Path(os.path.realpath(path))
-    try:
-        file = _temporary(path)
-    except OSError as error:
-        if not exists or error.errno not in _NO_NEW_FILE:
-            raise
-        file = open(path, "r+b")
-        file.close()
+    path, _, file = _new_file(path)
+    if file is None:
+        open(path, "r+b").close()
     else:
         file.close()
         os.unlink(file.name)
@@ -96,13 +90,8 @@ def replace_file(path, write, streams=False):
             os.set_blocking(file.fileno(), True)
             write(file)
         return
-    exists = check_regular(path) is not None
-    path = Path(os.path.realpath(path))
-    try:
-        file = _temporary(path)
-    except OSError as error:
-        if not exists or error.errno not in _NO_NEW_FILE:
-            raise
+    path, exists, file = _new_file(path)
+    if file is None:
         content = io.BytesIO()
         write(content)
         _overwrite(path, content)
@@ -166,6 +155,18 @@ def _keep_permissions(old, new):
         shutil.copystat(old, new)
     with suppress(OSError):  # which copystat comes to last
         shutil.copymode(old, new)
+
+
+def _new_file(path):
+    """The path without links, whether there is a file, and a new one to replace it; None if it must be overwritten."""
+    exists = check_regular(path) is not None
+    path = Path(os.path.realpath(path))
+    try:
+        return path, exists, _temporary(path)
+    except OSError as error:
+        if not exists or error.errno not in _NO_NEW_FILE:
+            raise
+        return path, exists, None
 
 
 def _temporary(path):

@@ -77,16 +77,15 @@ class Fit:
         self.validates = self.early_stopping or validation_data is not None
         self.holds_out = self.early_stopping and validation_data is None
         self.parameters, self.progress = network.coefs + network.intercepts, Progress()
-        _, known, spare = incremental and self.before.get("_network") or (None, None, None)
-        reused = known is network
+        _, known, self.spare = (self.before.get("_network") if incremental else None) or (None, None, None)
         optimizer = self.before.get("_optimizer") if incremental else None
         if optimizer is None or optimizer.name != params["solver"] or not optimizer.fits(network):
             optimizer = Optimizer(params["solver"], params).on(network)
-        elif not (reused and hasattr(optimizer, "state")):
+        elif not (known is network and hasattr(optimizer, "state")):
             optimizer = optimizer.on(network)
         self.optimizer = optimizer
         # only what is trained in place has something to lose
-        self.in_place, self.spare = self.parameters + optimizer.state if reused else [], spare
+        self.in_place = self.parameters + optimizer.state if known is network else []
 
     @property
     def best(self):

@@ -5,6 +5,8 @@ from math import sqrt
 
 import numpy as np
 
+from .arrays import for_each
+
 __all__ = ["INITIALIZERS", "initialize"]
 
 PART = 2**20  # numbers drawn at a time: bounds the float64 temporary; the stream is the same
@@ -27,10 +29,10 @@ def _auto(network, dtype, random_state):
 
     The factor is 2 for logistic units and 6 for others; the output layer goes by the last hidden one.
     """
-    n_layers, names = len(network.coefs), network.activation
-    names = (names,) * n_layers if isinstance(names, str) else (*names, *names[-1:])
+    names = for_each(network.activation, len(network.coefs))
+    names += names[-1:]
     for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
-        factor = 2.0 if names[i : i + 1] == ("logistic",) else 6.0
+        factor = 2.0 if names[i : i + 1] == ["logistic"] else 6.0
         bound = sqrt(factor / sum(coef.shape))
         _fill_uniform(coef, bound, dtype, random_state)
         _fill_uniform(intercept, bound, dtype, random_state)
