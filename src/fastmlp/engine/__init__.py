@@ -5,7 +5,7 @@ from .affinity import unbound
 # the OpenMP runtime counts the processors of the thread that loads it
 with unbound():
     # what compiled modules alone import is imported here for tools that look for imports in Python's files
-    from . import blas, kinds, memory, passes, plan, source, step, update  # noqa: F401
+    from . import architecture, blas, kinds, memory, passes, plan, source, step, update  # noqa: F401
     from .forward import Predictor, forward
     from .gradients import input_gradients, integrated_gradients
     from .kernels import (

@@ -36,7 +36,8 @@ cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sa
 
 
 cdef class Predictor:
-    cdef readonly list coefs, intercepts
+    cdef readonly list parameters   # in the order of the layers
+    cdef readonly list coefs, intercepts    # those of dense layers
     cdef list held_coefs, held_intercepts
     cdef list copied                # pairs of an array of the network and the array that it is a copy of
     cdef readonly str out_activation
@@ -45,4 +46,5 @@ cdef class Predictor:
     cdef Layers layers
     cdef Prediction job             # without the fields of a call
 
+    cdef _set(self, Layers layers, list parameters, str out_activation, segments, max_threads)
     cdef int refresh(self) except -1

@@ -1,16 +1,18 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 class Predictor:
     @property
+    def parameters(self) -> list[NDArray[Any]]: ...
+    @property
     def coefs(self) -> list[NDArray[Any]]: ...
     @property
     def intercepts(self) -> list[NDArray[Any]]: ...
     @property
-    def activation(self) -> str | tuple[str, ...]: ...
+    def activation(self) -> str | tuple[str, ...] | None: ...
     @property
     def out_activation(self) -> str: ...
     @property
@@ -19,8 +21,8 @@ class Predictor:
     def segments(self) -> tuple[int, ...] | None: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
-    def __new__(
-        cls,
+    def __init__(
+        self,
         coefs: list[NDArray[Any]],
         intercepts: list[NDArray[Any]],
         activation: str | Sequence[str],
@@ -30,9 +32,24 @@ class Predictor:
         segments: Sequence[int] | None = None,
         isa: str | None = None,
         held: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None = None,
-    ) -> Self: ...
+    ) -> None: ...
+    @staticmethod
+    def of(
+        layers: Sequence[Any],
+        parameters: list[NDArray[Any]],
+        out_activation: str,
+        *,
+        segments: Sequence[int] | None = None,
+        max_threads: int | Callable[[], int] | None = None,
+        isa: str | None = None,
+    ) -> Predictor: ...
     def __call__(
-        self, X: Any, rows: NDArray[np.intp] | None = None, *, n_threads: int | None = None
+        self,
+        X: Any,
+        rows: NDArray[np.intp] | None = None,
+        *,
+        codes: NDArray[np.int32] | None = None,
+        n_threads: int | None = None,
     ) -> NDArray[Any]: ...
     def serves(
         self,

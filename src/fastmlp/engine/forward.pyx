@@ -1,6 +1,7 @@
 """Prediction: blocks of rows forward through all layers, memory bounded by the blocks."""
 
 import contextlib
+from itertools import chain
 
 import numpy as np
 
@@ -8,11 +9,11 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBu
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from .kernels cimport FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of
-from .kinds cimport csr_kind, dense_kind, tiled_kind
-from .layers cimport BIAS, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
+from .kinds cimport first_kind, tiled_kind
+from .layers cimport Layer, Layers, Parameter, Pass, Trace
 from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
 from .source cimport Rows, Source, dense_reader, index_of, read_rows, reader_of
@@ -96,10 +97,10 @@ cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_row
 
 cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
     """Outputs of the job's rows, (n_rows, n_outputs), or None if it is refused or about losses."""
-    cdef int l, i, threads
+    cdef int l, i, threads, half = 1
     cdef Pass *net = &job.net
     cdef ptrdiff_t row_size, itemsize = net.itemsize, outputs_at
-    cdef double operations = 2.0 * layers.n_weights * job.n_rows
+    cdef double operations = 2.0 * layers.multiply_adds * job.n_rows
     cdef bint uses_blas = layers.calls_blas(job.n_rows)
     cdef char *memory
     cdef char *piece
@@ -132,13 +133,14 @@ cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
     net.traces = <Trace *> &net.parameters[net.n_parameters]
     for i in range(net.n_parameters):
         piece = layers.copy_one_row(&net.parameters[i], piece)
-    net.layers[0].kind = csr_kind() if job.reader.sparse else dense_kind(
-        net.kernels, net.layers[0].n_in, net.layers[0].n_out)
+    net.layers[0].kind = first_kind(net, job.reader.sparse)
     for l in range(net.n_layers):
         if net.layers[l].kind.calls_blas and not uses_blas:
             net.layers[l].kind = tiled_kind()
-        net.traces[l].activations = job.scratch + outputs_at + (l % 2) * job.block_rows * layers.widest_ld * itemsize
+        half = (half + 1) % 2 if net.layers[l].shared == l else half
+        net.traces[l].activations = job.scratch + outputs_at + half * job.block_rows * layers.widest_ld * itemsize
         net.traces[l].outputs = net.traces[l].activations
+        net.traces[l].own = NULL
     if job.score != NULL or job.n_segments > 1:
         net.output = NULL
     try:
@@ -216,13 +218,10 @@ cdef class Predictor:
         outputs.
     """
 
-    def __cinit__(self, list coefs, list intercepts, activation, str out_activation, *, segments=None, max_threads=None,
-                  isa=None, held=None):
-        cdef int l, n_layers = len(coefs)
-        cdef Pass *net
+    def __init__(self, list coefs, list intercepts, activation, str out_activation, *, segments=None, max_threads=None,
+                 isa=None, held=None):
         if not coefs:
             raise ValueError("a network has at least one layer")
-        self.max_threads = checked_max_threads(max_threads)
         dtype = coefs[0].dtype
         n_in = coefs[0].shape[0]
         units = [n_in]
@@ -233,29 +232,62 @@ cdef class Predictor:
                 raise ValueError(f"a layer with {n_in} inputs has weights {coef.shape} and biases {intercept.shape}")
             n_in = coef.shape[1]
             units.append(n_in)
-        self.coefs = list(coefs)
-        self.intercepts = list(intercepts)
-        self.held_coefs, self.held_intercepts = (self.coefs, self.intercepts) if held is None else map(list, held)
+        self._set(Layers(units, activation, dtype, isa), list(chain.from_iterable(zip(coefs, intercepts))),
+                  out_activation, segments, max_threads)
+        if held is not None:
+            self.held_coefs, self.held_intercepts = map(list, held)
         self.copied = [
             (own, other)
             for own, other in zip(self.coefs + self.intercepts, self.held_coefs + self.held_intercepts, strict=True)
             if not np.may_share_memory(own, other)
         ]
-        self.layers = Layers(units, activation, dtype, isa)
-        self.out_activation = out_activation
+
+    @staticmethod
+    def of(layers, list parameters, str out_activation, *, segments=None, max_threads=None, isa=None):
+        """A network of any layers, ready to predict.
+
+        Parameters
+        ----------
+        layers : sequence of layers
+            As :class:`Network` takes them.
+        parameters : list of C-contiguous ndarray
+            In the order and of the shapes of :attr:`Network.parameters`, all of one dtype.
+        out_activation, segments, max_threads, isa
+            As the class takes them.
+
+        Returns
+        -------
+        predictor : Predictor
+
+        Raises
+        ------
+        ValueError
+            If shapes or dtypes do not fit the layers.
+        """
+        cdef Predictor predictor = Predictor.__new__(Predictor)
+        predictor._set(Layers(layers, None, parameters[0].dtype, isa), list(parameters), out_activation, segments,
+                       max_threads)
+        return predictor
+
+    cdef _set(self, Layers layers, list parameters, str out_activation, segments, max_threads):
+        cdef Pass *net = &self.job.net
+        cdef int i
+        self.max_threads = checked_max_threads(max_threads)
         if segments is not None and out_activation != "softmax":
             raise ValueError(f"segments={segments!r}: only outputs with softmax have them, not {out_activation}")
+        self.layers = layers
+        self.out_activation = out_activation
         self.segments = None if segments is None else tuple(segments)
-        self.offsets = offsets_of(self.segments, n_in)
-        memset(&self.job, 0, sizeof(Prediction))
+        self.offsets = offsets_of(self.segments, layers.units[-1])
         self.job.offsets = <const ptrdiff_t *> data_of(self.offsets, False)
         self.job.n_segments = len(self.offsets) - 1
-        self.job.net = self.layers.net
-        net = &self.job.net
+        net[0] = layers.net
         net.output = net.kernels.forward[activation_number(out_activation)]
-        for l in range(n_layers):
-            net.parameters[net.layers[l].first + WEIGHTS].value = data_of(coefs[l], False)
-            net.parameters[net.layers[l].first + BIAS].value = data_of(intercepts[l], False)
+        self.parameters = layers.checked(parameters)
+        for i, array in enumerate(parameters):
+            net.parameters[i].value = data_of(array, False)
+        self.coefs, self.intercepts = layers.dense_among(parameters)
+        self.held_coefs, self.held_intercepts, self.copied = self.coefs, self.intercepts, []
 
     @property
     def dtype(self):
@@ -285,7 +317,7 @@ cdef class Predictor:
             activation = tuple(activation)
         return (activation, out_activation, segments) == (self.layers.activation, self.out_activation, self.segments)
 
-    def __call__(self, X, rows=None, *, n_threads=None):
+    def __call__(self, X, rows=None, *, codes=None, n_threads=None):
         """Outputs for X.
 
         Parameters
@@ -294,6 +326,8 @@ cdef class Predictor:
             float32 or float64; rows are cast as they are read. CSR indices must be within bounds.
         rows : ndarray of intp, default=None
             Row numbers to predict for, in order; None: all.
+        codes : C-contiguous ndarray of shape (n_samples, n_categories), int32, default=None
+            Levels of categories, for layers that read them.
         n_threads : int, default=None
             Threads to use; None: what the environment allows and the work is worth.
 
@@ -306,9 +340,7 @@ cdef class Predictor:
         ValueError
             If X does not fit the network.
         """
-        cdef Source source = Source(X)
-        if source.n_features != self.layers.units[0]:
-            raise ValueError(f"X has {source.n_features} features, the network {self.layers.units[0]}")
+        cdef Source source = self.layers.source_of(X, codes)
         cdef Prediction job = self.job
         job.reader = reader_of(source, job.net.kernels, job.net.itemsize, index_of(rows, source.n_rows))
         job.n_rows = source.n_rows if rows is None else len(rows)

@@ -10,6 +10,7 @@ def input_gradients(
     X: Any,
     target: int | NDArray[np.intp] | None = None,
     *,
+    codes: NDArray[np.int32] | None = None,
     raw_score: bool = False,
     n_threads: int | None = None,
 ) -> NDArray[Any]: ...
@@ -21,6 +22,7 @@ def integrated_gradients(
     weights: NDArray[np.float64],
     target: int | NDArray[np.intp] | None = None,
     *,
+    codes: NDArray[np.int32] | None = None,
     raw_score: bool = False,
     n_threads: int | None = None,
 ) -> NDArray[Any]: ...

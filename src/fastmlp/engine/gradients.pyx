@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 from .forward cimport Predictor, block_rows_for, threads_for
 from .kernels cimport FM_ACTIVATION_identity, FM_ACTIVATION_softmax, activation_number
-from .kinds cimport csr_kind, tiled_kind
+from .kinds cimport first_kind, tiled_kind
 from .layers cimport BIAS, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .passes cimport backward_pass, forward_pass
@@ -103,13 +103,13 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
                 net.kernels.softmax_seed(seeds, outputs, targets, job.first_target + s, rows, last.ld, job.offsets)
             else:
                 net.kernels.seed(seeds, slopes, targets, job.first_target + s, rows, last.ld)
-            backward_pass(net, last, seeds, first, rows, workspace, 0, NULL, gradients, job.count * n_features)
+            backward_pass(net, x, last, seeds, first, rows, workspace, 0, NULL, gradients, job.count * n_features)
         else:
             # of all columns of delta and of W one is left
             column.n_out = 1
             column.first = net.n_parameters + job.first_target + s
-            backward_pass(net, &column, slopes + (job.first_target + s) * net.itemsize, first, rows, workspace, 0, NULL,
-                          gradients, job.count * n_features)
+            backward_pass(net, x, &column, slopes + (job.first_target + s) * net.itemsize, first, rows, workspace, 0,
+                          NULL, gradients, job.count * n_features)
 
 
 cdef void integrate(Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t rows, int worker,
@@ -123,7 +123,7 @@ cdef void integrate(Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t ro
     cdef double *means = <double *> (job.means + workspace)
     cdef Rows at
     memset(means, 0, rows * job.count * n * sizeof(double))
-    memset(&at, 0, sizeof(Rows))
+    at = x[0]
     at.dense = points
     at.ld = job.input_ld
     for s in range(job.n_steps):
@@ -172,7 +172,10 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
     # bytes of a row, by piece of a workspace
     row_sizes = {("deltas", i): layers.widest_ld * itemsize for i in range(2)}
     for l in range(last + 1):
-        row_sizes["activations", l] = net.layers[l].ld * itemsize
+        if net.layers[l].shared == l:
+            row_sizes["activations", l] = net.layers[l].ld * itemsize
+        if net.layers[l].kind.keeps:
+            row_sizes["own", l] = net.layers[l].ld * itemsize
     if not job.softmax:
         row_sizes["slopes"] = net.layers[last].ld * itemsize
     if not (job.reader.direct or job.reader.sparse):
@@ -181,7 +184,7 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
         row_sizes["points"] = job.input_ld * itemsize
         row_sizes["gradients"] = width * itemsize
         row_sizes["means"] = width * <ptrdiff_t> sizeof(double)
-    operations = 2.0 * layers.n_weights * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
+    operations = 2.0 * layers.multiply_adds * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
     threads = threads_for(operations, job.n_rows, n_threads, predictor.max_threads)
     job.uses_blas = layers.calls_blas(job.n_rows)
     job.block_rows = block_rows_for(layers, sum(row_sizes.values()), job.n_rows, threads)
@@ -228,11 +231,12 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
         room = layers.copy_one_row(&net.parameters[l], room)
     for l in range(net.n_layers):
         layer = &net.layers[l]
-        if not job.uses_blas:
+        if layer.kind.calls_blas and not job.uses_blas:
             layer.kind = tiled_kind()
-        net.traces[l].activations = arena.pointer((0, ("activations", l)))
+        net.traces[l].activations = arena.pointer((0, ("activations", layer.shared)))
         net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
-        net.traces[l].deltas = arena.pointer((0, ("deltas", (last - l) % 2)))
+        net.traces[l].deltas = arena.pointer((0, ("deltas", (last - layer.shared) % 2)))
+        net.traces[l].own = arena.pointer((0, ("own", l))) if layer.kind.keeps else NULL
         if transposes(job, layer, l):
             weights = &net.parameters[layer.first + WEIGHTS]
             weights.transposed_ld = padded(layer.n_in, net.itemsize)
@@ -247,7 +251,7 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
     layer = &net.layers[last]
     layer.slope = net.kernels.backward[job.out_activation]
     if job.reader.sparse:
-        net.layers[0].kind = csr_kind()
+        net.layers[0].kind = first_kind(net, True)
     # slopes that are written in z need it
     net.output = net.kernels.forward[FM_ACTIVATION_identity if job.logistic
                                      or net.kernels.map[job.out_activation] != NULL else job.out_activation]
@@ -257,16 +261,14 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
 
 cdef bint transposes(const Gradients *job, const Layer *layer, int l) noexcept:
     """Whether backward reads a layer's weights transposed: all that BLAS does not serve, and single columns."""
-    return (not job.uses_blas or layer.kind.transposes
-            or (l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL))
+    return layer.kind.dense and (not job.uses_blas or layer.kind.transposes or (
+            l == job.net.n_layers - 1 and not job.softmax and job.targets == NULL))
 
 
-cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, n_threads):
+cdef object run(Gradients *job, Predictor predictor, X, codes, target, bint raw_score, n_threads):
     """The gradients, or means of them along paths, that a job asks for."""
-    cdef Source source = Source(X)
+    cdef Source source = predictor.layers.source_of(X, codes)
     cdef int threads
-    if source.n_features != predictor.layers.units[0]:
-        raise ValueError(f"X has {source.n_features} features, the network {predictor.layers.units[0]}")
     if job.n_steps > 0 and source.sparse:
         raise ValueError("X: dense, for a path from a baseline to it")
     job.net = predictor.job.net
@@ -306,8 +308,8 @@ cdef object run(Gradients *job, Predictor predictor, X, target, bint raw_score, 
     return out if target is None else out[:, 0]
 
 
-def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False, n_threads=None):
-    """Gradients of outputs with respect to the inputs, at the rows of X.
+def input_gradients(Predictor predictor, X, target=None, *, codes=None, bint raw_score=False, n_threads=None):
+    """Gradients of outputs with respect to the numbers of the input, at the rows of X.
 
     Parameters
     ----------
@@ -317,6 +319,8 @@ def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False
         As a Predictor takes it.
     target : int or ndarray of intp of shape (n_samples,), default=None
         Which output, or which for each row; None: all.
+    codes : C-contiguous ndarray of shape (n_samples, n_categories), int32, default=None
+        Levels of categories, for layers that read them.
     raw_score : bool, default=False
         Take the outputs before their activation.
     n_threads : int, default=None
@@ -336,11 +340,11 @@ def input_gradients(Predictor predictor, X, target=None, *, bint raw_score=False
     """
     cdef Gradients job
     memset(&job, 0, sizeof(Gradients))
-    return run(&job, predictor, X, target, raw_score, n_threads)
+    return run(&job, predictor, X, codes, target, raw_score, n_threads)
 
 
-def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, target=None, *, bint raw_score=False,
-                         n_threads=None):
+def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, target=None, *, codes=None,
+                         bint raw_score=False, n_threads=None):
     """X - baseline times the weighted mean of the gradients at points between them.
 
     Parameters
@@ -353,7 +357,7 @@ def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, targe
         Of the network's dtype; one row serves all of X.
     nodes, weights : ndarray of float64 of shape (n_steps,)
         Where the points are, baseline + node * (X - baseline), and how much each counts. The mean is kept in float64.
-    target, raw_score, n_threads
+    target, codes, raw_score, n_threads
         As of :func:`input_gradients`.
 
     Returns
@@ -379,4 +383,4 @@ def integrated_gradients(Predictor predictor, X, baseline, nodes, weights, targe
     job.weights = <const double *> data_of(weights, False)
     job.baseline = data_of(baseline, False)
     job.baseline_ld = 0 if len(baseline) == 1 else baseline.shape[1]
-    return run(&job, predictor, X, target, raw_score, n_threads)
+    return run(&job, predictor, X, codes, target, raw_score, n_threads)

@@ -1,8 +1,9 @@
 """The kinds of layers."""
 
 from .kernels cimport fm_kernels
-from .layers cimport Kind
+from .layers cimport Kind, Pass
 
+cdef const Kind *kind_of(str name) except NULL
 cdef const Kind *tiled_kind() noexcept nogil
 cdef const Kind *dense_kind(const fm_kernels *kernels, ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
-cdef const Kind *csr_kind() noexcept nogil
+cdef const Kind *first_kind(const Pass *p, bint sparse) noexcept nogil

@@ -5,40 +5,45 @@ from libc.stdint cimport uint32_t, uint64_t
 from .blas cimport Blas
 from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map
 from .memory cimport Arena
-from .source cimport Rows
+from .source cimport Rows, Source
 
-# The places of a layer's parameters after its first.
+# The places of a dense layer's parameters after its first.
 cdef enum:
     WEIGHTS
     BIAS
-    PARAMETERS   # the number of them
 
-# The groups of parameters.
 cdef enum:
-    WEIGHT_GROUP
-    BIAS_GROUP
-    GROUPS_OF_PARAMETERS
+    MAX_GROUPS = 16     # of parameters
 
 
 cdef struct Layer
 cdef struct Pass
 
 
+# Rows as a layer sees them.
+ctypedef struct View:
+    Rows x                              # what the layer reads
+    ptrdiff_t rows
+    const char *delta                   # (rows, ld): dL/dz, or NULL
+    char *own                           # (rows, ld): what the kind keeps for backward and gradient; NULL: none follows
+
+
 # What layers do. Rows do not depend on each other, no sum is divided by worker, and gradients add in ascending order of
 # rows whatever the rows of the parameter that are asked for.
 ctypedef struct Kind:
     const char *name
+    bint dense                          # has weights and a bias
     bint calls_blas                     # which may add in another order for another number of rows
     bint transposes                     # backward reads the weights' transpose
+    bint keeps                          # own
     # z (rows, ld) = epilogue(the layer's sums); NULL: the sums without the bias
-    void (*forward)(const Pass *p, const Layer *layer, const Rows *x, ptrdiff_t rows, fm_epilogue epilogue,
-                    void *z) noexcept nogil
-    # out (rows, ld) = slope(dL/dx, activations), delta (rows, layer.ld) = dL/dz; slope NULL: dL/dx
-    void (*backward)(const Pass *p, const Layer *layer, const void *delta, ptrdiff_t rows, fm_epilogue slope,
-                     const void *activations, void *out, ptrdiff_t ld) noexcept nogil
+    void (*forward)(const Pass *p, const Layer *layer, const View *v, fm_epilogue epilogue, char *z) noexcept nogil
+    # out (rows, ld) = slope(dL/dx, activations), slope NULL: dL/dx; layers beside each other add dL/dx to out
+    void (*backward)(const Pass *p, const Layer *layer, const View *v, fm_epilogue slope, const char *activations,
+                     char *out, ptrdiff_t ld) noexcept nogil
     # gradient (stop - start, columns) = [gradient +] those rows of the gradient of the layer's i-th parameter
-    void (*gradient)(const Pass *p, const Layer *layer, int i, const Rows *x, const void *delta, ptrdiff_t rows,
-                     ptrdiff_t start, ptrdiff_t stop, bint accumulate, void *gradient) noexcept nogil
+    void (*gradient)(const Pass *p, const Layer *layer, int i, const View *v, ptrdiff_t start, ptrdiff_t stop,
+                     bint accumulate, char *gradient) noexcept nogil
 
 
 ctypedef struct Parameter:
@@ -48,6 +53,7 @@ ctypedef struct Parameter:
     char *transposed                    # (columns, transposed_ld): the values' transpose, or NULL
     ptrdiff_t transposed_ld
     ptrdiff_t rows, columns             # a bias has one row
+    ptrdiff_t offset                    # of the values, in elements, where all parameters stand in one array
     int layer, group
 
 
@@ -62,12 +68,26 @@ ctypedef struct Dropout:
 cdef struct Layer:
     const Kind *kind
     ptrdiff_t n_in, n_out
-    ptrdiff_t ld                        # row stride of the layer's outputs: n_out rounded up to whole lanes
+    ptrdiff_t ld                        # row stride of the layer's outputs, a whole number of lanes
     int first                           # parameter; its others follow
+    int n_parameters
     fm_epilogue epilogue                # z = f(z + bias)
     fm_epilogue slope                   # d = d f'(z)
     fm_map map                          # from z to f(z) where the slope is written in z; else NULL
     Dropout dropout                     # of the layer's outputs
+    # layers beside each other read the inputs and share a trace
+    int shared                          # the first of the layers that share this one's trace: itself if it stands alone
+    bint beside                         # more than one may share it
+    bint more                           # the next layer stands beside this one
+    ptrdiff_t at                        # first column of the layer's outputs in the trace
+    # of the inputs: which numbers or categories it reads
+    ptrdiff_t column, n_columns
+    ptrdiff_t size                      # frequencies or bins of a numeric embedding
+    ptrdiff_t width                     # outputs for each column of an embedding
+    const ptrdiff_t *offsets            # (n_columns + 1,): the first level of each category
+    const char *constants               # edges; zeros or ones; what an indicator is where a row has the level,
+    const char *others                  # and where it has not
+    int activation                      # of a parametric one
 
 
 # What a pass leaves of one layer. Each worker of a prediction has workspaces of its own, a fixed number of bytes apart.
@@ -75,6 +95,7 @@ ctypedef struct Trace:
     char *activations                   # (., ld): what backward reads, z or f(z)
     char *outputs                       # (., ld): what the next layer reads; mostly the activations
     char *deltas                        # (., ld): dL/dz
+    char *own                           # (., ld): what the layer's kind keeps, or NULL
 
 
 # What training, prediction and input gradients share.
@@ -82,28 +103,43 @@ cdef struct Pass:
     const fm_kernels *kernels
     Blas blas
     ptrdiff_t itemsize
-    int n_layers, n_parameters
+    int n_layers, n_parameters, n_groups
     Layer *layers
     Parameter *parameters
     Trace *traces
     bint traced                         # backward follows: activations whose slope is written in z keep z
     fm_epilogue output                  # what the last layer ends in; NULL: z is without its bias
     uint64_t dropout_key                # of this update
+    bint[MAX_GROUPS] shrinks            # groups of parameters that decay and penalty shrink unless told otherwise
 
 
 cdef class Layers:
-    cdef readonly tuple units
-    cdef readonly object activation     # as given
+    cdef readonly object inputs         # Inputs
+    cdef readonly tuple places          # of the layers
+    cdef readonly tuple units           # columns of the numbers, and of what each trace holds
+    cdef readonly tuple groups          # of parameters: their names
+    cdef readonly list names            # of the parameters
+    cdef readonly object activation     # of hidden layers that were given as units, as given
     cdef readonly object dtype
     cdef readonly object n_params
-    cdef readonly ptrdiff_t widest_ld, n_weights
+    cdef readonly object work           # multiply-adds of a row forward, and its sums with a bias
+    cdef readonly ptrdiff_t widest_ld, multiply_adds
+    cdef readonly ptrdiff_t extent      # elements from the first parameter to the end of the last
     cdef ptrdiff_t one_row_bytes        # of the parameters of one row, each readable to whole lanes
     cdef readonly bint uses_blas        # with dense input
+    cdef list _constants                # kept alive
     cdef Arena _memory
     cdef Pass net                       # the part that is the same in every call
 
+    cdef int _set(self, Layer *layer, place) except -1
+    cdef int _set_levels(self, Layer *layer, columns) except -1
+    cdef const char *_constant(self, values) except NULL
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept
     cdef ptrdiff_t _bytes(self, const Parameter *p)
     cdef char *copy_one_row(self, Parameter *p, char *room) noexcept
-    cdef Arena new_parameters(self)
-    cdef ptrdiff_t extent(self) except -1
+    cdef Arena reserve(self)
+    cdef object flat(self, Arena arena)
+    cdef list arrays_in(self, flat)
+    cdef tuple dense_among(self, list arrays)
+    cdef list checked(self, list arrays)
+    cdef Source source_of(self, X, codes)

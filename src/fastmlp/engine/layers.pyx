@@ -1,11 +1,12 @@
 """A network as a list of layers, made once for training, prediction and input gradients.
 
-Parameters are numbered layer by layer, a layer's weights before its bias. In memory all weights stand before all
-biases.
+Parameters are numbered layer by layer, a layer's weights before its bias. In memory they stand group after group, all
+weights before all biases.
 """
 
 import sys
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 
@@ -13,26 +14,77 @@ from libc.string cimport memcpy, memset
 
 from .blas cimport blas_for
 from .kernels cimport activation_names, activation_number, kernels_for
-from .kinds cimport dense_kind
-from .memory cimport Arena, padded
+from .kinds cimport dense_kind, kind_of
+from .memory cimport Arena, data_of, padded
+from .source cimport Source
 from .tuning cimport CALL_BLAS_FLOPS
+
+from .architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Piecewise, places
 
 cdef enum:
     MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
 
 MAX_LAYERS = 1 << 16            # the phases count their items in 20 bits
-GROUPS = ("weights", "biases")  # by number
 
 
-cdef class Layers:
-    """The layers of a multilayer perceptron and the shapes of their parameters, whose values are elsewhere.
+def described(layers, activation):
+    """A network's inputs and layers, of numbers of units as of layers.
 
     Parameters
     ----------
-    units : sequence of int
-        Units of every layer, input and output included.
+    layers : sequence of int, or of layers
+        Units of a multilayer perceptron, input and output included; or `Inputs` and layers.
     activation : str or sequence of str
-        Activation of the hidden layers: one for all, or one for each.
+        Of the hidden layers that are given as units; None for layers.
+
+    Returns
+    -------
+    inputs : Inputs
+    rows : list of layers
+
+    Raises
+    ------
+    ValueError
+        If these make no network.
+    """
+    layers = tuple(layers)
+    if layers and isinstance(layers[0], Inputs):
+        inputs, *rows = layers
+        if activation is not None:
+            raise ValueError(f"activation={activation!r}: layers have theirs")
+    else:
+        units = tuple(int(n) for n in layers)
+        if len(units) < 2 or not all(0 < n <= MAX_DIMENSION for n in units):
+            raise ValueError(f"layer_units={units}: two or more, each from 1 to {MAX_DIMENSION}")
+        names = activation_names(activation, len(units) - 2)
+        if isinstance(names, str):
+            names = (names,) * (len(units) - 2)
+        inputs, rows = Inputs(units[0]), [Dense(n, name) for n, name in zip(units[1:], (*names, "identity"))]
+    if len(rows) > MAX_LAYERS:
+        raise ValueError(f"{len(rows)} layers: at most {MAX_LAYERS}")
+    if not rows or not isinstance(rows[-1], Dense) or rows[-1].activation != "identity":
+        raise ValueError("layers: the last is Dense, with the activation 'identity'")
+    if any(row.beside and not before.beside for before, row in pairwise(rows)):
+        raise ValueError("layers: those that read the inputs beside each other come first")
+    for before, row in pairwise((inputs, *rows)):
+        if isinstance(row, Parametric) and not (isinstance(before, Dense) and before.activation == "identity"):
+            raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
+    if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
+        raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
+    if inputs.n_features < 0 or not all(isinstance(n, Integral) and 0 < n <= MAX_DIMENSION for n in inputs.levels):
+        raise ValueError(f"{inputs}: n_features at least 0, levels from 1 to {MAX_DIMENSION}")
+    return inputs, rows
+
+
+cdef class Layers:
+    """The layers of a network and the shapes of their parameters, whose values are elsewhere.
+
+    Parameters
+    ----------
+    layers : sequence of int, or of layers
+        Units of a multilayer perceptron, input and output included; or `Inputs` and layers (:mod:`.architecture`).
+    activation : str or sequence of str
+        Activation of the hidden layers that are given as units: one for all, or one for each. None for layers.
     dtype : float32 or float64
         Precision of parameters and arithmetic.
     isa : str, default=None
@@ -44,64 +96,152 @@ cdef class Layers:
         For an unknown name, layers too wide for BLAS's integers, or another number of activations than hidden layers.
     """
 
-    def __cinit__(self, units, activation, dtype, isa=None):
-        cdef int l, last, number
+    def __cinit__(self, layers, activation, dtype, isa=None):
+        cdef int l, i = 0
         cdef Layer *layer
         cdef Parameter *parameter
-        cdef ptrdiff_t n_in, n_out
-        self.units = tuple(int(n) for n in units)
         self.dtype = np.dtype(dtype)
-        if len(self.units) < 2 or not all(0 < n <= MAX_DIMENSION for n in self.units):
-            raise ValueError(f"layer_units={self.units}: two or more, each from 1 to {MAX_DIMENSION}")
-        if len(self.units) - 1 > MAX_LAYERS:
-            raise ValueError(f"{len(self.units) - 1} layers: at most {MAX_LAYERS}")
-        last = len(self.units) - 2
-        self.n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.units))
+        inputs, rows = described(layers, activation)
+        found = places(inputs, rows)
+        self.places = tuple(found)
+        for place in found:
+            if not 0 < place.at + place.n_out <= MAX_DIMENSION:
+                raise ValueError(f"{place.layer}: {place.at + place.n_out} outputs, not from 1 to {MAX_DIMENSION}")
+        shapes = [shape for place in found for shape in place.parameters]
+        self.n_params = sum(shape.rows * shape.columns for shape in shapes)
         if self.n_params > sys.maxsize // 16:
             raise MemoryError(f"{self.n_params} parameters")
+        self.inputs = inputs
+        self.activation = None if activation is None else activation_names(activation, len(rows) - 1)
+        self.multiply_adds = sum(place.layer.multiply_adds(place.n_in, inputs) for place in found)
+        self.work = self.multiply_adds + sum(row.units for row in rows if isinstance(row, Dense))
         memset(&self.net, 0, sizeof(Pass))
         self.net.kernels = kernels_for(self.dtype, isa)
         self.net.blas = blas_for(self.dtype)
         self.net.itemsize = self.dtype.itemsize
-        self.net.n_layers = last + 1
-        self.net.n_parameters = PARAMETERS * self.net.n_layers
-        self.activation = activation_names(activation, last)
-        shared = isinstance(self.activation, str)
-        numbers = [activation_number(name) for name in ((self.activation,) if shared else self.activation)]
+        self.net.n_layers = len(rows)
+        self.net.n_parameters = len(shapes)
+        self._constants = []
         self._memory = Arena()
         self._memory.reserve("layers", self.net.n_layers * sizeof(Layer))
         self._memory.reserve("parameters", self.net.n_parameters * sizeof(Parameter))
         self._memory.allocate()
         self.net.layers = <Layer *> self._memory.pointer("layers")
         self.net.parameters = <Parameter *> self._memory.pointer("parameters")
-        for l in range(self.net.n_layers):
+        for l, place in enumerate(found):
             layer = &self.net.layers[l]
-            n_in, n_out = self.units[l], self.units[l + 1]
-            layer.kind = dense_kind(self.net.kernels, n_in, n_out)
-            layer.n_in = n_in
-            layer.n_out = n_out
-            layer.ld = padded(n_out, self.net.itemsize)
-            layer.first = PARAMETERS * l
-            if l < last:
-                number = numbers[0 if shared else l]
+            layer.n_in, layer.n_out, layer.shared, layer.at = place.n_in, place.n_out, place.shared, place.at
+            layer.first, layer.n_parameters = i, len(place.parameters)
+            i += layer.n_parameters
+            layer.beside = place.layer.beside
+            layer.more = l + 1 < len(found) and found[l + 1].shared != l + 1
+            self._set(layer, place)
+        self.units = (inputs.n_features,)
+        for l in range(self.net.n_layers - 1, -1, -1):
+            # the last of the layers that share a trace knows its width
+            layer = &self.net.layers[l]
+            if layer.more:
+                layer.ld = self.net.layers[l + 1].ld
+            else:
+                layer.ld = padded(layer.at + layer.n_out, self.net.itemsize)
+                self.units = (inputs.n_features, layer.at + layer.n_out, *self.units[1:])
+            self.widest_ld = max(self.widest_ld, layer.ld)
+            self.uses_blas = self.uses_blas or layer.kind.calls_blas
+        groups = {"weights": True, "biases": False}
+        for i, shape in enumerate(shapes):
+            groups.setdefault(shape.group, shape.shrinks)
+            parameter = &self.net.parameters[i]
+            parameter.rows, parameter.columns = shape.rows, shape.columns
+            parameter.group = list(groups).index(shape.group)
+            if parameter.rows == 1:
+                self.one_row_bytes += self._bytes(parameter)
+        if len(groups) > MAX_GROUPS:
+            raise ValueError(f"groups of parameters: at most {MAX_GROUPS}, not {len(groups)}")
+        self.groups = tuple(groups)
+        self.net.n_groups = len(groups)
+        for i, shrinks in enumerate(groups.values()):
+            self.net.shrinks[i] = shrinks
+        for l in range(self.net.n_layers):
+            for i in range(self.net.layers[l].n_parameters):
+                self.net.parameters[self.net.layers[l].first + i].layer = l
+        arena = self.reserve()
+        for i in range(self.net.n_parameters):
+            parameter = &self.net.parameters[i]
+            parameter.offset = arena._offsets[i] // self.net.itemsize
+            self.extent = max(self.extent, parameter.offset + parameter.rows * parameter.columns)
+        of_kind = {}
+        self.names = []
+        for shape in shapes:
+            self.names.append(f"{shape.name}.{of_kind.setdefault(shape.name, 0)}")
+            of_kind[shape.name] += 1
+
+    cdef int _set(self, Layer *layer, place) except -1:
+        """What a layer reads besides its parameters, and which activation it has."""
+        row, inputs = place.layer, self.inputs
+        if not isinstance(row, Dense):
+            layer.kind = kind_of(type(row).__name__.lower())
+        else:
+            layer.kind = (kind_of("one-hot") if place.reads_codes
+                          else dense_kind(self.net.kernels, layer.n_in, layer.n_out))
+            number = activation_number(activation_names(row.activation, 1))
+            if row.activation != "identity" or place is not self.places[-1]:
                 layer.epilogue = self.net.kernels.forward[number]
                 layer.slope = self.net.kernels.backward[number]
                 layer.map = self.net.kernels.map[number]
-            self.uses_blas = self.uses_blas or layer.kind.calls_blas
-            self.widest_ld = max(self.widest_ld, layer.ld)
-            self.n_weights += n_in * n_out
-            for number in range(PARAMETERS):
-                parameter = &self.net.parameters[layer.first + number]
-                parameter.rows = n_in if number == WEIGHTS else 1
-                parameter.columns = n_out
-                parameter.layer = l
-                parameter.group = WEIGHT_GROUP if number == WEIGHTS else BIAS_GROUP
-                if parameter.rows == 1:
-                    self.one_row_bytes += self._bytes(parameter)
+            if place.reads_codes:
+                self._set_levels(layer, range(len(inputs.levels)))
+        if isinstance(row, Parametric):
+            layer.activation = activation_number(activation_names(row.activation, 1))
+            zeros = Arena()
+            zeros.reserve("bias", padded(layer.n_out, self.net.itemsize) * self.net.itemsize)
+            zeros.allocate()
+            layer.constants = zeros.pointer("bias")
+            self._constants.append(zeros)
+        elif isinstance(row, (Indicators, Embedding)):
+            self._set_levels(layer, inputs.categories(row.columns))
+        elif row.beside:
+            columns = inputs.numbers(row.columns)
+            layer.column, layer.n_columns = columns.start, len(columns)
+            if isinstance(row, Numbers):
+                layer.constants = self._constant(np.ones(layer.n_out, dtype=self.dtype))
+        if isinstance(row, Embedding):
+            layer.width = row.width
+        elif isinstance(row, Periodic):
+            layer.width, layer.size = row.width, row.frequencies
+        elif isinstance(row, Piecewise):
+            edges = np.asarray(row.edges, dtype=self.dtype)
+            if edges.ndim != 2 or len(edges) != layer.n_columns or edges.shape[1] < 2:
+                raise ValueError(f"edges: shape ({layer.n_columns}, n_bins + 1), not {edges.shape}")
+            finite = np.isfinite(edges)
+            if not (finite[:, :2].all() and ((edges[:, :-1] < edges[:, 1:]) | ~finite[:, 1:]).all()
+                    and (np.isposinf(edges) | finite).all() and (finite[:, :-1] >= finite[:, 1:]).all()):
+                raise ValueError("edges: ascending, two or more of each column finite, infinity behind the last")
+            layer.width, layer.size = row.width, edges.shape[1] - 1
+            layer.constants = self._constant(edges)
+        elif isinstance(row, Indicators):
+            on, off = (np.asarray(values, dtype=self.dtype) for values in (row.on, row.off))
+            if not on.shape == off.shape == (layer.n_out,):
+                raise ValueError(f"on, off: shape ({layer.n_out},), not {on.shape} and {off.shape}")
+            layer.constants, layer.others = self._constant(on), self._constant(off)
+        if min(getattr(row, name, 1) for name in ("width", "frequencies")) < 1:
+            raise ValueError(f"{row}: each number at least 1")
+        return 0
+
+    cdef int _set_levels(self, Layer *layer, columns) except -1:
+        """The categories that a layer reads."""
+        levels = [self.inputs.levels[c] for c in columns]
+        layer.column, layer.n_columns = columns.start, len(columns)
+        layer.offsets = <const ptrdiff_t *> self._constant(np.cumsum([0, *levels], dtype=np.intp))
+        return 0
+
+    cdef const char *_constant(self, values) except NULL:
+        """The address of an array that is kept as long as this object."""
+        self._constants.append(np.array(values, order="C"))
+        return data_of(self._constants[-1], False)
 
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept:
         """Whether a prediction for this number of rows goes to BLAS where a layer's kind does."""
-        return self.uses_blas and 2.0 * self.n_weights * n_rows >= CALL_BLAS_FLOPS
+        return self.uses_blas and 2.0 * self.multiply_adds * n_rows >= CALL_BLAS_FLOPS
 
     cdef ptrdiff_t _bytes(self, const Parameter *p):
         """Of a parameter's values, those of one row with what makes them readable to whole lanes."""
@@ -117,19 +257,67 @@ cdef class Layers:
         p.value = room
         return room + self._bytes(p)
 
-    cdef Arena new_parameters(self):
-        """An arena with a piece for each parameter, group after group."""
+    cdef Arena reserve(self):
+        """An arena with room for each parameter, group after group, not allocated."""
         cdef int group, i
         arena = Arena()
-        for group in range(GROUPS_OF_PARAMETERS):
+        for group in range(self.net.n_groups):
             for i in range(self.net.n_parameters):
                 if self.net.parameters[i].group == group:
                     arena.reserve(i, self._bytes(&self.net.parameters[i]))
-        arena.allocate()
         return arena
 
-    cdef ptrdiff_t extent(self) except -1:
-        """Elements from the first value to the end of the last in the layout of :meth:`new_parameters`."""
-        cdef Parameter *first = &self.net.parameters[0]
-        cdef Parameter *last = &self.net.parameters[self.net.n_parameters - 1]
-        return (last.value - first.value) // self.net.itemsize + last.rows * last.columns
+    cdef object flat(self, Arena arena):
+        """An arena of :meth:`reserve` as one array, allocated if it is not yet."""
+        cdef int i
+        if arena._base == NULL:
+            arena.allocate()
+        for i in range(self.net.n_parameters):
+            if self.net.parameters[i].offset == 0:
+                return arena.view(i, (self.extent,), self.dtype)
+
+    cdef list arrays_in(self, flat):
+        """An array of :meth:`flat` as arrays of the parameters' shapes; those of biases and factors have one axis."""
+        cdef const Parameter *p
+        cdef int i
+        arrays = []
+        for place in self.places:
+            for i, shape in enumerate(place.parameters, len(arrays)):
+                p = &self.net.parameters[i]
+                array = flat[p.offset:p.offset + p.rows * p.columns]
+                arrays.append(array.reshape(p.rows, p.columns) if shape.shrinks else array)
+        return arrays
+
+    cdef tuple dense_among(self, list arrays):
+        """Of arrays for all parameters those of the dense layers: weights, and biases."""
+        weights, biases, i = [], [], 0
+        for place in self.places:
+            if isinstance(place.layer, Dense):
+                weights.append(arrays[i])
+                biases.append(arrays[i + 1])
+            i += len(place.parameters)
+        return weights, biases
+
+    cdef list checked(self, list arrays):
+        """Arrays for all parameters, refused if they are others."""
+        cdef const Parameter *p
+        cdef int i
+        if len(arrays) != self.net.n_parameters:
+            raise ValueError(f"{len(arrays)} parameters, the layers have {self.net.n_parameters}")
+        for i, array in enumerate(arrays):
+            p = &self.net.parameters[i]
+            if array.dtype != self.dtype or array.size != p.rows * p.columns or array.shape[-1] != p.columns:
+                raise ValueError(f"{self.names[i]}: shape ({p.rows}, {p.columns}) of {self.dtype}, not {array.shape} of"
+                                 f" {array.dtype}")
+        return arrays
+
+    cdef Source source_of(self, X, codes):
+        """X and codes as a source of rows that fit the network."""
+        cdef Source source = Source(X, codes)
+        if source.n_features != self.units[0]:
+            raise ValueError(f"X has {source.n_features} features, the network {self.units[0]}")
+        if source.sparse and (self.net.layers[0].offsets != NULL or not self.net.layers[0].kind.dense):
+            raise ValueError("X: dense, for these layers")
+        if codes is not None or self.inputs.levels:
+            source.check_codes(self.inputs.levels)
+        return source

@@ -6,7 +6,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
 from .kernels import LOSS_ROWS as LOSS_ROWS
-from .layers import GROUPS as GROUPS
 
 # may also have `rates`, `decays`, `dropout_factors`: NDArray[np.float64] or None, `memory`: list[float], `groups`: dict
 class _Optimizer(Protocol):
@@ -22,7 +21,7 @@ class Network:
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
-    def activation(self) -> str | tuple[str, ...]: ...
+    def activation(self) -> str | tuple[str, ...] | None: ...
     @property
     def dropout(self) -> tuple[float, ...] | None: ...
     @property
@@ -42,6 +41,8 @@ class Network:
     @property
     def n_params(self) -> int: ...
     @property
+    def groups(self) -> tuple[str, ...]: ...
+    @property
     def parameters(self) -> list[tuple[str, NDArray[Any], str]]: ...
     @property
     def team_size(self) -> int: ...
@@ -51,8 +52,8 @@ class Network:
     def uses_blas(self) -> bool: ...
     def __new__(
         cls,
-        layer_units: Sequence[int],
-        activation: str | Sequence[str],
+        layers: Sequence[Any],
+        activation: str | Sequence[str] | None,
         loss: str,
         dtype: DTypeLike,
         *,
@@ -62,9 +63,17 @@ class Network:
         max_threads: int | None = None,
         isa: str | None = None,
     ) -> Self: ...
-    def bind(self, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> None: ...
+    def bind(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64] | None = None,
+        *,
+        codes: NDArray[np.int32] | None = None,
+    ) -> None: ...
     def release(self) -> None: ...
     def new_state(self) -> NDArray[Any]: ...
+    def arrays_in(self, state: NDArray[Any]) -> list[NDArray[Any]]: ...
     def views(self, state: NDArray[Any]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]: ...
     def epoch(
         self,
@@ -79,5 +88,14 @@ class Network:
     def loss_and_grad(
         self, rows: NDArray[np.intp] | None = None, alpha: float = 0.0
     ) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]: ...
-    def evaluate(self, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> float: ...
-    def predict(self, X: Any, rows: NDArray[np.intp] | None = None) -> NDArray[Any]: ...
+    def evaluate(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64] | None = None,
+        *,
+        codes: NDArray[np.int32] | None = None,
+    ) -> float: ...
+    def predict(
+        self, X: Any, rows: NDArray[np.intp] | None = None, *, codes: NDArray[np.int32] | None = None
+    ) -> NDArray[Any]: ...

@@ -13,8 +13,8 @@ from .kernels cimport (
     FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_TARGET_BYTE, FM_TARGET_CODE, loss_number, loss_row, offsets_of,
     optimizer_number,
 )
-from .kinds cimport csr_kind, dense_kind
-from .layers cimport PARAMETERS, WEIGHT_GROUP, Dropout, Layer, Layers, Parameter, Trace
+from .kinds cimport first_kind
+from .layers cimport Dropout, Layers, Parameter, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .plan cimport Plan
 from .source cimport Source, index_of, reader_of
@@ -24,7 +24,6 @@ from .tuning cimport MOST_SOLITUDE, PAIR_FLOPS, PATIENCE, PATIENCE_SHARE, SOLITU
 from .update cimport begin_update, check_hyper, heed_limits, set_group, set_hyper
 
 from .kernels import LOSS_OPTIONS, LOSS_ROWS, loss_numbers
-from .layers import GROUPS
 from .threads import checked_max_threads, effective_n_threads
 
 _LARGEST = np.finfo(np.float64).max
@@ -35,10 +34,12 @@ cdef class Network:
 
     Parameters
     ----------
-    layer_units : sequence of int
-        Units of every layer, input and output included: (n_features, ..., n_outputs).
-    activation : str or sequence of str
-        Activation of the hidden layers, of ``ACTIVATIONS``: one for all, or one for each.
+    layers : sequence of int, or of layers
+        Units of every layer of a multilayer perceptron, input and output included: (n_features, ..., n_outputs). Or
+        `Inputs` and layers of :mod:`fastmlp.engine.architecture`, the last of them `Dense`.
+    activation : str or sequence of str, or None
+        Activation of the hidden layers that are given as units, of ``ACTIVATIONS``: one for all, or one for each. None
+        where layers are given, which have theirs.
     loss : str
         One of ``LOSSES``; it brings the output activation along.
     dtype : float32 or float64
@@ -54,7 +55,8 @@ cdef class Network:
         - "tweedie_power" (1.5), in (1, 2): the power of the mean that the variance is proportional to.
         - "segments" (None): sizes of blocks of outputs with a softmax and a log loss each, whose losses are added up.
     dropout : sequence of float, default=None
-        Rates in [0, 1) of the input and of each hidden layer: the shares of their outputs that :meth:`epoch` sets to 0,
+        Rates in [0, 1) of the numbers of the input and of each layer but the last, none of layers that read the input
+        beside others: the shares of their outputs that :meth:`epoch` sets to 0,
         anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
         "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
     n_threads : int, default=None
@@ -67,15 +69,18 @@ cdef class Network:
     Attributes
     ----------
     coefs : list of ndarray of shape (n_in, n_out)
-        Weights, views on one aligned buffer.
+        Weights of the dense layers, views on one aligned buffer.
     intercepts : list of ndarray of shape (n_out,)
         Biases, likewise.
     n_params : int
-        Number of weights and biases.
+        Number of all parameters' elements.
     team_size : int
         Threads that really ran in the last training call.
     parameters : list of (str, ndarray, str)
-        Name, array and group, "weights" or "biases", of each parameter.
+        Name, array and group of each parameter, layer by layer: views that training changes in place. The groups of
+        dense layers are "weights" and "biases" unless they name others.
+    groups : tuple of str
+        The groups of parameters.
     activation : str or tuple of str
         As given.
     dropout : tuple of float, or None
@@ -101,13 +106,13 @@ cdef class Network:
     cdef Job job
     cdef Arena _parameters, _traces, _quantiles
     cdef object _offsets                # array of intp
-    cdef object _gradient_state
+    cdef object _values, _gradient_state
     cdef Source _source
     cdef object _targets, _sample_weight
     cdef double _alone_until            # fm_seconds() of the next try with the team
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layer_units, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
+    def __cinit__(self, layers, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
                   max_threads=None, isa=None):
         cdef int i
         self.loss = loss
@@ -115,16 +120,17 @@ cdef class Network:
         self.max_threads = checked_max_threads(max_threads)
         self.isa = isa
         self._busy = threading.Lock()
-        self._layers = Layers(layer_units, activation, dtype, isa)
+        self._layers = Layers(layers, activation, dtype, isa)
         memset(&self.job, 0, sizeof(Job))
         self.job.net = self._layers.net
         self.job.loss_number = loss_number(loss)
         self.job.target = loss_row(self.job.loss_number).target
         self._set_loss_options(loss_options)
-        self._parameters = self._layers.new_parameters()
+        self._parameters = self._layers.reserve()
+        self._values = self._layers.flat(self._parameters)
         for i in range(self.job.net.n_parameters):
             self.job.net.parameters[i].value = self._parameters.pointer(i)
-        self.coefs, self.intercepts = self.views(self._parameters.view(0, (self._layers.extent(),), self.dtype))
+        self.coefs, self.intercepts = self.views(self._values)
         self._traces = Arena()
         self._traces.reserve("traces", self.job.net.n_layers * sizeof(Trace))
         self._traces.allocate()
@@ -151,12 +157,14 @@ cdef class Network:
         return self._layers.n_params
 
     @property
+    def groups(self):
+        return self._layers.groups
+
+    @property
     def parameters(self):
-        """Name, array and group of each parameter, layer by layer: views that training changes in place."""
-        named = [[(f"{name}.{l}", array) for l, array in enumerate(arrays)]
-                 for name, arrays in (("coefs", self.coefs), ("intercepts", self.intercepts))]
-        return [(*named[p % PARAMETERS][p // PARAMETERS], GROUPS[self.job.net.parameters[p].group])
-                for p in range(self.job.net.n_parameters)]
+        """Name, array and group of each parameter, layer by layer."""
+        return [(name, array, self.groups[self.job.net.parameters[i].group])
+                for i, (name, array) in enumerate(zip(self._layers.names, self.arrays_in(self._values), strict=True))]
 
     cdef _set_loss_options(self, options):
         n_outputs = self.layer_units[-1]
@@ -188,6 +196,8 @@ cdef class Network:
             raise ValueError(f"dropout={self.dropout}: {self.job.net.n_layers} rates in [0, 1), of the input and of"
                              " each hidden layer")
         for l, rate in enumerate(self.dropout):
+            if rate > 0 and l > 0 and self.job.net.layers[l - 1].beside:
+                raise ValueError(f"dropout[{l}]={rate}: 0 for layers that read the input beside others")
             self._dropout_of(l).rate = rate
 
     cdef Dropout *_dropout_of(self, int l) noexcept:
@@ -201,41 +211,42 @@ cdef class Network:
 
     # ---- data ----
 
-    def bind(self, X, y, sample_weight=None):
+    def bind(self, X, y, sample_weight=None, *, codes=None):
         """Set the training data; arrays are kept, not copied.
 
         Parameters
         ----------
         X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
             float32 or float64; rows are cast as they are gathered. CSR indices must be within bounds and ascending.
+            CSR goes with layers that are given as units.
         y : ndarray, C-contiguous
             By ``LOSS_ROWS[loss].target``. "code": (n_samples,) intp class codes, with segments (n_samples, n_segments),
             codes within each; "bit": (n_samples, n_outputs) bool or uint8; "real": (n_samples, n_outputs) of the
             network's dtype.
         sample_weight : ndarray of shape (n_samples,), float64, default=None
             Non-negative; None means 1.
+        codes : C-contiguous ndarray of shape (n_samples, n_categories), int32, default=None
+            Levels of the categories of `Inputs`; a negative code stands for no level.
 
         Raises
         ------
         ValueError
-            If a shape or dtype does not fit the network, or X is sparse and the input has dropout.
+            If a shape or dtype does not fit the network, a code is none of the levels, or X is sparse and the input has
+            dropout.
         """
         self._enter()
         try:
-            self._bind(X, y, sample_weight)
+            self._bind(X, y, sample_weight, codes)
         finally:
             self._busy.release()
 
-    cdef Source _source_of(self, X):
-        """X as a source of rows that fit the network."""
-        cdef Source source = Source(X)
-        if source.n_features != self.layer_units[0]:
-            raise ValueError(f"X has {source.n_features} features, the network {self.layer_units[0]}")
-        return source
+    cdef Source _source_of(self, X, codes):
+        """X and codes as a source of rows that fit the network."""
+        return self._layers.source_of(X, codes)
 
-    cdef Source _checked(self, X, y, sample_weight):
-        """X as a source of rows that it, y and sample_weight all fit."""
-        cdef Source source = self._source_of(X)
+    cdef Source _checked(self, X, y, sample_weight, codes):
+        """X and codes as a source of rows that they, y and sample_weight all fit."""
+        cdef Source source = self._source_of(X, codes)
         n_outputs = self.layer_units[-1]
         kinds = {FM_TARGET_CODE: (np.intp,), FM_TARGET_BYTE: (np.bool_, np.uint8)}.get(self.job.target, (self.dtype,))
         sizes = np.diff(self._offsets)
@@ -257,8 +268,8 @@ cdef class Network:
             raise ValueError(f"sample_weight: shape ({source.n_rows},) of float64")
         return source
 
-    cdef _bind(self, X, y, sample_weight):
-        cdef Source source = self._checked(X, y, sample_weight)
+    cdef _bind(self, X, y, sample_weight, codes):
+        cdef Source source = self._checked(X, y, sample_weight, codes)
         if source.sparse and self.dropout is not None and self.dropout[0] > 0:
             raise ValueError(f"dropout={self.dropout}: none of a sparse input")
         # both first: a refusal leaves what was bound before
@@ -269,8 +280,7 @@ cdef class Network:
         self._source = source
         self._targets = y
         self._sample_weight = sample_weight
-        cdef Layer *first = &self.job.net.layers[0]
-        first.kind = csr_kind() if source.sparse else dense_kind(self.job.net.kernels, first.n_in, first.n_out)
+        self.job.net.layers[0].kind = first_kind(&self.job.net, source.sparse)
         self.job.uses_blas = self.uses_blas
         self._plan.forget_batch()
 
@@ -286,10 +296,14 @@ cdef class Network:
 
     def new_state(self):
         """A zeroed array with room for one number per parameter: an optimizer's state."""
-        return self._layers.new_parameters().view(0, (self._layers.extent(),), self.dtype)
+        return self._layers.flat(self._layers.reserve())
+
+    def arrays_in(self, state):
+        """An array of :meth:`new_state` as views of the shapes of the parameters, in their order."""
+        return self._layers.arrays_in(state)
 
     def views(self, state):
-        """An optimizer's state as arrays of the parameters' shapes.
+        """The part of an optimizer's state that belongs to the dense layers.
 
         Parameters
         ----------
@@ -301,19 +315,7 @@ cdef class Network:
         coefs, intercepts : list of ndarray
             Views, shaped as the attributes of these names.
         """
-        cdef Parameter *p
-        cdef ptrdiff_t start, stop
-        cdef int i
-        coefs, intercepts = [], []
-        for i in range(self.job.net.n_parameters):
-            p = &self.job.net.parameters[i]
-            start = (p.value - self.job.net.parameters[0].value) // self.job.net.itemsize
-            stop = start + p.rows * p.columns
-            if p.group == WEIGHT_GROUP:
-                coefs.append(state[start:stop].reshape(p.rows, p.columns))
-            else:
-                intercepts.append(state[start:stop])
-        return coefs, intercepts
+        return self._layers.dense_among(self.arrays_in(state))
 
     # ---- training ----
 
@@ -345,9 +347,10 @@ cdef class Network:
             and the weight decay of each batch in place of ``rate`` and of that in ``hyper``, and factors in [0, 1] of
             the dropout rates.
 
-            It may have ``groups``, a dict that has for a group of parameters, "weights" or "biases", a dict of ``rate``
+            It may have ``groups``, a dict that has for a group of parameters, one of :attr:`groups`, a dict of ``rate``
             (a factor of the learning rate), ``decay`` (a factor of the weight decay) and ``penalised`` (by alpha). The
-            defaults are 1, 1 and True for the weights, and 1, 0 and False for the biases.
+            defaults are 1, 1 and True for weights and embeddings; for biases, scales and the factors of parametric
+            activations 1, 0 and False.
         alpha : float
             L2 penalty on penalised groups, divided by the batch's sum of weights.
         first_row : int, default=0
@@ -387,7 +390,7 @@ cdef class Network:
             set_hyper(job, name, value)
         self._set_state(optimizer.state)
         for name, values in getattr(optimizer, "groups", {}).items():
-            set_group(job, name, values)
+            set_group(job, self.groups, name, values)
         check_hyper(job, optimizer.name)
         if job.max_norm > 0 and job.columns == NULL:
             self._plan.cut_columns(job)
@@ -408,11 +411,10 @@ cdef class Network:
 
     cdef _set_state(self, states):
         """Give each parameter its part of the optimizer's arrays, which have the layout of the parameters."""
-        cdef char *base = self.job.net.parameters[0].value
         cdef char *state
         cdef Parameter *p
         cdef int i, s
-        extent = self._layers.extent()
+        extent = self._layers.extent
         if len(states) != self.job.optimizer_row.n_states:
             raise ValueError(f"{len(states)} state arrays, not {self.job.optimizer_row.n_states}")
         for s in range(FM_MAX_STATES):
@@ -423,7 +425,7 @@ cdef class Network:
                 state = data_of(states[s], True)
             for i in range(self.job.net.n_parameters):
                 p = &self.job.net.parameters[i]
-                p.state[s] = state + (p.value - base) if state != NULL else NULL
+                p.state[s] = state + p.offset * self.job.net.itemsize if state != NULL else NULL
 
     def loss_and_grad(self, rows=None, double alpha=0.0):
         """Loss and gradient over all the given rows at the current parameters.
@@ -502,7 +504,7 @@ cdef class Network:
         n_threads = effective_n_threads(self.n_threads, self.max_threads)
         if self.n_threads is None:
             worth = PAIR_FLOPS // 2 if job.row_groups > 1 else THREAD_FLOPS
-            n_threads = max(1, min(n_threads, 6 * self._layers.n_params * job.batch_size // worth))
+            n_threads = max(1, min(n_threads, 6 * self._layers.work * job.batch_size // worth))
             if fm_seconds() < self._alone_until:
                 n_threads = 1
         n_threads = startable(n_threads)
@@ -588,9 +590,12 @@ cdef class Network:
         job.net.traced = False
         return job
 
-    def predict(self, X, rows=None):
-        """Outputs for X at the current parameters, shape (n, n_outputs)."""
-        cdef Source source = self._source_of(X)
+    def predict(self, X, rows=None, *, codes=None):
+        """Outputs for X and codes, as in :meth:`bind`, at the current parameters, shape (n, n_outputs).
+
+        Calls from several threads at once are safe while nothing trains.
+        """
+        cdef Source source = self._source_of(X, codes)
         cdef Prediction job = self._prediction()
         job.net.output = job.net.kernels.forward[loss_row(self.job.loss_number).activation]
         job.offsets = self.job.loss_options.offsets
@@ -599,7 +604,7 @@ cdef class Network:
         job.n_rows = source.n_rows if rows is None else len(rows)
         return outputs_of(&job, self._layers, self.n_threads, self.max_threads)
 
-    def evaluate(self, X, y, sample_weight=None):
+    def evaluate(self, X, y, sample_weight=None, *, codes=None):
         """Mean loss of other data at the current parameters, without dropout; data that are bound stay so.
 
         Parameters
@@ -610,6 +615,8 @@ cdef class Network:
             As in :meth:`bind`.
         sample_weight : ndarray of shape (n_samples,), float64, default=None
             Non-negative, not all zero; None means 1.
+        codes : C-contiguous ndarray of shape (n_samples, n_categories), int32, default=None
+            As in :meth:`bind`.
 
         Returns
         -------
@@ -623,12 +630,12 @@ cdef class Network:
         """
         self._enter()
         try:
-            return self._evaluate(X, y, sample_weight)
+            return self._evaluate(X, y, sample_weight, codes)
         finally:
             self._busy.release()
 
-    cdef double _evaluate(self, X, y, sample_weight) except? -1:
-        cdef Source source = self._checked(X, y, sample_weight)
+    cdef double _evaluate(self, X, y, sample_weight, codes) except? -1:
+        cdef Source source = self._checked(X, y, sample_weight, codes)
         cdef Prediction job = self._prediction()
         return mean_loss(&job, self._layers, source, y, sample_weight, self.job.loss_number, &self.job.loss_options,
                          self.n_threads, self.max_threads)

@@ -11,5 +11,6 @@ cdef void drop(const Pass *p, const Dropout *dropout, int layer, char *out, cons
                ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
 cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_t first, ptrdiff_t rows,
                        ptrdiff_t workspace, ptrdiff_t row, Signals *signals) noexcept nogil
-cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrdiff_t first, ptrdiff_t rows,
-                        ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out, ptrdiff_t ld) noexcept nogil
+cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, const char *delta, ptrdiff_t first,
+                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out,
+                        ptrdiff_t ld) noexcept nogil

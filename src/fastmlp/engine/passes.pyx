@@ -9,9 +9,10 @@ place in the epoch and column alone; backward makes it again.
 """
 
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
 from .kernels cimport FM_ACTIVATION_identity, fm_epilogue
-from .layers cimport Trace
+from .layers cimport Trace, View
 from .threads cimport interrupted
 
 
@@ -42,7 +43,7 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
     Layers leave their outputs from `row` on in the traces, `workspace` bytes behind where these begin. False if a
     signal's handler has raised; signals NULL: signals are not looked for.
     """
-    cdef Rows x = inputs[0]
+    cdef View v
     cdef const Layer *layer
     cdef const Trace *t
     cdef fm_epilogue epilogue
@@ -50,36 +51,43 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
     cdef char *z
     cdef char *outputs
     cdef int l
+    v.x = inputs[0]
+    v.rows = rows
+    v.delta = NULL
     for l in range(n_layers):
         layer = &p.layers[l]
         t = &p.traces[l]
         at = workspace + row * layer.ld * p.itemsize
         z = t.activations + at
+        v.own = t.own + at if t.own != NULL else NULL
         if l == p.n_layers - 1:
             epilogue = p.output
         elif p.traced and layer.map != NULL:
             epilogue = p.kernels.forward[FM_ACTIVATION_identity]
         else:
             epilogue = layer.epilogue
-        layer.kind.forward(p, layer, &x, rows, epilogue, z)
-        x.sparse = False
-        x.dense = z
-        x.ld = layer.ld
+        layer.kind.forward(p, layer, &v, epilogue, z + layer.at * p.itemsize)
+        if layer.more:
+            continue
+        v.x.sparse = False
+        v.x.dense = z
+        v.x.ld = layer.ld
         if t.outputs != t.activations:
             outputs = t.outputs + at
             if layer.map != NULL:
                 layer.map(outputs, z, rows, layer.n_out, layer.ld)
-                x.dense = outputs
+                v.x.dense = outputs
             if layer.dropout.on:
-                drop(p, &layer.dropout, l + 1, outputs, x.dense, first, rows, layer.n_out, layer.ld)
-                x.dense = outputs
+                drop(p, &layer.dropout, l + 1, outputs, v.x.dense, first, rows, layer.n_out, layer.ld)
+                v.x.dense = outputs
         if signals != NULL and interrupted(signals):
             return False
     return True
 
 
-cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrdiff_t first, ptrdiff_t rows,
-                        ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out, ptrdiff_t ld) noexcept nogil:
+cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, const char *delta, ptrdiff_t first,
+                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out,
+                        ptrdiff_t ld) noexcept nogil:
     """Take the deltas of the last layer, or of a part of it, back to those of the first layer and on to out.
 
     top is the last layer or that part; delta has its row stride. The other arguments are those of :func:`forward_pass`.
@@ -88,21 +96,42 @@ cdef bint backward_pass(const Pass *p, const Layer *top, const char *delta, ptrd
     cdef const Layer *layer = top
     cdef const Layer *below
     cdef const Trace *t
-    cdef ptrdiff_t at
-    cdef char *z
+    cdef ptrdiff_t at, i
+    cdef char *z = NULL
+    cdef View v
     cdef int l
+    v.x = inputs[0]
+    v.rows = rows
+    v.delta = delta
+    v.own = NULL
     for l in range(p.n_layers - 2, -1, -1):
         below = &p.layers[l]
         t = &p.traces[l]
         at = workspace + row * below.ld * p.itemsize
         z = t.deltas + at
-        layer.kind.backward(p, layer, delta, rows, below.slope, t.activations + at, z, below.ld)
+        v.x.dense = t.outputs + at
+        v.x.ld = below.ld
+        layer.kind.backward(p, layer, &v, below.slope, t.activations + at, z, below.ld)
         if below.dropout.on:
             drop(p, &below.dropout, l + 1, z, z, first, rows, below.n_out, below.ld)
         if signals != NULL and interrupted(signals):
             return False
         layer = below
-        delta = z
-    if out != NULL:
-        layer.kind.backward(p, layer, delta, rows, NULL, NULL, out, ld)
-    return True
+        v.delta = z
+        v.own = t.own + at if t.own != NULL else NULL
+        if below.beside:
+            break
+    if out == NULL:
+        return True
+    v.x = inputs[0]
+    if not layer.beside:
+        layer.kind.backward(p, layer, &v, NULL, NULL, out, ld)
+        return True
+    for i in range(rows):
+        memset(out + i * ld * p.itemsize, 0, layer.n_in * p.itemsize)
+    while True:
+        v.delta = z + layer.at * p.itemsize
+        layer.kind.backward(p, layer, &v, NULL, NULL, out, ld)
+        if layer.at == 0:
+            return True
+        layer -= 1

@@ -3,8 +3,6 @@
 All of it follows from shapes alone, so that no result depends on the number of threads.
 """
 
-from itertools import pairwise
-
 from libc.stdint cimport int32_t
 
 from .kernels cimport FM_COLUMNS, FM_ROW_BYTES
@@ -38,6 +36,8 @@ cdef class Plan:
         for i in range(job.net.n_parameters):
             p = &job.net.parameters[i]
             pieces = min(ceil_div(p.rows * p.columns, TILE_ELEMENTS), max(TILES, p.rows // TILE_ROWS), p.rows)
+            if job.net.layers[p.layer].size > 0:  # a number's embedding has much to compute for few elements
+                pieces = max(pieces, min(TILES, p.rows))
             pieces = max(1, min(pieces, FM_MOST_ITEMS // (4 * n_layers)))
             rows = ceil_div(p.rows, pieces)
             if i == 0:
@@ -57,9 +57,12 @@ cdef class Plan:
 
     cdef cut_columns(self, Job *job):
         """Blocks of the weights' columns, as few as the phases can count."""
-        cdef int i
+        cdef int i, l
         blocks = []
-        for l, n_out in enumerate(self.layers.units[1:]):
+        for l in range(job.net.n_layers):
+            if not job.net.layers[l].kind.dense:
+                continue
+            n_out = job.net.layers[l].n_out
             width = max(<ptrdiff_t> FM_COLUMNS, ceil_div(n_out, FM_MOST_ITEMS // (4 * job.net.n_layers)))
             blocks += [(l, first, min(width, n_out - first)) for first in range(0, n_out, width)]
         self._columns = Arena()
@@ -78,15 +81,18 @@ cdef class Plan:
 
     cdef cut_batch(self, Job *job, ptrdiff_t batch_size):
         """How batches of this size are cut into chunks, groups and blocks of rows."""
-        cdef ptrdiff_t itemsize = job.net.itemsize
+        cdef ptrdiff_t itemsize = job.net.itemsize, largest = 0
+        cdef int l
         if batch_size == self._batch:
             return
         widths = sum(padded(n, itemsize) for n in self.layers.units)
         job.chunk_rows = min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * itemsize * widths)))
-        flops = 6 * self.layers.n_params * batch_size
+        flops = 6 * self.layers.work * batch_size
         # what the cores fetch from each other: parameters once a group, or activations and deltas
         exchanged = batch_size * (self.layers.units[0] + 2 * sum(self.layers.units[1:]))
-        largest = max(n_in * n_out for n_in, n_out in pairwise(self.layers.units))
+        for l in range(job.net.n_layers):
+            if job.net.layers[l].kind.dense:
+                largest = max(largest, job.net.layers[l].n_in * job.net.layers[l].n_out)
         job.row_groups = 1 if job.reader.sparse or largest >= BLAS_WEIGHTS or batch_size > job.chunk_rows else GROUPS
         while job.row_groups > 1 and (
             job.row_groups * self.layers.n_params > exchanged
@@ -114,7 +120,8 @@ cdef class Plan:
         job.inputs_ld = padded(self.layers.units[0], itemsize)
         chunk = job.chunk_rows
         if (batch_size > chunk or job.clip_norm > 0) and self._gradients is None:
-            self._gradients = self.layers.new_parameters()
+            self._gradients = self.layers.reserve()
+            self._gradients.allocate()
             for l in range(job.net.n_parameters):
                 job.net.parameters[l].gradient = self._gradients.pointer(l)
         if (self._workspace is not None and self._workspace_batch == batch_size
@@ -123,7 +130,7 @@ cdef class Plan:
             return
         # gone first: if memory runs out, the next call starts from nothing
         self._workspace = None
-        job.group_stride = padded(self.layers.extent(), itemsize)
+        job.group_stride = padded(self.layers.extent, itemsize)
         block = min(chunk, job.block_rows)
         arena = Arena()
         if gathers:
@@ -136,6 +143,10 @@ cdef class Plan:
                 p = &job.net.parameters[layer.first + WEIGHTS]
                 p.transposed_ld = padded(p.rows, itemsize)
                 arena.reserve(("transposed", l), p.columns * p.transposed_ld * itemsize)
+            if layer.kind.keeps:
+                arena.reserve(("own", l), chunk * layer.ld * itemsize)
+            if layer.shared < l:
+                continue
             if l < last:
                 arena.reserve(("activations", l), chunk * layer.ld * itemsize)
                 if self.has_outputs(job, l):
@@ -158,9 +169,10 @@ cdef class Plan:
             layer = &job.net.layers[l]
             if l > 0 and layer.kind.transposes:
                 job.net.parameters[layer.first + WEIGHTS].transposed = arena.pointer(("transposed", l))
-            traces[l].deltas = arena.pointer(("deltas", l))
+            traces[l].own = arena.pointer(("own", l)) if layer.kind.keeps else NULL
+            traces[l].deltas = arena.pointer(("deltas", layer.shared))
             # the outputs of the last layer become its deltas where they stand
-            traces[l].activations = arena.pointer(("activations", l)) if l < last else traces[l].deltas
+            traces[l].activations = arena.pointer(("activations", layer.shared)) if l < last else traces[l].deltas
         job.group_gradients = arena.pointer("groups") if job.row_groups > 1 else NULL
         job.row_loss = <double *> arena.pointer("row_loss")
         job.tile_squares = <double *> arena.pointer("tile_squares")

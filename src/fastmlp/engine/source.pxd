@@ -12,6 +12,10 @@ cdef class Source:
     cdef bint long_indices, double_values
     cdef const char *dense
     cdef fm_csr csr
+    cdef readonly ptrdiff_t n_codes
+    cdef const int32_t *codes           # (n_rows, n_codes), or NULL
+
+    cdef int check_codes(self, levels) except -1
 
 
 # A layer's input rows: dense memory, or rows of a CSR matrix.
@@ -23,6 +27,8 @@ ctypedef struct Rows:
     bint long_indices, double_values
     const ptrdiff_t *index          # which rows of csr, or NULL: first, first + 1, ...
     ptrdiff_t first
+    const int32_t *codes            # (., n_codes): levels of all categories, for index and first; or NULL
+    ptrdiff_t n_codes
     int32_t *cuts                   # (rows, n_cuts): where each row of csr enters a tile of cut_width columns, or NULL
     ptrdiff_t n_cuts, cut_width
 
@@ -34,6 +40,8 @@ ctypedef struct Reader:
     bint sparse, long_indices, double_values
     bint direct                     # dense rows of the kernels' precision in their own order: read where they lie
     ptrdiff_t n_features, itemsize
+    const int32_t *codes
+    ptrdiff_t n_codes
     const ptrdiff_t *index          # row numbers, or NULL: all in order
 
 

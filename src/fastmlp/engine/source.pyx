@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse
 
+from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from .memory cimport data_of
@@ -15,9 +16,11 @@ cdef class Source:
     ----------
     X : C-contiguous ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
         CSR: indices within bounds and ascending in each row (duplicates add up), int32 or int64.
+    codes : C-contiguous ndarray of shape (n_rows, n_codes), int32, default=None
+        Levels of categories beside dense X.
     """
 
-    def __cinit__(self, X):
+    def __cinit__(self, X, codes=None):
         if X.dtype not in (np.float32, np.float64) or X.ndim != 2:
             raise ValueError(f"X: a two-dimensional array of float32 or float64, not {X.ndim}-d of {X.dtype}")
         self.n_rows, self.n_features = X.shape
@@ -33,8 +36,26 @@ cdef class Source:
             self.csr.indices = data_of(X.indices, False)
             self.csr.data = data_of(X.data, False)
         else:
-            self._arrays = X
+            self._arrays = (X, codes)
             self.dense = data_of(X, False)
+        if codes is not None:
+            if self.sparse or codes.dtype != np.int32 or codes.ndim != 2 or len(codes) != self.n_rows:
+                raise ValueError(f"codes: shape ({self.n_rows}, n_codes) of int32, beside dense X")
+            self.n_codes = codes.shape[1]
+            self.codes = <const int32_t *> data_of(codes, False)
+
+    cdef int check_codes(self, levels) except -1:
+        """Refuse other categories than those of these levels."""
+        cdef ptrdiff_t i, n_levels, c
+        if self.n_codes != len(levels):
+            raise ValueError(f"codes: {self.n_codes} categories, the network has {len(levels)}")
+        for c in range(self.n_codes):
+            n_levels = levels[c]
+            for i in range(self.n_rows):
+                if self.codes[i * self.n_codes + c] >= n_levels:
+                    raise ValueError(f"codes[{i}, {c}]={self.codes[i * self.n_codes + c]}: below {n_levels}, the number"
+                                     " of levels")
+        return 0
 
 
 cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsize, const ptrdiff_t *index):
@@ -49,6 +70,8 @@ cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsi
     reader.direct = not source.sparse and index == NULL and itemsize == (8 if source.double_values else 4)
     reader.n_features = source.n_features
     reader.itemsize = itemsize
+    reader.codes = source.codes
+    reader.n_codes = source.n_codes
     reader.index = index
     return reader
 
@@ -83,6 +106,8 @@ cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char 
     x.double_values = reader.double_values
     x.index = reader.index + first if reader.index != NULL else NULL
     x.first = first
+    x.codes = reader.codes
+    x.n_codes = reader.n_codes
     if reader.direct:
         x.dense = reader.dense + first * reader.n_features * reader.itemsize
         x.ld = reader.n_features

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, uint64_t
 
 from .kernels cimport fm_loss_options, fm_optimizer_row, fm_step, fm_update
-from .layers cimport GROUPS_OF_PARAMETERS, Dropout, Pass
+from .layers cimport MAX_GROUPS, Dropout, Pass
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
 
@@ -67,8 +67,8 @@ ctypedef struct Job:
     const fm_optimizer_row *optimizer_row
     fm_step step
     fm_update update
-    Group[GROUPS_OF_PARAMETERS] groups
-    fm_update[GROUPS_OF_PARAMETERS] group_updates   # what the step of each group reads
+    Group[MAX_GROUPS] groups
+    fm_update[MAX_GROUPS] group_updates   # what the step of each group reads
     # of each batch, or NULL: update.learning_rate, update.weight_decay, 1
     const double *rates
     const double *decays

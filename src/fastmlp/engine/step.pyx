@@ -28,7 +28,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
-from .layers cimport GROUPS_OF_PARAMETERS, WEIGHTS, Dropout, Layer, Parameter, Pass
+from .layers cimport WEIGHTS, Dropout, Layer, Parameter, Pass, Trace, View
 from .memory cimport ceil_div
 from .passes cimport backward_pass, drop, dropout_key, forward_pass
 from .source cimport Rows, read_rows
@@ -72,24 +72,29 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     kernels.targets[job.target](scratch, job.targets, x.index, first, rows, last.n_out, last.ld, &job.loss_options)
     kernels.loss[job.loss_number](z, net.parameters[net.n_parameters - 1].value, scratch, weight, job.row_loss + row,
                                   rows, last.n_out, last.ld, &job.loss_options)
-    backward_pass(net, last, z, job.first_row + first, rows, 0, row, signals, NULL, 0)
+    backward_pass(net, &x, last, z, job.first_row + first, rows, 0, row, signals, NULL, 0)
 
 
-cdef Rows inputs_of(const Job *job, int layer, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
-    """What a layer has read of rows of this chunk, the first-th of the call and on."""
+cdef View view_of(const Job *job, int l, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """Rows of this chunk, the first-th of the call and on, as a layer has seen them."""
     cdef const Pass *net = &job.net
+    cdef const Layer *layer = &net.layers[l]
+    cdef const Trace *t = &net.traces[l]
     cdef ptrdiff_t row = first - job.chunk
-    cdef Rows x
-    if layer == 0:
-        x = read_rows(&job.reader, first, rows, job.inputs + row * job.inputs_ld * net.itemsize, job.inputs_ld, False)
-        x.cuts = job.cuts + row * job.n_cuts
-        x.n_cuts = job.n_cuts
-        x.cut_width = job.cut_width
+    cdef View v
+    v.rows = rows
+    v.delta = t.deltas + (row * layer.ld + layer.at) * net.itemsize
+    v.own = t.own + row * layer.ld * net.itemsize if t.own != NULL else NULL
+    if l == 0 or layer.beside:
+        v.x = read_rows(&job.reader, first, rows, job.inputs + row * job.inputs_ld * net.itemsize, job.inputs_ld, False)
+        v.x.cuts = job.cuts + row * job.n_cuts
+        v.x.n_cuts = job.n_cuts
+        v.x.cut_width = job.cut_width
     else:
-        x.sparse = False
-        x.ld = net.layers[layer - 1].ld
-        x.dense = net.traces[layer - 1].outputs + row * x.ld * net.itemsize
-    return x
+        v.x.sparse = False
+        v.x.ld = net.layers[l - 1].ld
+        v.x.dense = net.traces[l - 1].outputs + row * v.x.ld * net.itemsize
+    return v
 
 
 cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows, char *scratch,
@@ -100,7 +105,7 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
     cdef char *gradients = job.group_gradients + group * job.group_stride * net.itemsize
     cdef const Parameter *p
     cdef const Layer *layer
-    cdef Rows x
+    cdef View v
     cdef int i
     while done < rows:
         rows_phase(job, first + done, min(job.block_rows, rows - done), scratch, signals)
@@ -110,10 +115,8 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
     for i in range(net.n_parameters):
         p = &net.parameters[i]
         layer = &net.layers[p.layer]
-        x = inputs_of(job, p.layer, first, rows)
-        layer.kind.gradient(net, layer, i - layer.first, &x,
-                            net.traces[p.layer].deltas + (first - job.chunk) * layer.ld * net.itemsize, rows, 0, p.rows,
-                            False, gradients + (p.value - net.parameters[0].value))
+        v = view_of(job, p.layer, first, rows)
+        layer.kind.gradient(net, layer, i - layer.first, &v, 0, p.rows, False, gradients + p.offset * net.itemsize)
 
 
 # ---- weights phase ----
@@ -147,17 +150,16 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
     cdef bint later_chunk = job.chunk > job.start, last_chunk = job.end == job.stop
     cdef Part part = part_of(job, tile)
     cdef char *gradient = scratch if last_chunk and not later_chunk and job.clip_norm == 0 else part.gradient
-    cdef ptrdiff_t rows = job.end - job.chunk
     cdef double sum_of_squares
-    cdef Rows x
+    cdef View v
 
     if job.row_groups > 1:
-        net.kernels.sum_parts(gradient, job.group_gradients + (part.value - net.parameters[0].value), job.group_stride,
-                              job.row_groups, part.count)
+        net.kernels.sum_parts(gradient,
+                              job.group_gradients + (p.offset + tile.start * p.columns) * net.itemsize,
+                              job.group_stride, job.row_groups, part.count)
     else:
-        x = inputs_of(job, p.layer, job.chunk, rows)
-        layer.kind.gradient(net, layer, tile.parameter - layer.first, &x, net.traces[p.layer].deltas, rows, tile.start,
-                            tile.stop, later_chunk, gradient)
+        v = view_of(job, p.layer, job.chunk, job.end - job.chunk)
+        layer.kind.gradient(net, layer, tile.parameter - layer.first, &v, tile.start, tile.stop, later_chunk, gradient)
     if not last_chunk:
         return
     if job.clip_norm == 0:
@@ -240,7 +242,7 @@ cdef void update_groups(Job *job) noexcept nogil:
     cdef const Group *group
     cdef fm_update *u
     cdef int i
-    for i in range(GROUPS_OF_PARAMETERS):
+    for i in range(job.net.n_groups):
         group = &job.groups[i]
         u = &job.group_updates[i]
         u[0] = job.update

@@ -4,14 +4,12 @@ from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from .kernels cimport fm_update, optimizer_row
-from .layers cimport BIAS_GROUP, WEIGHT_GROUP
 from .step cimport Group
-
-from .layers import GROUPS
 
 
 cdef begin_update(Job *job, int optimizer):
     """Take an optimizer, and forget what the call before was to do to the gradient and the weights."""
+    cdef int i
     job.optimizer = optimizer
     job.optimizer_row = optimizer_row(optimizer)
     job.step = job.net.kernels.step[optimizer]
@@ -19,16 +17,16 @@ cdef begin_update(Job *job, int optimizer):
     job.update.clip_value = INFINITY
     job.rates = job.decays = job.dropout_factors = NULL
     job.clip_norm = job.max_norm = 0
-    job.groups[WEIGHT_GROUP] = Group(rate=1, decay=1, penalised=True)
-    job.groups[BIAS_GROUP] = Group(rate=1, decay=0, penalised=False)
+    for i in range(job.net.n_groups):
+        job.groups[i] = Group(rate=1, decay=job.net.shrinks[i], penalised=job.net.shrinks[i])
 
 
-cdef set_group(Job *job, str name, values):
-    """Take the numbers of a group of parameters; those that are not given stay."""
+cdef set_group(Job *job, tuple groups, str name, values):
+    """Take the numbers of one of the groups of parameters; those that are not given stay."""
     cdef Group *group
-    if name not in GROUPS:
-        raise ValueError(f"groups={name!r}: one of {', '.join(GROUPS)}")
-    group = &job.groups[<int> GROUPS.index(name)]
+    if name not in groups:
+        raise ValueError(f"groups={name!r}: one of {', '.join(groups)}")
+    group = &job.groups[<int> groups.index(name)]
     for key, value in values.items():
         if key == "penalised":
             group.penalised = value

@@ -25,7 +25,7 @@ def network_plan(units, target, dtype, params, max_threads):
     activation = params["activation"]
     dropout = (float(params["input_dropout"]), *map(float, for_each(params["dropout"], len(units) - 2)))
     return {
-        "layer_units": units,
+        "layers": units,
         "activation": activation if isinstance(activation, str) else tuple(activation),
         "loss": target.loss,
         "dtype": dtype,
@@ -54,7 +54,7 @@ def network_to_train(plan, solver, given=None, kept=None):
     ValueError
         If the parameters are not of the plan, or if the network is too large for this machine.
     """
-    units, dtype = plan["layer_units"], plan["dtype"]
+    units, dtype = plan["layers"], plan["dtype"]
     if given is not None:
         coefs, intercepts = check_parameters(*given, dtype)
         shapes = [coef.shape for coef in coefs]

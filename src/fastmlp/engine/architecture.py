@@ -1,0 +1,333 @@
+"""What networks are made of, as :class:`Network` takes it: a list that begins with :class:`Inputs` and ends with
+:class:`Dense`.
+
+Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodic`, :class:`Piecewise`,
+:class:`Indicators`, :class:`Embedding`) come first, and the next layer reads their outputs as one row in the order of
+the list. Without them a first `Dense` reads the numbers and, as one-hot columns, the categories.
+"""
+
+from typing import Any, NamedTuple
+
+__all__ = [
+    "Dense",
+    "Embedding",
+    "Indicators",
+    "Inputs",
+    "Numbers",
+    "Parametric",
+    "Periodic",
+    "Piecewise",
+    "Scale",
+]
+
+
+class Shape(NamedTuple):
+    """A parameter's name, shape and group, and whether it shrinks: by weight decay and by the L2 penalty."""
+
+    name: str
+    rows: int
+    columns: int
+    group: str
+    shrinks: bool
+
+
+class Place(NamedTuple):
+    """A layer in its network: what it reads and leaves, and its parameters.
+
+    Layers that stand beside each other leave their outputs in one trace: `shared` is the first of them, `at` the column
+    where this one's outputs begin.
+    """
+
+    layer: Any
+    n_in: int
+    n_out: int
+    shared: int
+    at: int
+    reads_codes: bool
+    parameters: list[Shape]
+
+
+def places(inputs, layers):
+    """Each layer's :class:`Place`."""
+    found, n_in, shared, at = [], inputs.n_features, 0, 0
+    for i, layer in enumerate(layers):
+        if not layer.beside or i == 0:
+            if i > 0:
+                n_in = found[-1].at + found[-1].n_out
+            shared, at = i, 0
+        reads_codes = i == 0 and bool(inputs.levels) and not layer.beside
+        n_out = layer.outputs(n_in, inputs)
+        parameters = layer.parameters(n_in, inputs, reads_codes)
+        found.append(Place(layer, n_in, n_out, shared, at, reads_codes, parameters))
+        at += n_out
+    return found
+
+
+class Inputs(NamedTuple):
+    """What a row of the data has.
+
+    Parameters
+    ----------
+    n_features : int
+        Numbers.
+    levels : tuple of int, default=()
+        Levels of each category: its codes go from 0 to levels - 1. A negative code stands for no level.
+    """
+
+    n_features: int
+    levels: tuple[int, ...] = ()
+
+    def numbers(self, columns):
+        """The range of all numeric columns, or `columns` itself."""
+        return _within(range(self.n_features), columns, "numbers")
+
+    def categories(self, columns):
+        """The range of all categories, or `columns` itself."""
+        return _within(range(len(self.levels)), columns, "categories")
+
+
+def _within(all_of_them, columns, name):
+    if columns is None:
+        columns = all_of_them
+    if not isinstance(columns, range) or columns.step != 1 or not len(columns):
+        raise ValueError(f"columns={columns!r}: a range of the {len(all_of_them)} {name}, of one or more")
+    if columns[0] < 0 or columns[-1] not in all_of_them:
+        raise ValueError(f"columns={columns!r}: there are {len(all_of_them)} {name}")
+    return columns
+
+
+class Dense(NamedTuple):
+    """f(x W + b).
+
+    Parameters
+    ----------
+    units : int
+        Outputs.
+    activation : str, default="identity"
+        f, of ``ACTIVATIONS``; "identity" for the last layer, whose activation the loss brings along.
+    weights, biases : str, default="weights", "biases"
+        Groups of W (n_inputs, units) and b (units,).
+    """
+
+    units: int
+    activation: str = "identity"
+    weights: str = "weights"
+    biases: str = "biases"
+
+    beside = False
+
+    def outputs(self, n_in, inputs):
+        return self.units
+
+    def multiply_adds(self, n_in, inputs):
+        return n_in * self.units
+
+    def parameters(self, n_in, inputs, codes):
+        rows = n_in + (sum(inputs.levels) if codes else 0)
+        return [Shape("coefs", rows, self.units, self.weights, True),
+                Shape("intercepts", 1, self.units, self.biases, False)]
+
+
+class Scale(NamedTuple):
+    """x s with a learned factor s for each column, 1 at first; Holzmüller et al. (2024), "Better by default".
+
+    Parameters
+    ----------
+    group : str, default="scales"
+        Group of s (n_inputs,).
+    """
+
+    group: str = "scales"
+
+    beside = False
+
+    def outputs(self, n_in, inputs):
+        return n_in
+
+    def multiply_adds(self, n_in, inputs):
+        return n_in
+
+    def parameters(self, n_in, inputs, codes):
+        return [Shape("scales", 1, n_in, self.group, False)]
+
+
+class Parametric(NamedTuple):
+    """x + a (f(x) - x) with a learned a for each unit; Holzmüller et al. (2024), "Better by default".
+
+    Parameters
+    ----------
+    activation : str
+        f, of ``ACTIVATIONS``.
+    group : str, default="activations"
+        Group of a (n_inputs,).
+    """
+
+    activation: str
+    group: str = "activations"
+
+    beside = False
+
+    def outputs(self, n_in, inputs):
+        return n_in
+
+    def multiply_adds(self, n_in, inputs):
+        return n_in
+
+    def parameters(self, n_in, inputs, codes):
+        return [Shape("activations", 1, n_in, self.group, False)]
+
+
+class Numbers(NamedTuple):
+    """Numeric columns as they are.
+
+    Parameters
+    ----------
+    columns : range, default=None
+        Which of the numeric columns; None: all.
+    """
+
+    columns: range | None = None
+
+    beside = True
+
+    def outputs(self, n_in, inputs):
+        return len(inputs.numbers(self.columns))
+
+    def multiply_adds(self, n_in, inputs):
+        return 0
+
+    def parameters(self, n_in, inputs, codes):
+        return []
+
+
+class Periodic(NamedTuple):
+    """V cos(2 pi w x + b) + c of each numeric column x, an embedding of `width` numbers.
+
+    Gorishniy et al. (2022), "On embeddings for numerical features in tabular deep learning"; with a bias in place of
+    the sine Holzmüller et al. (2024), "Better by default".
+
+    Parameters
+    ----------
+    columns : range, default=None
+        Which of the numeric columns; None: all.
+    frequencies : int, default=16
+        Length of w and b.
+    width : int, default=3
+        Numbers for each column.
+    group : str, default="numeric embeddings"
+        Group of the parameter (n_columns, 2 frequencies + frequencies * width + width): a row has w, b, V, whose shape
+        is (width, frequencies), and c.
+    """
+
+    columns: range | None = None
+    frequencies: int = 16
+    width: int = 3
+    group: str = "numeric embeddings"
+
+    beside = True
+
+    def outputs(self, n_in, inputs):
+        return len(inputs.numbers(self.columns)) * self.width
+
+    def multiply_adds(self, n_in, inputs):
+        # a cosine takes about as long as 16 multiply-adds
+        return len(inputs.numbers(self.columns)) * self.frequencies * (16 + self.width)
+
+    def parameters(self, n_in, inputs, codes):
+        k, width = self.frequencies, self.width
+        return [Shape("periodic", len(inputs.numbers(self.columns)), 2 * k + k * width + width, self.group, True)]
+
+
+class Piecewise(NamedTuple):
+    """w x + b + V e(x) of each numeric column x, e(x) its piecewise-linear encoding: an embedding of `width` numbers.
+
+    The t-th of e is (x - edges[t]) / (edges[t + 1] - edges[t]), from below held at 0 except in the first bin and from
+    above at 1 except in the last. Gorishniy et al. (2022), "On embeddings for numerical features in tabular deep
+    learning"; the linear part is that of version "B" of Gorishniy et al. (2024), "TabM".
+
+    Parameters
+    ----------
+    edges : array-like of shape (n_columns, n_bins + 1)
+        Edges of the bins, ascending; a column of fewer bins repeats infinity behind its last edge.
+    columns : range, default=None
+        Which of the numeric columns; None: all.
+    width : int, default=16
+        Numbers for each column.
+    group : str, default="numeric embeddings"
+        Group of the parameter (n_columns, 2 width + n_bins * width): a row has w, b and V, whose shape is
+        (n_bins, width).
+    """
+
+    edges: Any
+    columns: range | None = None
+    width: int = 16
+    group: str = "numeric embeddings"
+
+    beside = True
+
+    def outputs(self, n_in, inputs):
+        return len(inputs.numbers(self.columns)) * self.width
+
+    def multiply_adds(self, n_in, inputs):
+        return len(inputs.numbers(self.columns)) * self.width * (1 + len(self.edges[0]) // 2)
+
+    def parameters(self, n_in, inputs, codes):
+        n_bins = len(self.edges[0]) - 1
+        return [Shape("piecewise", len(inputs.numbers(self.columns)), (2 + n_bins) * self.width, self.group, True)]
+
+
+class Indicators(NamedTuple):
+    """A column for each level of some categories: one constant where the row has it, another where it has not.
+
+    Parameters
+    ----------
+    on, off : array-like of shape (n_levels,)
+        The constants, levels of all the categories one after another.
+    columns : range, default=None
+        Which of the categories; None: all.
+    """
+
+    on: Any
+    off: Any
+    columns: range | None = None
+
+    beside = True
+
+    def outputs(self, n_in, inputs):
+        return sum(inputs.levels[c] for c in inputs.categories(self.columns))
+
+    def multiply_adds(self, n_in, inputs):
+        return 0
+
+    def parameters(self, n_in, inputs, codes):
+        return []
+
+
+class Embedding(NamedTuple):
+    """A learned vector for each level of some categories; zeros where a row has no level.
+
+    Parameters
+    ----------
+    width : int
+        Length of the vectors.
+    columns : range, default=None
+        Which of the categories; None: all.
+    group : str, default="embeddings"
+        Group of the parameter (n_levels, width), which has the levels of all the categories one after another.
+    """
+
+    width: int
+    columns: range | None = None
+    group: str = "embeddings"
+
+    beside = True
+
+    def outputs(self, n_in, inputs):
+        return len(inputs.categories(self.columns)) * self.width
+
+    def multiply_adds(self, n_in, inputs):
+        return 0
+
+    def parameters(self, n_in, inputs, codes):
+        levels = sum(inputs.levels[c] for c in inputs.categories(self.columns))
+        return [Shape("embeddings", levels, self.width, self.group, True)]

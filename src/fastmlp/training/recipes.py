@@ -1,0 +1,253 @@
+"""How networks over tables are built and trained: RealMLP's recipe, by Holzmueller, Grinsztajn & Steinwart (2024),
+"Better by default: strong pre-tuned MLPs and boosted trees on tabular data"."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine import OPTIMIZERS, Network
+from ..engine.architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Scale
+
+__all__ = ["Recipe", "Trained", "cosine_of_logarithm", "flat_cosine", "initialise", "layers_for", "train_member"]
+
+_BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # up to so many rows
+_MOST_ROWS = 4096  # that an initialisation looks at
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of a network over a table and its training. The defaults are RealMLP-TD's for classification."""
+
+    hidden_layer_sizes: tuple = (256, 256, 256)
+    activation: str = "selu"
+    frequencies: int = 16  # of the periodic embedding of a number; 0: no embedding
+    number_width: int = 3  # length of that embedding, beside the number itself
+    frequency_scale: float = 0.1  # standard deviation of the frequencies at first
+    category_width: int = 8  # length of the embedding of a category
+    dropout: float = 0.15
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    learning_rate: float = 0.04
+    beta_2: float = 0.95
+    # factors of the learning rate
+    first_rate: float = 1.0  # of the first dense layer
+    scale_rate: float = 6.0
+    number_rate: float = 0.1  # of embeddings of numbers
+    epochs: int = 256
+    batch_size: int | None = None  # None: by the number of rows
+
+    def batch_size_for(self, n_rows):
+        """Rows of a batch, all of them where they are fewer."""
+        size = self.batch_size
+        if size is None:
+            size = next((size for most, size in _BATCH_SIZES if n_rows <= most), 1024)
+        return min(size, n_rows)
+
+
+class _Optimizer:
+    """Adam with decoupled weight decay, as `Network.epoch` reads it."""
+
+    name = "adamw"
+
+    def __init__(self, network, recipe, seed):
+        self.rate, self.t = recipe.learning_rate, 0
+        self.hyper = {"beta_1": 0.9, "beta_2": recipe.beta_2, "epsilon": 1e-8, "weight_decay": recipe.weight_decay}
+        self.state = [network.new_state() for _ in range(OPTIMIZERS[self.name])]
+        self.dropout_seed = seed
+        # networks in the paper divide sums by sqrt(fan_in) in place of the weights, and weight decay does not see it;
+        # of the other groups it sees the factor of the learning rate twice
+        self.groups = {}
+        for i, weights in enumerate(network.coefs):
+            factor = 1.0 if i else recipe.first_rate
+            root = math.sqrt(len(weights))
+            self.groups[_weights(i)] = {"rate": factor / root, "decay": factor * root}
+        for name, factor in (
+            ("scales", recipe.scale_rate),
+            ("numeric embeddings", recipe.number_rate),
+            ("activations", 0.1),
+        ):
+            self.groups[name] = {"rate": factor, "decay": factor}
+        self.groups["biases"] = {"rate": 0.1, "decay": 0.0}
+        self.groups = {name: factors for name, factors in self.groups.items() if name in network.groups}
+
+    def schedule(self, recipe, done, n_batches):
+        """Take the numbers of the batches of the next epoch, the done-th update of all and on."""
+        t = (done + np.arange(n_batches)) / (recipe.epochs * n_batches)
+        self.rates = recipe.learning_rate * cosine_of_logarithm(t)
+        self.dropout_factors = flat_cosine(t)
+        self.decays = recipe.weight_decay * self.dropout_factors
+
+
+def _weights(i):
+    """The group of the i-th dense layer's weights."""
+    return f"weights {i}"
+
+
+def cosine_of_logarithm(t):
+    """(1 - cos(2 pi log2(1 + 15 t))) / 2 for t from 0 to 1: four cycles, each twice as long as the one before."""
+    return 0.5 * (1 - np.cos(2 * math.pi * np.log2(1 + 15 * t)))
+
+
+def flat_cosine(t):
+    """1 up to t = 1/2, then (1 + cos(pi (2 t - 1))) / 2."""
+    return 0.5 * (1 + np.cos(math.pi * np.maximum(2 * t - 1, 0)))
+
+
+def layers_for(recipe, encoder, n_outputs):
+    """A network over the columns of a table.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    encoder : TableEncoder
+        Fitted.
+    n_outputs : int
+
+    Returns
+    -------
+    layers : list
+        As `Network` takes it.
+    dropout : list of float
+    """
+    n_numbers, n_codes = len(encoder.number_names_), len(encoder.code_columns_)
+    layers = [Inputs(n_numbers, tuple(map(int, encoder.n_levels_)))]
+    if recipe.frequencies and encoder.n_continuous_:
+        layers.append(Periodic(range(encoder.n_continuous_), recipe.frequencies, recipe.number_width))
+    if n_numbers:
+        layers.append(Numbers())
+    if encoder.n_onehot_:
+        onehot = encoder.code_columns_[: encoder.n_onehot_]
+        off, on = (np.concatenate([column.constants[i] for column in onehot]) for i in (0, 1))
+        layers.append(Indicators(on, off, range(encoder.n_onehot_)))
+    if encoder.n_onehot_ < n_codes:
+        layers.append(Embedding(recipe.category_width, range(encoder.n_onehot_, n_codes)))
+    layers.append(Scale())
+    dropout = [0.0] * len(layers)
+    for i, units in enumerate(recipe.hidden_layer_sizes):
+        layers += [Dense(units, weights=_weights(i)), Parametric(recipe.activation)]
+        dropout += [0.0, recipe.dropout]
+    return [*layers, Dense(n_outputs, weights=_weights(len(recipe.hidden_layer_sizes)))], dropout
+
+
+def initialise(network, layers, X, codes, rows, recipe, rng):
+    """Draw a network's parameters, and fit those of the dense layers to the data.
+
+    A dense layer's weights are scaled so that its sums have the standard deviation 1 over the rows, and its biases are
+    -sum(u z) of each unit's sums z at five rows, with u uniform on the simplex ("he+5" in the authors' code).
+
+    Parameters
+    ----------
+    network : Network
+    layers : list
+        That it was made of.
+    X : ndarray of float32 of shape (n, n_numbers)
+    codes : ndarray of int32 of shape (n, n_codes), or None
+    rows : ndarray of intp
+        The rows to train on.
+    recipe : Recipe
+    rng : numpy.random.Generator
+    """
+    rows = rows if len(rows) <= _MOST_ROWS else rng.choice(rows, _MOST_ROWS, replace=False)
+    arrays = {name: array for name, array, _ in network.parameters}
+    k = recipe.frequencies
+    for name, array in arrays.items():
+        if name.startswith(("scales", "activations")):
+            array[:] = 1
+        elif name.startswith("embeddings"):
+            array[:] = rng.standard_normal(array.shape)
+        elif name.startswith("periodic"):
+            array[:, :k] = recipe.frequency_scale * rng.standard_normal((len(array), k))
+            array[:, k:2 * k] = rng.uniform(-math.pi, math.pi, (len(array), k))
+            array[:, 2 * k:] = rng.uniform(-1, 1, (len(array), array.shape[1] - 2 * k)) / math.sqrt(k)
+    for i, (weights, biases) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+        weights[:] = rng.standard_normal(weights.shape)
+        biases[:] = 0
+        sums = _sums(network, layers, i, X, codes, rows)
+        scale = 1 / np.maximum(sums.std(axis=0), 1e-8)
+        weights *= scale
+        at = rng.integers(len(rows), size=(5, weights.shape[1]))
+        shares = rng.exponential(size=at.shape)
+        biases[:] = -(shares / shares.sum(axis=0) * sums[at, np.arange(weights.shape[1])]).sum(axis=0) * scale
+
+
+def _sums(network, layers, i, X, codes, rows):
+    """What the i-th dense layer of a network adds up for some rows, biases included."""
+    end = [j for j, layer in enumerate(layers) if isinstance(layer, Dense)][i] + 1
+    part = Network(layers[:end], None, "squared_error", network.dtype, isa=network.isa)
+    for (_, own, _), (_, given, _) in zip(part.parameters, network.parameters, strict=False):
+        own[...] = given
+    return part.predict(X, rows, codes=codes)
+
+
+@dataclass
+class Trained:
+    """A trained network of an ensemble, with its best parameters, and what its epochs came to."""
+
+    network: Network
+    losses: list
+    scores: list
+    best_epoch: int  # from 1 on
+
+
+def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, n_threads=None,
+                 epoch_ends=None):
+    """Train a network on some rows and keep the parameters that are best on others.
+
+    Parameters
+    ----------
+    layers, dropout : list
+        Of :func:`layers_for`.
+    data : tuple of X, codes, y and sample_weight
+        As :meth:`Network.bind` takes them.
+    rows, held_out : ndarray of intp
+        The rows to train on and those that say which epoch is the best; the latter may be none: the last epoch counts.
+    recipe : Recipe
+    loss, loss_options
+        As `Network` takes them.
+    seed : int or sequence of int
+        Of initialisation, order of rows and dropout.
+    score : callable
+        The score of outputs for the held-out rows; greater is better.
+    n_threads : int, default=None
+        As `Network` takes it.
+    epoch_ends : callable, default=None
+        Called with a `Trained` after each epoch; training ends where it returns true.
+
+    Returns
+    -------
+    trained : Trained
+    """
+    X, codes, y, sample_weight = data
+    rng = np.random.default_rng(seed)
+    network = Network(layers, None, loss, X.dtype, loss_options=loss_options, dropout=dropout, n_threads=n_threads)
+    initialise(network, layers, X, codes, rows, recipe, rng)
+    batch_size = recipe.batch_size_for(len(rows))
+    n_batches = len(rows) // batch_size  # rows that are left over wait for the next epoch
+    optimizer = _Optimizer(network, recipe, int(rng.integers(2**63)))
+    parameters = [array for _, array, _ in network.parameters]
+    best, best_score = [array.copy() for array in parameters], -math.inf
+    trained = Trained(network, [], [], 0)
+    network.bind(X, y, sample_weight, codes=codes)
+    try:
+        for epoch in range(recipe.epochs):
+            order = rng.permutation(rows)[: n_batches * batch_size]
+            optimizer.schedule(recipe, epoch * n_batches, n_batches)
+            trained.losses.append(network.epoch(order, batch_size, optimizer, 0.0))
+            if not math.isfinite(trained.losses[-1]):
+                break
+            if len(held_out):
+                trained.scores.append(score(network.predict(X, held_out, codes=codes)))
+            # of equal scores the latest counts
+            if not len(held_out) or trained.scores[-1] >= best_score:
+                best_score = trained.scores[-1] if len(held_out) else 0.0
+                trained.best_epoch = epoch + 1
+                for kept, array in zip(best, parameters, strict=True):
+                    kept[...] = array
+            if epoch_ends is not None and epoch_ends(trained):
+                break
+    finally:
+        network.release()
+        for kept, array in zip(best, parameters, strict=True):
+            array[...] = kept
+    return trained
