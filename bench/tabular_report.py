@@ -37,7 +37,7 @@ def _head(results, names, chosen):
         f"{chosen.seeds} seeds; seconds with {chosen.threads} threads, those after ~ not measured alone on the machine "
         "or with other threads.\n\n"
         "Rank: 1 is the best; mean over the draws that all ranked learners have, each set counting once. Learners with "
-        "results of less than half of the draws are not ranked. Error, log loss: by how many percent the geometric "
+        "results on less than half of the sets are not ranked. Error, log loss: by how many percent the geometric "
         f"mean over sets, shifted by {SHIFT}, is above {chosen.reference}'s over the same draws. Prediction: seconds "
         "of 10,000 rows.\n"
     )
@@ -46,7 +46,8 @@ def _head(results, names, chosen):
 def _summary(results, names, reference, trusted):
     """One part of the sets: a row for each learner, best mean rank first."""
     counts = {name: sum(name in lines for lines in results.values()) for name in names}
-    ranked = [name for name in names if counts[name] * 2 >= max(counts.values())]
+    sets = {name: sum(any(name in lines for lines in draws) for draws in _by_set(results).values()) for name in names}
+    ranked = [name for name in names if sets[name] * 2 >= max(sets.values())]
     common = {key: lines for key, lines in results.items() if all(name in lines for name in ranked)}
     columns, ranks = {"fits": {name: str(counts[name]) for name in names}}, {}
     for title, tasks in TASKS.items():
