@@ -22,6 +22,7 @@ NEEDS = {
     "docs/inspecting.md": ["matplotlib"],
     "docs/onnx.md": ["onnx", "onnxruntime", "skl2onnx"],
     "docs/saving.md": ["safetensors", "skops"],
+    "docs/tabular.md": ["pandas"],
 }
 
 

@@ -4,6 +4,7 @@ from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
+from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
 from .interchange import from_sklearn, load, register_onnx_converters
 
 __version__ = "0.1.0"
@@ -12,6 +13,8 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "Perceptron",
+    "TabularMLPClassifier",
+    "TabularMLPRegressor",
     "TrainingCurveDisplay",
     "__version__",
     "from_sklearn",

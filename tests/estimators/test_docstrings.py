@@ -24,7 +24,7 @@ def test_examples(name, tmp_path, monkeypatch):
         raise
 
 
-@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor", "TabularMLPClassifier", "TabularMLPRegressor"])
 def test_estimators_have_examples(name):
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(fastmlp, name))
     assert test.examples

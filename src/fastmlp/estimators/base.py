@@ -24,7 +24,7 @@ from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
 from .exporting import ExportMixin
 from .fitted import OF_EPOCHS, OF_MLP
-from .inputs import check_total, check_weights, effective_n_jobs, engine_rows, hidden_units
+from .inputs import check_total, check_weights, column_named, effective_n_jobs, engine_rows, hidden_units
 from .networks import network_plan, network_to_train
 from .parameters import CONSTRAINTS, ParametersMixin, constructor_defaults, parameters_in_effect, plain, with_effect
 from .pickling import PickleMixin
@@ -238,17 +238,19 @@ class BaseMLP(
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
         """X, y and weights as `Data`, and what to aim at."""
-        X, y = validate_data(
-            self,
-            X,
-            self._checked_y(y, f"y{of}"),
-            accept_sparse="csr",
-            order="C",
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=first,
-            **self._check_y,
-        )
+        y = self._checked_y(y, f"y{of}")
+        with column_named(X, type(self).__name__):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                order="C",
+                multi_output=True,
+                dtype=(np.float64, np.float32),
+                reset=first,
+                **self._check_y,
+            )
         X = engine_rows(X)
         target = self._encode(y, incremental)
         sample_weight = check_weights(sample_weight, X, self._precision(X))

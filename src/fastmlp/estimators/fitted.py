@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["OF_CLASSIFIER", "OF_EPOCHS", "OF_MLP", "OF_PERCEPTRON", "Attribute"]
+__all__ = ["OF_CLASSIFIER", "OF_EPOCHS", "OF_MLP", "OF_PERCEPTRON", "OF_TABULAR", "Attribute"]
 
 
 class Attribute(NamedTuple):
@@ -58,4 +58,15 @@ OF_PERCEPTRON = {
     "n_iter_": Attribute("count"),
     "t_": Attribute("real count"),
     "feature_names_in_": Attribute("feature names"),
+}
+OF_TABULAR = {
+    "members_": Attribute("members", needed=True),
+    "encoder_": Attribute("encoder", needed=True),
+    "n_features_in_": Attribute("count", needed=True),
+    "n_outputs_": Attribute("count", needed=True),
+    "n_iter_": Attribute("count"),
+    "oof_score_": Attribute("number"),
+    "feature_names_in_": Attribute("feature names"),
+    "_layers": Attribute("layers", needed=True),
+    "_loss": Attribute("name", needed=True),
 }

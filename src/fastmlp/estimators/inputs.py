@@ -1,6 +1,7 @@
 """Checks of everything that reaches the engine: it does no bounds checks of its own."""
 
 import sys
+from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral
 
@@ -9,6 +10,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight
 
+from ..data.columns import as_numbers
+from ..data.frames import described, read_table
 from ..engine import MAX_LAYERS, OPTIMIZERS, unbound
 from ..training.arrays import physical_memory, plain_array
 
@@ -16,6 +19,7 @@ __all__ = [
     "check_layers",
     "check_total",
     "check_weights",
+    "column_named",
     "effective_n_jobs",
     "engine_rows",
     "hidden_units",
@@ -229,3 +233,41 @@ def effective_n_jobs(n_jobs):
     """The threads that `n_jobs` stands for where this is called; joblib counts those of an unbound thread."""
     with unbound():
         return joblib.effective_n_jobs(n_jobs)
+
+
+@contextmanager
+def column_named(X, estimator):
+    """Let an error about a frame say which column has other values than numbers, and what takes such frames.
+
+    Parameters
+    ----------
+    X : object
+    estimator : str
+        The name of the class that refuses X.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        said = _no_numbers(X, estimator) if hasattr(X, "columns") and type(error) in (ValueError, TypeError) else None
+        if said is None:
+            raise
+        raise type(error)(f"{error}\n{said}. Tabular{estimator} takes such tables as they are.") from error
+
+
+def _no_numbers(X, estimator):
+    """In words, what else than numbers is in the first such column of a frame; None if there is no such column."""
+    try:
+        table = read_table(X, estimator)
+        for i, name in enumerate(table.names or range(table.n_columns)):
+            column, where = table.column(i), described(name)
+            if column.kind == "date":
+                return f"{where} has dates"
+            try:
+                numbers = as_numbers(column, where)
+            except ValueError:
+                return f"{where} has strings or categories"
+            if np.isnan(numbers).any():
+                return f"{where} has missing values"
+    except (ValueError, TypeError):  # no table: the error says all there is to say
+        pass
+    return None

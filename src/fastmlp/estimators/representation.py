@@ -25,11 +25,15 @@ class NetworkReprMixin:
             params._html_repr = lambda: _summary(self) + table()
         return params
 
+    def _told(self):
+        """Rows of the summary: name -> function of the estimator that gives a text, if there is one."""
+        return _ROWS
+
 
 def _summary(estimator):
     """A table about the estimator, as HTML."""
     rows = []
-    for name, describe in _ROWS.items():
+    for name, describe in estimator._told().items():
         # fitted attributes may be gone, or anything: what cannot be told of them is left out
         with suppress(Exception):
             if text := describe(estimator):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["R2", "Accuracy"]
+__all__ = ["R2", "Accuracy", "NegativeLogLoss"]
 
 
 class Accuracy:
@@ -52,3 +52,24 @@ class R2:
             residual = (self.weight * (self.y - outputs) ** 2).sum(axis=0)
         ratio = np.divide(residual, self.spread, out=(residual > 0).astype(np.float64), where=self.spread > 0)
         return float((1.0 - ratio).mean())
+
+
+class NegativeLogLoss:
+    """Mean logarithm of the probability of the right class, as scikit-learn's scorer "neg_log_loss" has it.
+
+    Probabilities are held within [eps, 1 - eps], with eps that of their dtype.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Codes of classes.
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, y, sample_weight):
+        self.y, self.sample_weight, self.rows = y, sample_weight, np.arange(len(y))
+
+    def __call__(self, outputs):
+        eps = np.finfo(outputs.dtype).eps
+        probabilities = np.clip(outputs[self.rows, self.y], eps, 1 - eps)
+        return float(np.average(np.log(probabilities.astype(np.float64)), weights=self.sample_weight))

@@ -1,0 +1,784 @@
+"""Tables as people have them: raw columns in, an ensemble of small networks inside."""
+
+import math
+import time
+import warnings
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import fields, replace
+from functools import partial
+from numbers import Integral, Real
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from ..data.tables import TableEncoder
+from ..engine import LOSS_ROWS, Network, effective_n_threads, logarithm, single_threaded_blas
+from ..training.ensembles import Average, Member, folds, integer_seed, train_members
+from ..training.fits import INTERRUPTED
+from ..training.recipes import Recipe, layers_for, train_member
+from ..training.scores import R2, Accuracy, NegativeLogLoss
+from ..training.undo import unchanged_on_error
+from .callbacks import Listeners
+from .fitted import OF_TABULAR
+from .inputs import check_total, check_weights, effective_n_jobs
+from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
+from .pickling import PickleMixin
+from .representation import NetworkReprMixin
+from .targets import check_numbers, checked_column, checked_labels
+from .validation import hold_out, strata
+
+__all__ = ["BaseTabularMLP", "TabularMLPClassifier", "TabularMLPRegressor"]
+
+# Attributes of a fit that the next one may lack
+_OF_A_FIT = ("feature_names_in_", "members_", "oof_prediction_", "oof_score_", "_average")
+
+
+class _Rows(NamedTuple):
+    """Rows as the engine takes them, and the targets as scorers take them; those of a validation set come last."""
+
+    X: np.ndarray
+    codes: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray | None  # of the loss and the default score; with class_weight in it
+    labels: np.ndarray
+    score_weight: np.ndarray | None  # of other scores
+    n_train: int
+
+
+_SHARED = """\
+    n_members : int, default=5
+        Networks whose outputs are averaged. Each trains on all folds but one of ``min(n_members, 10)``, and the fold
+        that is left decides its best epoch; more than ten repeat this with other folds. One alone holds out
+        `validation_fraction` of the rows. With `time_limit` the most of them.
+    time_limit : float, default=None
+        Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. Without it the
+        same `random_state` gives the same bits on any number of threads.
+    scoring : str, callable or None, default=None
+        What decides the best epoch: a scorer of scikit-learn's. None is {score}. Callables get the held-out rows as the
+        numbers that the networks see.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+        Columns of categories. "from_dtype": those of strings, categories, bools and objects that are not all numbers or
+        dates; else those of these names or positions, or this mask, or none. Other columns must be numbers or dates."""
+_MORE = """\
+    max_iter : int, default=None
+        Epochs of a member. None is that of the recipe.
+    validation_fraction : float, default=0.2
+        Share of the rows that a single member holds out. No effect with more members or `X_val`.
+    n_jobs : int, default=None
+        Most threads, each of which trains a member; -1 is all cores. None is the physical cores. Prediction takes as
+        many where the rows are worth it.
+    callbacks : callable, list of callable or None, default=None
+        Functions of (estimator, epoch, metrics), called after every epoch of a member: an estimator fitted with this
+        member alone, as it is then; the number of the epoch from 1; a dict of "member", "loss" and
+        "validation_score". One that returns True ends the member. They are called by the members' threads, one at a
+        time.
+    verbose : bool or int, default=False
+        Print a line for each tenth of a member's epochs; above 1 for each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Source of folds, initial weights, orders of rows and dropout.
+    recipe : Recipe, dict or None, default=None
+        Hyperparameters of the networks and their training, see `fastmlp.training.recipes.Recipe`; a dict has those
+        that are to differ from the defaults."""
+_ATTRIBUTES = """\
+    n_features_in_ : int
+        Columns.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, if all are strings.
+    n_outputs_ : int
+        Outputs of each network.
+    encoder_ : TableEncoder
+        Makes numbers and codes of the columns. It was fitted to all training rows, which needs no targets.
+    members_ : list of Member
+        The networks. Each has `loss_curve_`, `validation_scores_` and `best_epoch_`, the epoch that it kept.
+    loss_curves_ : list of list of float
+        `loss_curve_` of each member.
+    n_iter_ : int
+        Most epochs of a member.
+    oof_prediction_ : ndarray of shape {shape}
+        Out-of-fold predictions: {what} of each training row by the members that did not train on it; NaN for rows that
+        all members trained on. Neither with `X_val` nor in a pickle, which does not grow with the rows.
+    oof_score_ : float
+        Their score, as `scoring` says. The rows have decided the best epochs, which makes it a little too high. Not
+        with `X_val`."""
+
+
+class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimator, ABC):
+    """Fitting and averaging of the members, whatever the targets."""
+
+    _transient: ClassVar[tuple] = ("_average", "oof_prediction_")
+    _attributes: ClassVar[dict] = OF_TABULAR
+    _fitted_by: ClassVar[str] = "members_"
+    _parameter_constraints: ClassVar[dict] = {
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "scoring": [StrOptions({*get_scorer_names()}), callable, None],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "max_iter": [*CONSTRAINTS["max_iter"], None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_jobs": CONSTRAINTS["n_jobs"],
+        "callbacks": CONSTRAINTS["callbacks"],
+        "verbose": CONSTRAINTS["verbose"],
+        "random_state": CONSTRAINTS["random_state"],
+        "recipe": [Recipe, dict, None],
+    }
+    _recipe: ClassVar[Recipe]  # the defaults
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+    # What differs between the two
+
+    @abstractmethod
+    def _checked_y(self, y, name):
+        """Targets as an array, which scorers take."""
+
+    @abstractmethod
+    def _learn_targets(self, y):
+        """Set what `_engine_y` and `_from_outputs` need, and `n_outputs_`."""
+
+    @abstractmethod
+    def _engine_y(self, y, name):
+        """Checked targets as the engine takes them."""
+
+    @abstractmethod
+    def _engine_loss(self, recipe):
+        """A loss of the engine's table, and its options."""
+
+    @abstractmethod
+    def _from_outputs(self, outputs):
+        """Averaged outputs of the networks as predictions: probabilities, or values in the units of y."""
+
+    @abstractmethod
+    def _quick_score(self, rows, held_out, weight):
+        """The score for outputs of held-out rows where that is quick; None where a scorer is asked."""
+
+    def _loss_weight(self, labels, y, sample_weight):
+        """Weights of rows in the loss, of the engine's y; the labels are those to train on alone."""
+        return sample_weight
+
+    def _classes(self, y):
+        """Codes whose shares the folds keep, or None."""
+        return None
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table: a frame of pandas, Polars or PyArrow, a dict of columns, a list of dicts, an array or lists of
+            rows. Columns may be numbers, strings, categories, bools and dates, with gaps.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets: labels of any one type; or numbers, of several outputs too.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Non-negative weights, not all zero. None weighs all samples by 1.
+        X_val : like X, of shape (n_val, n_features), default=None
+            Validation data, which decide the best epoch of all members. These then train on all of X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are refused, or all members become non-finite. The estimator is then as it was
+            before the call.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss of a member becomes non-finite: its best epoch before that is kept.
+        UserWarning
+            If the score is undefined on the held-out rows of a member, whose last epoch is then kept. If interrupted
+            (Ctrl-C): the members that are trained are kept, or if there are none those that have begun.
+        """
+        began = time.monotonic()
+        with unchanged_on_error(self):
+            self._fit(X, y, sample_weight, X_val, y_val, began)
+        return self
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, began):
+        recipe = self._recipe_in_effect()
+        for name in _OF_A_FIT:
+            vars(self).pop(name, None)
+        rows = self._read(X, y, sample_weight, X_val, y_val)
+        layers, dropout = layers_for(recipe, self.encoder_, self.n_outputs_)
+        loss, options = self._engine_loss(recipe)
+        # built once to refuse what no member could be
+        uses_blas = Network(layers, None, loss, np.float32, loss_options=options, dropout=dropout).uses_blas
+        self._layers, self._loss = layers, loss
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        rows_of = self._division(rows, seed)
+        score_of = self._scores(rows)
+        n_workers = effective_n_threads(max_threads=self._max_threads())
+        alone = self.n_members == 1
+
+        def train(number, recipe, epoch_ends):
+            own, held_out = rows_of(number)
+            trained = train_member(
+                layers,
+                dropout,
+                (rows.X, rows.codes, rows.y, rows.sample_weight),
+                own,
+                held_out,
+                recipe,
+                loss=loss,
+                loss_options=options,
+                seed=(seed, number),
+                score=score_of(held_out),
+                n_threads=(None if self.n_jobs is None else n_workers) if alone else 1,
+                epoch_ends=epoch_ends,
+            )
+            outputs = None if X_val is not None else trained.network.predict(rows.X, held_out, codes=rows.codes)
+            return Member.of(trained), held_out, outputs
+
+        with single_threaded_blas() if uses_blas else nullcontext():
+            results, interrupted = train_members(
+                train,
+                self.n_members,
+                recipe,
+                n_workers=n_workers,
+                deadline=None if self.time_limit is None else began + self.time_limit,
+                epoch_ends=self._epoch_ends(),
+            )
+        if interrupted:
+            warnings.warn(INTERRUPTED)
+        self._keep(list(results.values()), rows.n_train, score_of)
+
+    def _recipe_in_effect(self):
+        recipe, given = self._recipe, self.recipe
+        if isinstance(given, Recipe):
+            recipe = given
+        elif given is not None:
+            known = [field.name for field in fields(Recipe)]
+            for name in given:
+                if name not in known:
+                    raise ValueError(f"recipe has {name!r}, which is none of {', '.join(known)}.")
+            recipe = replace(recipe, **given)
+        if self.max_iter is not None:
+            recipe = replace(recipe, epochs=int(self.max_iter))
+        # smoothed labels make better classes, but no better probabilities
+        smooths = isinstance(given, Recipe) or "label_smoothing" in (given or ()) or self.scoring in (None, "accuracy")
+        return recipe if smooths else replace(recipe, label_smoothing=0.0)
+
+    def _max_threads(self):
+        return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+
+    def _read(self, X, y, sample_weight, X_val, y_val):
+        """The data of a fit as `_Rows`; learns columns and targets."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
+        name = type(self).__name__
+        if y is None:
+            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+        encoder = TableEncoder(categorical_features=self.categorical_features, estimator=name)
+        numbers, codes = encoder.fit_transform(X)
+        labels = self._checked_y(y, "y")
+        check_consistent_length(numbers, labels)
+        n = len(numbers)
+        if n < 2:
+            raise ValueError(f"{name} needs at least two rows, got n_samples={n}.")
+        self.encoder_, self.n_features_in_ = encoder, encoder.n_features_in_
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+        score_weight = check_weights(sample_weight, numbers, np.float32)
+        self._learn_targets(labels)
+        engine_y = self._engine_y(labels, "y")
+        parts = [numbers, codes, engine_y, labels, score_weight]
+        if X_val is not None:
+            try:
+                more = encoder.transform(X_val)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"X_val: {error}") from error
+            labels_val = self._checked_y(y_val, "y_val")
+            check_consistent_length(more[0], labels_val)
+            parts_val = [*more, self._engine_y(labels_val, "y_val"), labels_val, np.ones(len(labels_val))]
+            parts = [
+                None if own is None else np.concatenate([own, of_val])
+                for own, of_val in zip(parts, parts_val, strict=True)
+            ]
+        numbers, codes, engine_y, all_labels, score_weight = parts
+        weight = self._loss_weight(labels, engine_y, score_weight)
+        return _Rows(numbers, codes, engine_y, weight, all_labels, score_weight, n)
+
+    def _division(self, rows, seed):
+        """Number of a member -> the rows that it trains on and those that decide its best epoch."""
+        n, n_all = rows.n_train, len(rows.X)
+        if n_all > n:
+            own, held_out = np.arange(n), np.arange(n, n_all)
+            return lambda number: (own, held_out)
+        classes = self._classes(rows.y)
+        if self.n_members > 1:
+            return folds(n, self.n_members, seed, classes)
+        parts = None if classes is None else strata(classes, self.validation_fraction)
+        both = hold_out(n, self.validation_fraction, parts, np.random.RandomState(integer_seed(seed)))
+        return lambda number: both
+
+    def _epoch_ends(self):
+        """What `train_members` calls after an epoch, or None."""
+        listeners = Listeners(self)
+        if not listeners and not self.verbose:
+            return None
+
+        def epoch_ends(number, recipe, trained):
+            epoch, loss = len(trained.losses), trained.losses[-1]
+            metrics = {"member": number, "loss": loss}
+            if trained.scores:
+                metrics["validation_score"] = trained.scores[-1]
+            if self.verbose > 1 or self.verbose and epoch % max(1, recipe.epochs // 10) in (0, recipe.epochs):
+                score = metrics.get("validation_score", math.nan)
+                print(
+                    f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: loss = {loss:.6f},"
+                    f" validation score = {score:.6f}"
+                )
+            return listeners.step_ends(
+                epoch, metrics, lambda: {"members_": [Member.of(trained)], "n_iter_": epoch}
+            )
+
+        return epoch_ends
+
+    def _scores(self, rows):
+        """Some rows -> what scores the outputs of a network for them."""
+
+        def score_of(held_out):
+            weight = rows.sample_weight if self.scoring is None else rows.score_weight
+            weight = None if weight is None else weight[held_out]
+            if weight is not None and not weight.any():
+                raise ValueError("sample_weight is zero on all rows that a member holds out.")
+            return self._quick_score(rows, held_out, weight) or partial(
+                self._score, scorer, rows.X[held_out], rows.labels[held_out], weight
+            )
+
+        scorer = None if self.scoring is None else check_scoring(self, plain(self.scoring))
+        return score_of
+
+    def _score(self, scorer, X, labels, weight, outputs):
+        """A scorer's opinion of outputs for some rows; -inf where it has none."""
+        if not np.isfinite(outputs).all():
+            return -math.inf
+        fitted = copy(self)
+        fitted._outputs = partial(_known, X, outputs)
+        try:
+            score = scorer(fitted, X, labels, **({} if weight is None else {"sample_weight": weight}))
+        except TypeError as error:
+            if weight is None or "sample_weight" not in str(error):
+                raise
+            raise ValueError(f"scoring={self.scoring!r} takes no sample_weight, and there are some.") from error
+        except ValueError:
+            if not self._lacks_classes(labels):
+                raise
+            score = math.nan
+        if not isinstance(score, Real):
+            raise ValueError(f"scoring={self.scoring!r} must give a number, got {score!r}.")
+        return -math.inf if math.isnan(score) else float(score)
+
+    def _lacks_classes(self, labels):
+        """Whether there are classes that no label is of, for which some scores are undefined."""
+        return False
+
+    def _keep(self, results, n_train, score_of):
+        """Take over what the training came to."""
+        results = [result for result in results if result[0].best_epoch_]
+        if not results:
+            raise ValueError(
+                "The loss of every member is non-finite in its first epoch: targets or weights are too large, or the"
+                " recipe's learning_rate is."
+            )
+        members = [member for member, _, _ in results]
+        if not all(math.isfinite(member.loss_curve_[-1]) for member in members):
+            warnings.warn("The loss of a member became non-finite: its best epoch is kept.", ConvergenceWarning)
+        if not all(math.isfinite(max(member.validation_scores_)) for member in members):
+            warnings.warn(
+                f"scoring={self.scoring!r} is undefined on the rows that a member holds out: its last epoch is kept."
+            )
+        self.members_ = members
+        self.n_iter_ = max(len(member.loss_curve_) for member in members)
+        self._average = self._average_of_members()
+        if results[0][2] is None:
+            return
+        total, count = np.zeros((n_train, self.n_outputs_), dtype=np.float32), np.zeros(n_train, dtype=np.intp)
+        for _, held_out, outputs in results:
+            total[held_out] += outputs
+            count[held_out] += 1
+        known = np.flatnonzero(count)
+        outputs = total[known] / count[known, None].astype(np.float32)
+        self.oof_score_ = score_of(known)(outputs)
+        predictions = self._from_outputs(outputs)
+        self.oof_prediction_ = np.full((n_train, *predictions.shape[1:]), math.nan, dtype=predictions.dtype)
+        self.oof_prediction_[known] = predictions
+
+    @property
+    def loss_curves_(self):
+        """Training loss of each epoch of each member."""
+        return [member.loss_curve_ for member in self.members_]
+
+    def _told(self):
+        return _SUMMARY
+
+    # Prediction
+
+    def _average_of_members(self):
+        n_jobs = self.n_jobs
+        max_threads = None if n_jobs is None else partial(effective_n_jobs, n_jobs)
+        return n_jobs, Average(self._layers, self._loss, self.members_, max_threads)
+
+    def _outputs(self, X):
+        """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""
+        if not hasattr(self, "members_"):
+            check_is_fitted(self)
+        kept = vars(self).get("_average")
+        if kept is None or kept[0] is not self.n_jobs:
+            kept = self._average = self._average_of_members()
+        return kept[1](*self.encoder_.transform(X))
+
+
+def _columns(estimator):
+    roles = [column.role for column in estimator.encoder_.columns_]
+    kinds = {"numbers": ("number", "empty"), "dates": ("date",), "categories": ("binary", "onehot", "embedding")}
+    counts = {kind: sum(role in own for role in roles) for kind, own in kinds.items()}
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _members(estimator):
+    best = [member.best_epoch_ for member in estimator.members_]
+    n_parameters = sum(array.size for array in estimator.members_[0].parameters)
+    return f"{len(best)} of {n_parameters:,} parameters, best epochs {min(best)} to {max(best)} of {estimator.n_iter_}"
+
+
+_SUMMARY = {
+    "Columns": _columns,
+    "Members": _members,
+    "Out-of-fold score": lambda estimator: f"{estimator.oof_score_:.4g}",
+}
+
+
+def _known(X, outputs, asked):
+    """Outputs for the rows that a scorer is given."""
+    if asked is not X:
+        raise ValueError("A scorer may ask the estimator for predictions of the X that it is given, and no other.")
+    return outputs
+
+
+class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
+    __doc__ = f"""Classification of tables as they are: columns of numbers, categories and dates, with gaps.
+
+    Makes numbers and codes of the columns, and averages the probabilities of several networks: RealMLP [1]_, with an
+    embedding for each number and category, trained on folds.
+
+    Parameters
+    ----------
+{_SHARED.format(score="the accuracy, with `class_weight`, and labels are smoothed for it")}
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``.
+{_MORE}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels in ascending order.
+{_ATTRIBUTES.format(shape="(n_samples, n_classes)", what="probabilities")}
+
+    See Also
+    --------
+    TabularMLPRegressor : The same for regression.
+    MLPClassifier : The network of scikit-learn, for matrices of numbers.
+
+    References
+    ----------
+    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
+       Data, 2024.
+
+    Examples
+    --------
+    >>> from fastmlp import TabularMLPClassifier
+    >>> X = {{"colour": ["red", "green", None, "red"] * 20, "size": [1.5, 2.0, 2.5, float("nan")] * 20}}
+    >>> y = ["apple", "pear", "pear", "apple"] * 20
+    >>> model = TabularMLPClassifier(n_members=2, max_iter=20, random_state=0).fit(X, y)
+    >>> model.predict({{"colour": "red", "size": 1.4}})
+    array(['apple'], dtype='<U5')
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseTabularMLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _recipe: ClassVar[Recipe] = Recipe()
+
+    def __init__(
+        self,
+        n_members=5,
+        *,
+        time_limit=None,
+        scoring=None,
+        categorical_features="from_dtype",
+        class_weight=None,
+        max_iter=None,
+        validation_fraction=0.2,
+        n_jobs=None,
+        callbacks=None,
+        verbose=False,
+        random_state=None,
+        recipe=None,
+    ):
+        keep_parameters(self, locals())
+
+    def _checked_y(self, y, name):
+        labels = checked_labels(y, name)
+        if issparse(labels):
+            raise TypeError(f"{name} must be dense, got a sparse matrix.")
+        # NumPy makes text of numbers beside text
+        labels = np.asarray(labels) if hasattr(labels, "dtype") else np.array(labels, dtype=object)
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            raise ValueError(f"{name} must have one column of labels, got shape {labels.shape}.")
+        return checked_column(column_or_1d(labels, warn=True), name)
+
+    def _learn_targets(self, y):
+        self.classes_ = np.unique(y)
+        self.n_outputs_ = len(self.classes_)
+
+    def _engine_y(self, y, name):
+        codes = np.searchsorted(self.classes_, y) if self._comparable(y) else np.zeros(len(y), dtype=np.intp)
+        np.minimum(codes, self.n_outputs_ - 1, out=codes)
+        if (unknown := y[self.classes_[codes] != y]).size:
+            label = unknown[0].item()
+            raise ValueError(f"{name} has the label {label!r}, which is none of the classes {self.classes_}.")
+        return codes.astype(np.intp)
+
+    def _comparable(self, y):
+        return (y.dtype.kind in "biuf") == (self.classes_.dtype.kind in "biuf")
+
+    def _loss_weight(self, labels, y, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        given = self.class_weight
+        if isinstance(given, dict) and not all(isinstance(w, Real) and 0 <= w < math.inf for w in given.values()):
+            raise ValueError(f"class_weight={given!r} must have finite values >= 0.")
+        try:
+            weights = compute_class_weight(given, classes=self.classes_, y=labels)[y]
+        except ValueError as error:
+            raise ValueError(f"class_weight={given!r} does not go with the classes {self.classes_}: {error}") from error
+        if sample_weight is not None:
+            weights *= sample_weight
+        check_total(weights[: len(labels)], np.float32, "sample_weight times class_weight")
+        return weights
+
+    def _classes(self, y):
+        return y
+
+    def _engine_loss(self, recipe):
+        return "log_loss", {"label_smoothing": recipe.label_smoothing} if recipe.label_smoothing else {}
+
+    def _quick_score(self, rows, held_out, weight):
+        kind = {None: Accuracy, "accuracy": Accuracy, "neg_log_loss": NegativeLogLoss}.get(self.scoring)
+        return None if kind is None else kind(rows.y[held_out], weight)
+
+    def _lacks_classes(self, labels):
+        return len(np.unique(labels)) < self.n_outputs_
+
+    def _from_outputs(self, outputs):
+        return outputs
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table as in `fit`; a dict of scalars is one row.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The most probable class of each sample.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If columns lack or are unknown, or a column of numbers has other values.
+        """
+        outputs = self._outputs(X)
+        return self.classes_.take(outputs.argmax(axis=1))
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table as in `fit`; a dict of scalars is one row.
+
+        Returns
+        -------
+        y_prob : ndarray of float32 of shape (n_samples, n_classes)
+            In the order of `classes_`; rows sum to 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`.
+        """
+        return self._outputs(X)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table as in `fit`; a dict of scalars is one row.
+
+        Returns
+        -------
+        log_y_prob : ndarray of float32 of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``.
+        """
+        return logarithm(self._outputs(X))
+
+
+class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
+    __doc__ = f"""Regression on tables as they are: columns of numbers, categories and dates, with gaps.
+
+    Makes numbers and codes of the columns, and averages the predictions of several networks: RealMLP [1]_, with an
+    embedding for each number and category, trained on folds. Targets are standardised, and predictions are held within
+    the range of the training targets.
+
+    Parameters
+    ----------
+{_SHARED.format(score="R2")}
+    loss : str, default="squared_error"
+        "squared_error", "absolute_error", "huber" and "log_cosh" of the standardised targets; "poisson" (y >= 0) and
+        "gamma" (y > 0), whose predictions are positive.
+{_MORE}
+
+    Attributes
+    ----------
+{_ATTRIBUTES.format(shape="(n_samples,) or (n_samples, n_outputs)", what="values")}
+
+    See Also
+    --------
+    TabularMLPClassifier : The same for classification.
+    MLPRegressor : The network of scikit-learn, for matrices of numbers.
+
+    References
+    ----------
+    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
+       Data, 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from fastmlp import TabularMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = TabularMLPRegressor(n_members=2, max_iter=20, random_state=0).fit(X, y)
+    >>> model.oof_score_ > 0.3
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseTabularMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma"})],
+    }
+    _recipe: ClassVar[Recipe] = Recipe(activation="mish", learning_rate=0.2)
+
+    def __init__(
+        self,
+        n_members=5,
+        *,
+        time_limit=None,
+        scoring=None,
+        categorical_features="from_dtype",
+        loss="squared_error",
+        max_iter=None,
+        validation_fraction=0.2,
+        n_jobs=None,
+        callbacks=None,
+        verbose=False,
+        random_state=None,
+        recipe=None,
+    ):
+        keep_parameters(self, locals())
+
+    def _checked_y(self, y, name):
+        if issparse(y):
+            raise TypeError(f"{name} must be dense, got a sparse matrix.")
+        check_numbers(y, name)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _learn_targets(self, y):
+        domain = LOSS_ROWS[plain(self.loss)].domain
+        if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
+            raise ValueError(f"loss={self.loss!r} needs {domain}, got {y.min()}.")
+        columns = y.reshape(len(y), -1)
+        self.n_outputs_, self._one = columns.shape[1], y.ndim == 1
+        # a loss that predicts through an exponential scales with y, but is not the same for y + 1
+        through_exponential = LOSS_ROWS[plain(self.loss)].output == "exp"
+        spread = columns.mean(axis=0) if through_exponential else columns.std(axis=0)
+        self._scale = np.where(spread > 0, spread, 1.0)
+        self._center = np.zeros(self.n_outputs_) if through_exponential else columns.mean(axis=0)
+        self._least, self._greatest = columns.min(axis=0), columns.max(axis=0)
+
+    def _engine_y(self, y, name):
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != self.n_outputs_:
+            raise ValueError(f"{name} must have {self.n_outputs_} columns, got {columns.shape[1]}.")
+        return ((columns - self._center) / self._scale).astype(np.float32)
+
+    def _engine_loss(self, recipe):
+        return plain(self.loss), {}
+
+    def _quick_score(self, rows, held_out, weight):
+        if self.scoring not in (None, "r2"):
+            return None
+        labels = rows.labels[held_out].reshape(len(held_out), -1)
+        r2 = R2(labels, weight)
+        return lambda outputs: r2(self._in_units(outputs)) if np.isfinite(outputs).all() else -math.inf
+
+    def _in_units(self, outputs):
+        values = outputs * self._scale
+        values += self._center
+        np.maximum(values, self._least, out=values)
+        return np.minimum(values, self._greatest, out=values)
+
+    def _from_outputs(self, outputs):
+        values = self._in_units(outputs)
+        return values[:, 0] if self._one else values
+
+    def predict(self, X):
+        """Predict target values.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table as in `fit`; a dict of scalars is one row.
+
+        Returns
+        -------
+        y : ndarray of float64 of shape (n_samples,) or (n_samples, n_outputs)
+            Within the range of the training targets.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If columns lack or are unknown, or a column of numbers has other values.
+        """
+        return self._from_outputs(self._outputs(X))
