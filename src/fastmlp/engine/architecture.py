@@ -8,6 +8,8 @@ the list. Without them a first `Dense` reads the numbers and, as one-hot columns
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = [
     "Dense",
     "Embedding",
@@ -269,11 +271,17 @@ class Piecewise(NamedTuple):
         return len(inputs.numbers(self.columns)) * self.width
 
     def multiply_adds(self, n_in, inputs):
-        return len(inputs.numbers(self.columns)) * self.width * (1 + len(self.edges[0]) // 2)
+        return len(inputs.numbers(self.columns)) * self.width * (1 + (self._bins() + 1) // 2)
 
     def parameters(self, n_in, inputs, codes):
-        n_bins = len(self.edges[0]) - 1
-        return [Shape("piecewise", len(inputs.numbers(self.columns)), (2 + n_bins) * self.width, self.group, True)]
+        columns = (2 + self._bins()) * self.width
+        return [Shape("piecewise", len(inputs.numbers(self.columns)), columns, self.group, True)]
+
+    def _bins(self):
+        shape = np.shape(self.edges)
+        if len(shape) != 2 or shape[1] < 2:
+            raise ValueError(f"edges: shape (n_columns, n_bins + 1), not {shape}")
+        return shape[1] - 1
 
 
 class Indicators(NamedTuple):

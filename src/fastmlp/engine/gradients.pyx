@@ -217,7 +217,7 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
 cdef copy_network(Gradients *job, Layers layers, Arena arena):
     """Give the call layers, parameters and traces of its own, with the transposes that backward reads."""
     cdef Pass *net = &job.net
-    cdef int last = net.n_layers - 1, l, k
+    cdef int last = net.n_layers - 1, half = 0, l, k
     cdef char *room = arena.pointer("one row")
     cdef Layer *layer
     cdef Parameter *weights
@@ -235,13 +235,15 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
             layer.kind = tiled_kind()
         net.traces[l].activations = arena.pointer((0, ("activations", layer.shared)))
         net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
-        net.traces[l].deltas = arena.pointer((0, ("deltas", (last - layer.shared) % 2)))
         net.traces[l].own = arena.pointer((0, ("own", l))) if layer.kind.keeps else NULL
         if transposes(job, layer, l):
             weights = &net.parameters[layer.first + WEIGHTS]
             weights.transposed_ld = padded(layer.n_in, net.itemsize)
             weights.transposed = arena.pointer(("transposed", l))
             net.kernels.transpose(weights.transposed, weights.transposed_ld, 0, weights.value, layer.n_in, layer.n_out)
+    for l in range(last, -1, -1):
+        net.traces[l].deltas = arena.pointer((0, ("deltas", half)))
+        half = (half + 1) % 2 if net.layers[l].shared == l else half
     weights = &net.parameters[net.layers[last].first + WEIGHTS]
     if weights.transposed != NULL:
         for k in range(net.layers[last].n_out):

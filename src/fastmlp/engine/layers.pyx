@@ -19,6 +19,7 @@ from .memory cimport Arena, data_of, padded
 from .source cimport Source
 from .tuning cimport CALL_BLAS_FLOPS
 
+from .kernels import ACTIVATIONS
 from .architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Piecewise, places
 
 cdef enum:
@@ -52,12 +53,18 @@ def described(layers, activation):
         inputs, *rows = layers
         if activation is not None:
             raise ValueError(f"activation={activation!r}: layers have theirs")
+        for row in rows:
+            if not hasattr(row, "beside"):
+                raise ValueError(f"layers: {row!r} is no layer")
+    elif any(hasattr(row, "beside") for row in layers):
+        raise ValueError("layers: the first is Inputs")
     else:
         units = tuple(int(n) for n in layers)
         if len(units) < 2 or not all(0 < n <= MAX_DIMENSION for n in units):
             raise ValueError(f"layer_units={units}: two or more, each from 1 to {MAX_DIMENSION}")
         names = activation_names(activation, len(units) - 2)
         if isinstance(names, str):
+            hidden_activation(names)  # where there is no hidden layer too
             names = (names,) * (len(units) - 2)
         inputs, rows = Inputs(units[0]), [Dense(n, name) for n, name in zip(units[1:], (*names, "identity"))]
     if len(rows) > MAX_LAYERS:
@@ -71,9 +78,21 @@ def described(layers, activation):
             raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
         raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
-    if inputs.n_features < 0 or not all(isinstance(n, Integral) and 0 < n <= MAX_DIMENSION for n in inputs.levels):
-        raise ValueError(f"{inputs}: n_features at least 0, levels from 1 to {MAX_DIMENSION}")
+    if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_DIMENSION):
+        raise ValueError(f"{inputs}: n_features from 0 to {MAX_DIMENSION}")
+    if not all(isinstance(n, Integral) and 0 < n <= MAX_DIMENSION for n in inputs.levels):
+        raise ValueError(f"{inputs}: levels from 1 to {MAX_DIMENSION}")
+    if not inputs.n_features and not inputs.levels:
+        raise ValueError(f"{inputs}: at least one number or category")
     return inputs, rows
+
+
+cdef int hidden_activation(name) except -1:
+    """The number of an activation that hidden layers may have."""
+    number = activation_number(name)
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation={name!r}: not of hidden layers, which have one of {', '.join(ACTIVATIONS)}")
+    return number
 
 
 cdef class Layers:
@@ -183,7 +202,7 @@ cdef class Layers:
         else:
             layer.kind = (kind_of("one-hot") if place.reads_codes
                           else dense_kind(self.net.kernels, layer.n_in, layer.n_out))
-            number = activation_number(activation_names(row.activation, 1))
+            number = hidden_activation(row.activation)
             if row.activation != "identity" or place is not self.places[-1]:
                 layer.epilogue = self.net.kernels.forward[number]
                 layer.slope = self.net.kernels.backward[number]
@@ -191,7 +210,7 @@ cdef class Layers:
             if place.reads_codes:
                 self._set_levels(layer, range(len(inputs.levels)))
         if isinstance(row, Parametric):
-            layer.activation = activation_number(activation_names(row.activation, 1))
+            layer.activation = hidden_activation(row.activation)
             zeros = Arena()
             zeros.reserve("bias", padded(layer.n_out, self.net.itemsize) * self.net.itemsize)
             zeros.allocate()

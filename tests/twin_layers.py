@@ -1,0 +1,249 @@
+"""What the layers of each kind compute, in NumPy: the formulas of fastmlp.engine.architecture, one function each.
+
+A function gets the layer's description, its parameters and what it reads: a matrix, or a :class:`Table`. It returns the
+layer's outputs and the way back, a function from dL/d(outputs) to dL/d(inputs), of a table its numbers, and the list of
+dL/d(parameter).
+"""
+
+from itertools import groupby
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from fastmlp.engine.architecture import (
+    Dense,
+    Embedding,
+    Indicators,
+    Numbers,
+    Parametric,
+    Periodic,
+    Piecewise,
+    Scale,
+    places,
+)
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
+_GELU_TANH = 2 * np.sqrt(2 / np.pi)
+
+
+def _elu(z):
+    return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+
+
+def _tanh_softplus(z):
+    return np.tanh(np.logaddexp(z, 0))
+
+
+def _gelu_factor(z):
+    """(1 + tanh(u)) / 2, u = sqrt(2 / pi) (z + 0.044715 z^3)."""
+    return expit(_GELU_TANH * (z + 0.044715 * z**3))
+
+
+# name -> (f, f' as a function of z and of the activation a = f(z))
+HIDDEN = {
+    "identity": (lambda z: z, lambda z, a: np.ones_like(a)),
+    "logistic": (expit, lambda z, a: a * (1 - a)),
+    "tanh": (np.tanh, lambda z, a: 1 - a**2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (a > 0).astype(float)),
+    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01)),
+    "relu6": (lambda z: np.clip(z, 0, 6), lambda z, a: ((z > 0) & (z < 6)).astype(float)),
+    "elu": (_elu, lambda z, a: np.where(z > 0, 1, np.exp(np.minimum(z, 0)))),
+    "selu": (
+        lambda z: _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * _elu(z)),
+        lambda z, a: _SELU_SCALE * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0))),
+    ),
+    "softplus": (lambda z: np.logaddexp(z, 0), lambda z, a: expit(z)),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z, a: 1 / (1 + abs(z)) ** 2),
+    "hard_sigmoid": (lambda z: np.clip(z + 3, 0, 6) / 6, lambda z, a: (abs(z) < 3) / 6),
+    "hard_swish": (
+        lambda z: z * np.clip(z + 3, 0, 6) / 6,
+        lambda z, a: np.where(z < 3, np.where(z > -3, z / 3 + 0.5, 0), 1),
+    ),
+    "silu": (lambda z: z * expit(z), lambda z, a: expit(z) * (1 + z * expit(-z))),
+    "gelu": (
+        lambda z: z * ndtr(z),
+        lambda z, a: ndtr(z) + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi),
+    ),
+    "gelu_tanh": (
+        lambda z: z * _gelu_factor(z),
+        lambda z, a: _gelu_factor(z) * (1 + z * _gelu_factor(-z) * _GELU_TANH * (1 + 3 * 0.044715 * z**2)),
+    ),
+    "mish": (
+        lambda z: z * _tanh_softplus(z),
+        lambda z, a: _tanh_softplus(z) + z * (1 - _tanh_softplus(z) ** 2) * expit(z),
+    ),
+}
+
+
+# ---- kinds ----
+
+
+class Table:
+    """Numbers and categories of some rows; a category as one-hot columns, all 0 for a negative code."""
+
+    def __init__(self, inputs, X, codes):
+        self._inputs, self._X, self._codes = inputs, X, codes
+
+    def numbers(self, columns):
+        return self._X[:, self._inputs.numbers(columns)]
+
+    def back(self, columns, d):
+        """dL/d(all numbers) from that of some columns."""
+        of_all = self.no_slope()
+        of_all[:, self._inputs.numbers(columns)] = d
+        return of_all
+
+    def no_slope(self):
+        return np.zeros(self._X.shape)
+
+    def categories(self, columns):
+        return [
+            (self._codes[:, [c]] == np.arange(self._inputs.levels[c])).astype(float)
+            for c in self._inputs.categories(columns)
+        ]
+
+
+def _dense(layer, parameters, x):
+    W, b = parameters
+    function, slope = HIDDEN[layer.activation]
+    z = np.asarray(x @ W) + b
+    a = function(z)
+
+    def back(d):
+        d = d * slope(z, a)
+        return d @ W.T, [np.asarray(x.T @ d), d.sum(axis=0)]
+
+    return a, back
+
+
+def _scale(layer, parameters, x):
+    (s,) = parameters
+    return x * s, lambda d: (d * s, [(d * x).sum(axis=0)])
+
+
+def _parametric(layer, parameters, x):
+    (a,) = parameters
+    function, slope = HIDDEN[layer.activation]
+    f = function(x)
+    return x + a * (f - x), lambda d: (d * (1 + a * (slope(x, f) - 1)), [(d * (f - x)).sum(axis=0)])
+
+
+def _numbers(layer, parameters, table):
+    return table.numbers(layer.columns), lambda d: (table.back(layer.columns, d), [])
+
+
+def _periodic(layer, parameters, table):
+    (p,) = parameters
+    k, width = layer.frequencies, layer.width
+    w, b, V, c = np.split(p, [k, 2 * k, 2 * k + k * width], axis=1)
+    V = V.reshape(len(p), width, k)
+    turns = 2 * np.pi * table.numbers(layer.columns)[:, :, None]
+    angles = turns * w + b
+    outputs = np.einsum("njf,jmf->njm", np.cos(angles), V) + c
+
+    def back(d):
+        d = d.reshape(outputs.shape)
+        of_angles = -np.sin(angles) * np.einsum("njm,jmf->njf", d, V)
+        of_V = np.einsum("njm,njf->jmf", d, np.cos(angles)).reshape(len(p), -1)
+        of_p = np.hstack([(turns * of_angles).sum(axis=0), of_angles.sum(axis=0), of_V, d.sum(axis=0)])
+        return table.back(layer.columns, 2 * np.pi * (of_angles * w).sum(axis=2)), [of_p]
+
+    return outputs.reshape(len(outputs), -1), back
+
+
+def _piecewise_linear(x, edges):
+    """The encoding (n, n_columns, n_bins) of numbers (n, n_columns), and its slope, at an edge that behind it."""
+    edges, x, t = np.asarray(edges, dtype=float), x[:, :, None], np.arange(len(edges[0]) - 1)
+    last = np.isfinite(edges).sum(axis=1)[:, None] - 2
+    with np.errstate(invalid="ignore"):
+        width = np.diff(edges)
+        e = (x - edges[:, :-1]) / width
+    e = np.where(t > 0, np.maximum(e, 0), e)
+    e = np.where(t < last, np.minimum(e, 1), e)
+    inside = ((t == 0) | (x >= edges[:, :-1])) & ((t == last) | (x < edges[:, 1:])) & (t <= last)
+    return np.where(t <= last, e, 0), np.where(inside, 1 / width, 0)
+
+
+def _piecewise(layer, parameters, table):
+    (p,) = parameters
+    width = layer.width
+    w, b, V = np.split(p, [width, 2 * width], axis=1)
+    V = V.reshape(len(p), -1, width)
+    x = table.numbers(layer.columns)
+    e, slope = _piecewise_linear(x, layer.edges)
+    outputs = x[:, :, None] * w + b + np.einsum("njt,jtm->njm", e, V)
+
+    def back(d):
+        d = d.reshape(outputs.shape)
+        of_V = np.einsum("njt,njm->jtm", e, d).reshape(len(p), -1)
+        of_p = np.hstack([(x[:, :, None] * d).sum(axis=0), d.sum(axis=0), of_V])
+        return table.back(layer.columns, (d * w).sum(axis=2) + np.einsum("njm,njt,jtm->nj", d, slope, V)), [of_p]
+
+    return outputs.reshape(len(outputs), -1), back
+
+
+def _indicators(layer, parameters, table):
+    hot = np.hstack(table.categories(layer.columns))
+    return np.where(hot, layer.on, layer.off), lambda d: (table.no_slope(), [])
+
+
+def _embedding(layer, parameters, table):
+    (E,) = parameters
+    hot = table.categories(layer.columns)
+    vectors = np.split(E, np.cumsum([levels.shape[1] for levels in hot])[:-1])
+    outputs = np.hstack([levels @ part for levels, part in zip(hot, vectors, strict=True)])
+
+    def back(d):
+        deltas = np.split(d, len(hot), axis=1)
+        return table.no_slope(), [np.vstack([levels.T @ part for levels, part in zip(hot, deltas, strict=True)])]
+
+    return outputs, back
+
+
+_KINDS = {
+    Dense: _dense,
+    Scale: _scale,
+    Parametric: _parametric,
+    Numbers: _numbers,
+    Periodic: _periodic,
+    Piecewise: _piecewise,
+    Indicators: _indicators,
+    Embedding: _embedding,
+}
+
+
+def pass_rows(inputs, layers, parameters, X, codes=None, masks=None):
+    """Rows through a network's layers.
+
+    `parameters` are those of all layers, one after another. `masks` are what the numbers of the input and the outputs
+    of each layer but the last are multiplied by, None for no dropout. Returns the outputs, and the way back from
+    dL/d(outputs) to dL/d(numbers of the input) and the list of dL/d(parameter).
+    """
+    masks = masks or [None] * len(layers)
+    values = iter([parameter.astype(np.float64) for parameter in parameters])
+    x = X if masks[0] is None else X * masks[0]
+    table, steps, n_read = Table(inputs, x, codes), [], 0
+    for _, beside in groupby(places(inputs, layers), lambda place: place.shared):
+        parts = []
+        for place in beside:
+            if place.reads_codes:
+                x = np.hstack([x, *table.categories(None)])
+            own = [next(values) for _ in place.parameters]
+            parts.append(_KINDS[type(place.layer)](place.layer, own, table if place.layer.beside else x))
+        n_read += len(parts)
+        mask = masks[n_read] if n_read < len(layers) else None
+        x = np.hstack([outputs for outputs, _ in parts])
+        x = x if mask is None else x * mask
+        ends = np.cumsum([outputs.shape[1] for outputs, _ in parts])[:-1]
+        steps.append((mask, ends, [back for _, back in parts]))
+
+    def back(d):
+        gradients = []
+        for mask, ends, ways in reversed(steps):
+            deltas = np.split(d if mask is None else d * mask, ends, axis=1)
+            below = [way(delta) for way, delta in zip(ways, deltas, strict=True)]
+            gradients = [gradient for _, own in below for gradient in own] + gradients
+            d = sum(of_inputs for of_inputs, _ in below)
+        return d[:, : inputs.n_features], gradients
+
+    return x, back
