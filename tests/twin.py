@@ -1,78 +1,28 @@
 """The engine in plain NumPy: the same interface, the same order of rows and steps, float64 arithmetic throughout.
 
 Slow and short. Kernels, trainers and estimators are checked against it; nothing here is optimised.
-Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
+What layers do is in twin_layers.py. Shapes: A_0 = X[batch] is (b, n_0); A_l is (b, n_l); W_l is (n_{l-1}, n_l).
 
-    Z_l = A_{l-1} W_l + b_l                 A_l = f(Z_l), for the last layer the loss's own output activation
-    D_L = w * dL/dZ_L                       A_L - y for every canonical pair of loss and output activation
-    D_{l-1} = (D_l W_l^T) * f'(Z_{l-1})     f' written in terms of Z and A, before dropout
-    dW_l = (A_{l-1}^T D_l + alpha W_l) / sum(w)      db_l = sum_rows(D_l) / sum(w)
+    A_l = f(A_{l-1} W_l + b_l), or what another kind of layer computes; Z_L: the last layer's, which is dense
+    D_L = w * dL/dZ_L                   A_L - y for every canonical pair of loss and output activation
+    D_{l-1}, G = layer l's way back from D_l
+    gradients: (G + alpha * parameter if its group is penalised) / sum(w)
 
 With dropout A_l, the input's too, and D_l are multiplied by the same mask of 0 and 1 / (1 - rate).
 
-and then, each if wished for: the gradient clipped, W_l multiplied by 1 - rate * weight_decay, the optimizer's step, the
-columns of W_l held to a length.
+and then, each if wished for: the gradient clipped, each parameter multiplied by 1 - rate * weight_decay, the
+optimizer's step, the columns of W_l held to a length.
 """
 
 import contextlib
-from itertools import chain, pairwise
 from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import expit, log_expit, log_softmax, logsumexp, ndtr, xlogy
+from scipy.special import expit, log_expit, log_softmax, logsumexp, xlogy
+from twin_layers import HIDDEN, pass_rows
 
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
-_GELU_TANH = 2 * np.sqrt(2 / np.pi)
-
-
-def _elu(z):
-    return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
-
-
-def _tanh_softplus(z):
-    return np.tanh(np.logaddexp(z, 0))
-
-
-def _gelu_factor(z):
-    """(1 + tanh(u)) / 2, u = sqrt(2 / pi) (z + 0.044715 z^3)."""
-    return expit(_GELU_TANH * (z + 0.044715 * z**3))
-
-
-# name -> (f, f' as a function of z and of the activation a = f(z))
-_HIDDEN = {
-    "identity": (lambda z: z, lambda z, a: np.ones_like(a)),
-    "logistic": (expit, lambda z, a: a * (1 - a)),
-    "tanh": (np.tanh, lambda z, a: 1 - a**2),
-    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (a > 0).astype(float)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01)),
-    "relu6": (lambda z: np.clip(z, 0, 6), lambda z, a: ((z > 0) & (z < 6)).astype(float)),
-    "elu": (_elu, lambda z, a: np.where(z > 0, 1, np.exp(np.minimum(z, 0)))),
-    "selu": (
-        lambda z: _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * _elu(z)),
-        lambda z, a: _SELU_SCALE * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0))),
-    ),
-    "softplus": (lambda z: np.logaddexp(z, 0), lambda z, a: expit(z)),
-    "softsign": (lambda z: z / (1 + abs(z)), lambda z, a: 1 / (1 + abs(z)) ** 2),
-    "hard_sigmoid": (lambda z: np.clip(z + 3, 0, 6) / 6, lambda z, a: (abs(z) < 3) / 6),
-    "hard_swish": (
-        lambda z: z * np.clip(z + 3, 0, 6) / 6,
-        lambda z, a: np.where(z < 3, np.where(z > -3, z / 3 + 0.5, 0), 1),
-    ),
-    "silu": (lambda z: z * expit(z), lambda z, a: expit(z) * (1 + z * expit(-z))),
-    "gelu": (
-        lambda z: z * ndtr(z),
-        lambda z, a: ndtr(z) + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi),
-    ),
-    "gelu_tanh": (
-        lambda z: z * _gelu_factor(z),
-        lambda z, a: _gelu_factor(z) * (1 + z * _gelu_factor(-z) * _GELU_TANH * (1 + 3 * 0.044715 * z**2)),
-    ),
-    "mish": (
-        lambda z: z * _tanh_softplus(z),
-        lambda z, a: _tanh_softplus(z) + z * (1 - _tanh_softplus(z) ** 2) * expit(z),
-    ),
-}
+from fastmlp.engine.architecture import Dense, Inputs, places
 
 
 def _mixed(x):
@@ -412,7 +362,7 @@ def _shorten(W, most):
     W /= np.maximum(np.sqrt((W.astype(np.float64) ** 2).sum(axis=0)) / most, 1)
 
 
-ACTIVATIONS = tuple(_HIDDEN)
+ACTIVATIONS = tuple(HIDDEN)
 LOSSES = {name: output for name, (output, _, _) in _LOSS.items()}
 OPTIMIZERS = {name: n_states for name, (n_states, _) in _STEP.items()}
 ISAS = ("baseline",)
@@ -423,33 +373,28 @@ def _gather(X, rows):
     return X.astype(np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
 
 
-def _hidden(activation, n_hidden):
-    """The rows of the table for the hidden layers of a network."""
-    return [_HIDDEN[name] for name in ([activation] * n_hidden if isinstance(activation, str) else activation)]
+def _perceptron(units, activation):
+    """The layers of a multilayer perceptron."""
+    hidden = [activation] * (len(units) - 2) if isinstance(activation, str) else activation
+    names = (*hidden, "identity")
+    return Inputs(units[0]), [Dense(n, name) for n, name in zip(units[1:], names, strict=True)]
 
 
-def _layers(coefs, intercepts, activation, output, A, masks=None):
-    """Outputs of every layer, the input first, and the derivatives f'(Z) of the hidden ones."""
-    masks = masks or [None] * len(coefs)
-    layers, slopes = [A if masks[0] is None else A * masks[0]], []
-    hidden = _hidden(activation, len(coefs) - 1)
-    for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
-        Z = np.asarray(layers[-1] @ W.astype(np.float64)) + b.astype(np.float64)
-        if i == len(hidden):
-            layers.append(_OUTPUT[output](Z))
-        else:
-            function, derivative = hidden[i]
-            A = function(Z)
-            mask = 1.0 if masks[i + 1] is None else masks[i + 1]
-            layers.append(A * mask)
-            slopes.append(derivative(Z, A) * mask)
-    return layers, slopes
+def _pass(coefs, intercepts, activation, X, rows=None):
+    """Outputs of a multilayer perceptron before their activation, and the way back."""
+    inputs, layers = _perceptron([len(coefs[0]), *(len(b) for b in intercepts)], activation)
+    parameters = [array for layer in zip(coefs, intercepts, strict=True) for array in layer]
+    return pass_rows(inputs, layers, parameters, _gather(X, rows))
+
+
+def _activated(Z, out_activation, segments):
+    return np.hstack([_OUTPUT[out_activation](z) for z in _blocks(Z, segments)])
 
 
 def forward(coefs, intercepts, activation, out_activation, X, rows=None, *, segments=None, **_):
     """Prediction from plain lists of arrays; the result has the coefficients' dtype."""
-    Z = _layers(coefs, intercepts, activation, "identity", _gather(X, rows))[0][-1]
-    return np.hstack([_OUTPUT[out_activation](z) for z in _blocks(Z, segments)]).astype(coefs[0].dtype)
+    Z, _ = _pass(coefs, intercepts, activation, X, rows)
+    return _activated(Z, out_activation, segments).astype(coefs[0].dtype)
 
 
 # dp/dz of each output activation, (n, n_outputs, n_outputs), as a function of p
@@ -461,19 +406,18 @@ _OUTPUT_SLOPE = {
 }
 
 
-def input_gradients(coefs, intercepts, activation, out_activation, X, *, segments=None):
-    """d output / d input, (n, n_outputs, n_features): the product of the layers' Jacobians, from the last one on."""
-    layers, slopes = _layers(coefs, intercepts, activation, "identity", _gather(X, None))
-    n, n_outputs = layers[-1].shape
-    jacobian, start = np.zeros((n, n_outputs, n_outputs)), 0
-    for z in _blocks(layers[-1], segments):
+def _input_gradients(Z, back, out_activation, segments):
+    n, n_outputs = Z.shape
+    slopes, start = np.zeros((n, n_outputs, n_outputs)), 0
+    for z in _blocks(Z, segments):
         block = slice(start, start := start + z.shape[1])
-        jacobian[:, block, block] = _OUTPUT_SLOPE[out_activation](_OUTPUT[out_activation](z))
-    for i in reversed(range(len(coefs))):
-        jacobian = jacobian @ coefs[i].astype(np.float64).T
-        if i:
-            jacobian *= slopes[i - 1][:, None]
-    return jacobian
+        slopes[:, block, block] = _OUTPUT_SLOPE[out_activation](_OUTPUT[out_activation](z))
+    return np.stack([back(slopes[:, k])[0] for k in range(n_outputs)], axis=1)
+
+
+def input_gradients(coefs, intercepts, activation, out_activation, X, *, segments=None):
+    """d output / d input, (n, n_outputs, n_features): the way back from each output."""
+    return _input_gradients(*_pass(coefs, intercepts, activation, X), out_activation, segments)
 
 
 @contextlib.contextmanager
@@ -495,7 +439,7 @@ class TwinNetwork:
 
     def __init__(
         self,
-        layer_units,
+        layers,
         activation,
         loss,
         dtype,
@@ -506,43 +450,82 @@ class TwinNetwork:
         max_threads=None,
         isa=None,
     ):
-        self.layer_units = tuple(layer_units)
+        layers = tuple(layers)
+        if isinstance(layers[0], Inputs):
+            self._inputs, *self._layers = layers
+        else:
+            self._inputs, self._layers = _perceptron(layers, activation)
+        self._places = places(self._inputs, self._layers)
         self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
         self.dropout = dropout
         self._options = _LOSS_OPTIONS | (loss_options or {}) | {"eps": np.finfo(self.dtype).eps}
         self.segments = self._options["segments"]
-        self.n_params = sum(a * b + b for a, b in pairwise(self.layer_units))
         self.team_size = 1
-        self._shapes, self._starts, size = [], [], 0
-        for fan_in, fan_out in pairwise(self.layer_units):
-            for shape in ((fan_in, fan_out), (fan_out,)):
-                self._shapes.append(shape)
-                self._starts.append(size)
-                # arrays start on 16-element boundaries: the gaps belong to nobody, as in the engine
-                size += -(-int(np.prod(shape)) // 16) * 16
-        self._size = size
-        self.coefs, self.intercepts = self.views(self.new_state())
+        self._shapes = [shape for place in self._places for shape in place.parameters]
+        self.n_params = sum(shape.rows * shape.columns for shape in self._shapes)
+        # whether alpha and weight decay are about a group's parameters, unless the optimizer says otherwise
+        self._shrinks = {"weights": True, "biases": False}
+        for shape in self._shapes:
+            self._shrinks.setdefault(shape.group, shape.shrinks)
+        self.groups = tuple(self._shrinks)
+        self._values = self.new_state()
+        self.coefs, self.intercepts = self.views(self._values)
+
+    @property
+    def layer_units(self):
+        """Columns of the numbers, and of what each layer or layers beside each other leave."""
+        ends = {place.shared: place.at + place.n_out for place in self._places}
+        return (self._inputs.n_features, *ends.values())
+
+    @property
+    def parameters(self):
+        """Name, array and group of each parameter, layer by layer."""
+        seen, named = {}, []
+        for shape, array in zip(self._shapes, self.arrays_in(self._values), strict=True):
+            named.append((f"{shape.name}.{seen.setdefault(shape.name, 0)}", array, shape.group))
+            seen[shape.name] += 1
+        return named
 
     def new_state(self):
-        return np.zeros(self._size, dtype=self.dtype)
+        # arrays start on 16-element boundaries: the gaps belong to nobody, as in the engine
+        size = sum(-(-shape.rows * shape.columns // 16) * 16 for shape in self._shapes)
+        return np.zeros(size, dtype=self.dtype)
+
+    def arrays_in(self, flat):
+        arrays, start = [], 0
+        for shape in self._shapes:
+            array = flat[start : start + shape.rows * shape.columns]
+            arrays.append(array.reshape(shape.rows, shape.columns) if shape.shrinks else array)
+            start += -(-array.size // 16) * 16
+        return arrays
+
+    def _of_dense(self, arrays):
+        """Of one array for each parameter those of the dense layers."""
+        pairs = list(zip(self._shapes, arrays, strict=True))
+        return tuple([array for shape, array in pairs if shape.name == name] for name in ("coefs", "intercepts"))
 
     def views(self, flat):
-        arrays = [
-            flat[start : start + int(np.prod(shape))].reshape(shape)
-            for start, shape in zip(self._starts, self._shapes, strict=True)
-        ]
-        return arrays[0::2], arrays[1::2]
+        return self._of_dense(self.arrays_in(flat))
 
-    def bind(self, X, y, sample_weight=None):
-        self._X, self._y, self._w = X, y, sample_weight
+    def bind(self, X, y, sample_weight=None, *, codes=None):
+        self._X, self._y, self._w, self._codes = X, y, sample_weight, codes
 
     def release(self):
-        self._X = self._y = self._w = None
+        self._X = self._y = self._w = self._codes = None
 
-    def predict(self, X, rows=None):
-        return forward(
-            self.coefs, self.intercepts, self.activation, _LOSS[self.loss][0], X, rows, segments=self.segments
-        )
+    def _pass(self, X, rows=None, codes=None, masks=None):
+        """Outputs before their activation, and the way back."""
+        codes = codes if codes is None or rows is None else codes[rows]
+        parameters = self.arrays_in(self._values)
+        return pass_rows(self._inputs, self._layers, parameters, _gather(X, rows), codes, masks)
+
+    def predict(self, X, rows=None, *, codes=None):
+        Z, _ = self._pass(X, rows, codes)
+        return _activated(Z, _LOSS[self.loss][0], self.segments).astype(self.dtype)
+
+    def input_gradients(self, X, *, codes=None):
+        """d output / d number of the input, (n, n_outputs, n_features)."""
+        return _input_gradients(*self._pass(X, None, codes), _LOSS[self.loss][0], self.segments)
 
     def _targets(self, y):
         if self.loss not in _CODES:
@@ -560,52 +543,58 @@ class TwinNetwork:
             slopes.append(slope(targets, z, p, self._options))
         return losses, np.hstack(slopes)
 
-    def evaluate(self, X, y, sample_weight=None):
+    def evaluate(self, X, y, sample_weight=None, *, codes=None):
         """Mean loss of other data, without penalty."""
-        Z = _layers(self.coefs, self.intercepts, self.activation, "identity", _gather(X, None))[0][-1]
+        Z, _ = self._pass(X, None, codes)
         return float(np.average(self._losses(y, Z)[0], weights=sample_weight))
 
-    def loss_and_grad(self, rows=None, alpha=0.0, masks=None, penalised=(True, False)):
-        """Loss of the given rows, penalty included, and its gradient as two lists.
+    def loss_and_grad(self, rows=None, alpha=0.0):
+        """Loss of the given rows, penalty included, and its gradient as two lists."""
+        loss, gradients = self._gradients(rows, alpha, self._shrinks)
+        return loss, *self._of_dense(gradients)
 
-        `penalised` says of weights and of biases whether alpha is about them.
-        """
-        weights = [W.astype(np.float64) for W in self.coefs]
-        A, derivatives = _layers(
-            self.coefs, self.intercepts, self.activation, "identity", _gather(self._X, rows), masks
-        )
+    def _gradients(self, rows, alpha, penalised, masks=None):
+        """Loss of the given rows, penalty included, and the gradient of each parameter; `penalised` by group."""
+        Z, back = self._pass(self._X, rows, self._codes, masks)
         y = self._y if rows is None else self._y[rows]
         w = np.ones(len(y)) if self._w is None else self._w if rows is None else self._w[rows]
+        parameters = [array.astype(np.float64) for array in self.arrays_in(self._values)]
         total = w.sum()
         if total == 0:
-            return 0.0, [0 * W for W in weights], [np.zeros(W.shape[1]) for W in weights]
-        losses, slopes = self._losses(y, A[-1])
-        loss = w @ losses / total
-        penalties = [alpha if one else 0.0 for one in penalised]
-        biases = [b.astype(np.float64) for b in self.intercepts]
-        for penalty, params in zip(penalties, (weights, biases), strict=True):
-            loss += 0.5 * penalty * sum((param**2).sum() for param in params) / total
-        D = w[:, None] * slopes
-        coef_grads, intercept_grads = [], []
-        for i in reversed(range(len(weights))):
-            coef_grads.insert(0, (np.asarray(A[i].T @ D) + penalties[0] * weights[i]) / total)
-            intercept_grads.insert(0, (D.sum(axis=0) + penalties[1] * biases[i]) / total)
-            if i:
-                D = (D @ weights[i].T) * derivatives[i - 1]
-        return float(loss), coef_grads, intercept_grads
+            return 0.0, [np.zeros_like(parameter) for parameter in parameters]
+        losses, slopes = self._losses(y, Z)
+        loss, (_, gradients) = w @ losses, back(w[:, None] * slopes)
+        for i, (shape, parameter) in enumerate(zip(self._shapes, parameters, strict=True)):
+            penalty = alpha if penalised[shape.group] else 0.0
+            loss += 0.5 * penalty * (parameter**2).sum()
+            gradients[i] = (gradients[i] + penalty * parameter) / total
+        return float(loss / total), gradients
+
+    def _masks(self, optimizer, factor, start, n_rows):
+        """The dropout masks of a batch that starts at a row of the epoch."""
+        if self.dropout is None:
+            return None
+        seed, t = optimizer.dropout_seed, optimizer.t
+        widths = (self._inputs.n_features, *(place.n_out for place in self._places[:-1]))
+        return [
+            dropout_mask(factor * rate, seed, t, layer, start, (n_rows, n)) if rate else None
+            for layer, (rate, n) in enumerate(zip(self.dropout, widths, strict=True))
+        ]
 
     def epoch(self, rows, batch_size, optimizer, alpha):
         rows = np.arange(self._X.shape[0]) if rows is None else rows
         step = _STEP[optimizer.name][1]
-        states = [list(chain(*self.views(flat))) for flat in optimizer.state]
+        states = [self.arrays_in(flat) for flat in optimizer.state]
         accumulated = 0.0
-        params = self.coefs + self.intercepts
+        params = self.arrays_in(self._values)
         rates, hyper = getattr(optimizer, "rates", None), optimizer.hyper
         decays, factors = getattr(optimizer, "decays", None), getattr(optimizer, "dropout_factors", None)
-        groups = [
-            {"rate": 1.0, "decay": decay, "penalised": penalised} | getattr(optimizer, "groups", {}).get(name, {})
-            for name, decay, penalised in (("weights", 1.0, True), ("biases", 0.0, False))
-        ]
+        groups = {
+            name: {"rate": 1.0, "decay": float(shrinks), "penalised": shrinks}
+            | getattr(optimizer, "groups", {}).get(name, {})
+            for name, shrinks in self._shrinks.items()
+        }
+        penalised = {name: group["penalised"] for name, group in groups.items()}
         averages = optimizer.name in _AVERAGES
         if averages:
             for param, z in zip(params, states[0], strict=True):
@@ -614,16 +603,8 @@ class TwinNetwork:
                 param += (1 - hyper["beta_1"]) * (z - param)
         for k, start in enumerate(range(0, len(rows), batch_size)):
             batch = rows[start : start + batch_size]
-            masks = None
-            if self.dropout is not None:
-                seed, t = optimizer.dropout_seed, optimizer.t
-                factor = 1.0 if factors is None else factors[k]
-                masks = [
-                    dropout_mask(factor * rate, seed, t, layer, start, (len(batch), units)) if rate else None
-                    for layer, (rate, units) in enumerate(zip(self.dropout, self.layer_units[:-1], strict=True))
-                ]
-            penalised = [group["penalised"] for group in groups]
-            loss, coef_grads, intercept_grads = self.loss_and_grad(batch, alpha, masks, penalised)
+            masks = self._masks(optimizer, 1.0 if factors is None else factors[k], start, len(batch))
+            loss, gradients = self._gradients(batch, alpha, penalised, masks)
             accumulated += loss * len(batch)
             optimizer.t += 1
             now = SimpleNamespace(
@@ -636,14 +617,14 @@ class TwinNetwork:
             if optimizer.name in _BEGINS:
                 _BEGINS[optimizer.name](now)
                 optimizer.memory = now.memory
-            grads = _clipped(coef_grads + intercept_grads, hyper)
-            for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-                group = groups[i >= len(self.coefs)]
+            gradients = _clipped(gradients, hyper)
+            for i, (shape, param, gradient) in enumerate(zip(self._shapes, params, gradients, strict=True)):
+                group = groups[shape.group]
                 now.decay = group["decay"] * (hyper.get("weight_decay", 0.0) if decays is None else decays[k])
                 now.rate = group["rate"] * rate
                 if not averages:
                     param *= 1 - now.rate * now.decay
-                step(param, grad, [state[i] for state in states], now)
+                step(param, gradient, [state[i] for state in states], now)
             if "max_norm" in hyper:
                 for W in self.coefs:
                     _shorten(W, hyper["max_norm"])

@@ -33,6 +33,17 @@ from fastmlp.engine import (
     input_gradients,
     integrated_gradients,
 )
+from fastmlp.engine.architecture import (
+    Dense,
+    Embedding,
+    Indicators,
+    Inputs,
+    Numbers,
+    Parametric,
+    Periodic,
+    Piecewise,
+    Scale,
+)
 
 PATH = Path(__file__).with_suffix(".json")
 EPOCHS = 3
@@ -93,6 +104,12 @@ def targets_for(rng, loss, n_rows, n_outputs, dtype, segments):
     return abs(y) + dtype(0.125) if row.domain == "y > 0" else y
 
 
+def arrays_of(network):
+    """Weights, biases, and what other layers have."""
+    others = [array for name, array, _ in network.parameters if not name.startswith(("coefs", "intercepts"))]
+    return network.coefs + network.intercepts + others
+
+
 def fill(rng, arrays):
     """Give weights and biases uniform values of the variance that Glorot's have."""
     for array in arrays:
@@ -109,6 +126,7 @@ def train(
     n_threads,
     *,
     units=(20, 33, 9, 3),
+    layers=None,
     activation="tanh",
     loss="squared_error",
     options=None,
@@ -131,16 +149,22 @@ def train(
     rng = np.random.RandomState(0)
     loss_options = options if segments is None else {"segments": segments}
     network = Network(
-        units, activation, loss, dtype, loss_options=loss_options, dropout=dropout, n_threads=n_threads, isa=isa
-    )
-    fill(rng, network.coefs + network.intercepts)
+        layers or units, None if layers else activation, loss, dtype, loss_options=loss_options, dropout=dropout,
+        n_threads=n_threads, isa=isa,
+    )  # fmt: skip
+    fill(rng, arrays_of(network))
+    n_features, n_outputs = network.layer_units[0], network.layer_units[-1]
 
     def data(n):
-        X = rows_for(rng, n, units[0], OTHER[dtype] if other_floats else dtype, sparse, scale)
-        y = targets_for(rng, loss, n, units[-1], dtype, segments)
-        return X, y, codes(rng, n, 4) / 2 if weights else None
+        X = rows_for(rng, n, n_features, OTHER[dtype] if other_floats else dtype, sparse, scale)
+        y = targets_for(rng, loss, n, n_outputs, dtype, segments)
+        weight = codes(rng, n, 4) / 2 if weights else None
+        # -1: no level
+        categories = [codes(rng, n, n_levels + 1) - 1 for n_levels in (layers[0].levels if layers else ())]
+        return (X, y, weight), np.stack(categories, axis=1).astype(np.int32) if categories else None
 
-    network.bind(*data(n_rows))
+    arrays, categories = data(n_rows)
+    network.bind(*arrays, codes=categories)
     state = SimpleNamespace(
         name=optimizer, rate=2.0**-6, t=0, state=[network.new_state() for _ in range(OPTIMIZERS[optimizer])],
         hyper=HYPER[optimizer] | (hyper or {}), dropout_seed=7,
@@ -152,8 +176,9 @@ def train(
         rows = rng.permutation(n_rows).astype(np.intp) if permuted else None
         losses.append(network.epoch(rows, batch_size, state, alpha))
         assert network.row_groups == groups
-    losses.append(network.evaluate(*data(50)))
-    return [np.array(losses), *network.coefs, *network.intercepts]
+    arrays, categories = data(50)
+    losses.append(network.evaluate(*arrays, codes=categories))
+    return [np.array(losses), *arrays_of(network)]
 
 
 def gradient(dtype, isa, n_threads, *, n_rows, sparse=None):
@@ -172,6 +197,28 @@ CHUNKED = {"n_rows": 2600, "batch_size": 2500}
 FREE = "schedule_free_adamw"
 CLIPPED = {"clip_norm": 0.0625, "weight_decay": 0.125}
 CSR = {"sparse": np.int32, "permuted": True}
+
+LEVELS = (3, 1, 40)
+EDGES = [[-0.75, -0.25, 0.0, 0.5], [-0.5, 0.5, np.inf, np.inf], [-0.25, 0.0, 0.75, np.inf]]
+ONES = Indicators(np.ones(44), np.zeros(44))
+EVERY = {
+    "layers": [
+        Inputs(9, LEVELS), Numbers(range(2)), Periodic(range(2, 6), 5, 3), Piecewise(EDGES, range(6, 9), 5),
+        Indicators(np.arange(4) / 4, np.arange(4) / -8, range(2)), Embedding(4, range(1, 3)), Scale(), Dense(33),
+        Parametric("mish"), Dense(18, "silu"), Dense(3),
+    ],
+    "optimizer": "adamw", "permuted": True, "loss": "log_loss",
+}  # fmt: skip
+LAYERED = {
+    "one-hot": [Inputs(5, LEVELS), Dense(33, "relu"), Dense(3)],
+    "categories alone": [Inputs(0, (7, 300)), Dense(17, "tanh"), Dense(3)],
+    "embedding": [Inputs(5, LEVELS), Numbers(), Embedding(7), Dense(17, "relu"), Dense(3)],
+    "indicators": [Inputs(5, LEVELS), Numbers(), ONES, Dense(17, "relu"), Dense(3)],
+    "periodic": [Inputs(5), Periodic(), Dense(17, "relu"), Dense(3)],
+    "piecewise": [Inputs(3), Piecewise(EDGES), Dense(17, "relu"), Dense(3)],
+    "scale": [Inputs(20), Scale(), Dense(17, "relu"), Scale(), Dense(3)],
+    "parametric": [Inputs(20), Dense(17), Parametric("gelu"), Dense(33), Parametric("relu"), Dense(3)],
+}
 
 TRAINED = {
     # every row of the tables
@@ -220,6 +267,12 @@ TRAINED = {
     "chunks, csr": CHUNKED | CSR,
     "chunks, clip_norm, dropout": CHUNKED | {"hyper": CLIPPED, "dropout": (0.25, 0.5, 0.125), "activation": "mish"},
     "chunks, averages": CHUNKED | {"optimizer": FREE, "rates": True},
+    # kinds of layers
+    **{f"layers, {name}": {"layers": layers, "optimizer": "adam"} for name, layers in LAYERED.items()},
+    "layers, every kind": EVERY,
+    "layers, dropout, clip_norm": EVERY | {"hyper": CLIPPED, "dropout": (0.125, *5 * [0], 0.25, 0, 0.5, 0.125)},
+    "layers, chunks": EVERY | CHUNKED | {"weights": True, "other_floats": True},
+    "layers, groups": EVERY | {"n_rows": 1203, "batch_size": 1000, "groups": 2},
 }
 
 

@@ -7,6 +7,7 @@ import scipy.sparse
 from twin import TwinNetwork
 
 from fastmlp.engine import LOSS_ROWS, OPTIMIZERS, Network
+from fastmlp.engine.architecture import Inputs
 
 DTYPES = (np.float32, np.float64)
 
@@ -59,17 +60,31 @@ def targets_for(loss, n_rows, n_outputs, dtype, rng, segments=None):
     return rng.standard_normal((n_rows, n_outputs)).astype(dtype)
 
 
-def data_for(layer_units, loss, n_rows, dtype, *, x_dtype=None, weights=False, sparse=None, seed=0, segments=None):
+def described(layers):
+    """Inputs and number of outputs of a network that is given as units or as layers."""
+    return (layers[0], layers[-1].units) if isinstance(layers[0], Inputs) else (Inputs(layers[0]), layers[-1])
+
+
+def data_for(layers, loss, n_rows, dtype, *, x_dtype=None, weights=False, sparse=None, seed=0, segments=None):
     """X, y and weights; `sparse` is None or the dtype of CSR indices (some rows empty)."""
     rng = np.random.default_rng(seed)
-    scale = min(1.0, 4 / np.sqrt(layer_units[0]))  # wide rows would make the first steps diverge
-    X = (scale * rng.standard_normal((n_rows, layer_units[0]))).astype(x_dtype or dtype)
+    inputs, n_outputs = described(layers)
+    scale = min(1.0, 4 / np.sqrt(max(1, inputs.n_features)))  # wide rows would make the first steps diverge
+    X = (scale * rng.standard_normal((n_rows, inputs.n_features))).astype(x_dtype or dtype)
     if sparse is not None:
         X[rng.random(X.shape) < 0.7] = 0
         X[:: max(2, n_rows // 5)] = 0
         X = with_index_dtype(scipy.sparse.csr_array(X), sparse)
-    y = targets_for(loss, n_rows, layer_units[-1], dtype, rng, segments)
+    y = targets_for(loss, n_rows, n_outputs, dtype, rng, segments)
     return X, y, rng.choice([0.0, 0.5, 1.0, 2.0], size=n_rows) if weights else None
+
+
+def codes_for(layers, n_rows, *, seed=0):
+    """Codes of the categories, some of them of no level; None if there are no categories."""
+    levels = described(layers)[0].levels
+    if not levels:
+        return None
+    return np.random.default_rng(seed + 1000).integers(-1, levels, size=(n_rows, len(levels)), dtype=np.int32)
 
 
 def with_index_dtype(X, dtype):
@@ -78,18 +93,20 @@ def with_index_dtype(X, dtype):
     return X
 
 
-def network_for(layer_units, activation, loss, dtype, *, kind=Network, seed=1, **kwargs):
+def network_for(layers, activation, loss, dtype, *, kind=Network, seed=1, **kwargs):
     """A network with Glorot-sized parameters, the same for every kind of network."""
-    network = kind(layer_units, activation, loss, dtype, **kwargs)
+    network = kind(layers, activation, loss, dtype, **kwargs)
     rng = np.random.default_rng(seed)
-    for W, b in zip(network.coefs, network.intercepts, strict=True):
-        W[:] = rng.standard_normal(W.shape) * np.sqrt(2 / sum(W.shape))
-        b[:] = rng.standard_normal(b.shape) / 10
+    for name, array, _ in network.parameters:
+        if array.ndim == 2:
+            array[:] = rng.standard_normal(array.shape) * np.sqrt(2 / sum(array.shape))
+        else:
+            array[:] = rng.standard_normal(array.shape) / 10 + (0 if name.startswith("intercepts") else 1)
     return network
 
 
 def bound(
-    layer_units,
+    layers,
     activation,
     loss,
     dtype,
@@ -104,8 +121,10 @@ def bound(
 ):
     """A network as network_for() makes it, with data as data_for() makes them."""
     options = {"loss_options": loss_options, "dropout": dropout, "n_threads": n_threads, "isa": isa}
-    network = network_for(layer_units, activation, loss, dtype, kind=kind, **options)
-    network.bind(*data_for(layer_units, loss, n_rows, dtype, segments=network.segments, **data))
+    network = network_for(layers, activation, loss, dtype, kind=kind, **options)
+    network.bind(
+        *data_for(layers, loss, n_rows, dtype, segments=network.segments, **data), codes=codes_for(layers, n_rows)
+    )
     return network
 
 
@@ -125,8 +144,19 @@ def copies(arrays):
 
 
 def parameters(network):
-    """Copies of all weights and biases."""
-    return copies(network.coefs + network.intercepts)
+    """Copies of all weights and biases, and of what other layers have."""
+    others = [array for name, array, _ in network.parameters if not name.startswith(("coefs", "intercepts"))]
+    return copies(network.coefs + network.intercepts + others)
+
+
+def gradients(network, alpha=0.0):
+    """The gradient of each parameter over all rows, which is what a step of sgd with the rate 1 subtracts."""
+    arrays, state = [array for _, array, _ in network.parameters], network.new_state()
+    before, hyper = copies(arrays), {"momentum": 0.0, "nesterov": False}
+    network.epoch(None, 1 << 30, SimpleNamespace(name="sgd", rate=1.0, t=0, hyper=hyper, state=[state]), alpha)
+    for array, values in zip(arrays, before, strict=True):
+        array[:] = values
+    return [-array for array in network.arrays_in(state)]
 
 
 def distance(arrays, expected):
