@@ -3,6 +3,7 @@
 import pickle
 import re
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -529,6 +530,44 @@ def test_signal_ends_the_fit(cancer):
         model.fit(X, y)
     sender.join()
     assert 1 <= model.n_iter_ < 10**6
+
+
+def test_second_signal_gives_up(cancer):
+    signal = pytest.importorskip("signal")
+    if not hasattr(signal, "pthread_kill"):
+        pytest.skip("no signals to threads")
+    X, y = cancer
+    begun, released, caught = threading.Event(), threading.Event(), []
+    main = threading.main_thread().ident
+
+    def catch(*_):
+        caught.append(len(caught))
+        raise KeyboardInterrupt
+
+    def hold(*_):  # the epoch, until both signals have come
+        begun.set()
+        released.wait(60)
+
+    def send():
+        begun.wait(60)
+        for n in (1, 2):
+            signal.pthread_kill(main, signal.SIGINT)
+            while len(caught) < n:
+                time.sleep(0.001)
+
+    model = classifier(callbacks=hold)
+    before = dict(vars(model))
+    sender = threading.Thread(target=send)
+    former = signal.signal(signal.SIGINT, catch)
+    try:
+        sender.start()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+    finally:
+        released.set()
+        sender.join()
+        signal.signal(signal.SIGINT, former)
+    assert vars(model) == before
 
 
 def test_errors_of_a_member_end_the_others(cancer):
