@@ -19,7 +19,7 @@ with unbound():
         fma_peak,
         logarithm,
     )
-    from .layers import MAX_LAYERS
+    from .layers import MAX_LAYERS, MAX_UNITS
     from .network import Network
     from .perceptron import StepNeuron, permutation
     from .threads import effective_n_threads, single_threaded_blas
@@ -31,6 +31,7 @@ __all__ = [
     "LOSS_OPTIONS",
     "LOSS_ROWS",
     "MAX_LAYERS",
+    "MAX_UNITS",
     "OPTIMIZERS",
     "OPTIMIZER_MEMORY",
     "Network",

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .forward import Predictor
+from .layers import MAX_UNITS as MAX_UNITS
 
 def input_gradients(
     predictor: Predictor,

@@ -28,10 +28,8 @@ from .threads cimport (
     Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, raise_pending, stopped, watch,
 )
 
+from .layers import MAX_UNITS
 from .threads import single_threaded_blas
-
-cdef enum:
-    MAX_STRIDE = 0x7fffffff  # BLAS counts in 32 bits
 
 _no_guard = contextlib.nullcontext()
 
@@ -290,8 +288,8 @@ cdef object run(Gradients *job, Predictor predictor, X, codes, target, bint raw_
     n_outputs = predictor.layers.units[-1]
     if target is not None and np.size(target) and not (0 <= np.min(target) and np.max(target) < n_outputs):
         raise IndexError(f"target: from 0 to {n_outputs - 1}, got {np.min(target)} to {np.max(target)}")
-    if job.count * predictor.layers.units[0] > MAX_STRIDE:
-        raise ValueError(f"{job.count} outputs, {predictor.layers.units[0]} features: at most {MAX_STRIDE} in a row")
+    if job.count * predictor.layers.units[0] > MAX_UNITS:
+        raise ValueError(f"{job.count} outputs, {predictor.layers.units[0]} features: at most {MAX_UNITS} in a row")
     predictor.refresh()
     out = np.empty((job.n_rows, job.count, predictor.layers.units[0]), dtype=predictor.dtype)
     job.out = data_of(out, True)

@@ -4,6 +4,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+MAX_UNITS: int
 MAX_LAYERS: int
 
 def described(layers: Sequence[Any], activation: str | Sequence[str] | None) -> tuple[Any, list[Any]]: ...

@@ -22,9 +22,7 @@ from .tuning cimport CALL_BLAS_FLOPS
 from .kernels import ACTIVATIONS
 from .architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Piecewise, places
 
-cdef enum:
-    MAX_DIMENSION = 0x7fffffff  # BLAS counts in 32 bits
-
+MAX_UNITS = 0x7fffffff          # BLAS counts in 32 bits
 MAX_LAYERS = 1 << 16            # the phases count their items in 20 bits
 
 
@@ -60,8 +58,8 @@ def described(layers, activation):
         raise ValueError("layers: the first is Inputs")
     else:
         units = tuple(int(n) for n in layers)
-        if len(units) < 2 or not all(0 < n <= MAX_DIMENSION for n in units):
-            raise ValueError(f"layer_units={units}: two or more, each from 1 to {MAX_DIMENSION}")
+        if len(units) < 2 or not all(0 < n <= MAX_UNITS for n in units):
+            raise ValueError(f"layer_units={units}: two or more, each from 1 to {MAX_UNITS}")
         names = activation_names(activation, len(units) - 2)
         if isinstance(names, str):
             hidden_activation(names)  # where there is no hidden layer too
@@ -78,10 +76,10 @@ def described(layers, activation):
             raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
         raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
-    if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_DIMENSION):
-        raise ValueError(f"{inputs}: n_features from 0 to {MAX_DIMENSION}")
-    if not all(isinstance(n, Integral) and 0 < n <= MAX_DIMENSION for n in inputs.levels):
-        raise ValueError(f"{inputs}: levels from 1 to {MAX_DIMENSION}")
+    if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_UNITS):
+        raise ValueError(f"{inputs}: n_features from 0 to {MAX_UNITS}")
+    if not all(isinstance(n, Integral) and 0 < n <= MAX_UNITS for n in inputs.levels):
+        raise ValueError(f"{inputs}: levels from 1 to {MAX_UNITS}")
     if not inputs.n_features and not inputs.levels:
         raise ValueError(f"{inputs}: at least one number or category")
     return inputs, rows
@@ -124,8 +122,8 @@ cdef class Layers:
         found = places(inputs, rows)
         self.places = tuple(found)
         for place in found:
-            if not 0 < place.at + place.n_out <= MAX_DIMENSION:
-                raise ValueError(f"{place.layer}: {place.at + place.n_out} outputs, not from 1 to {MAX_DIMENSION}")
+            if not 0 < place.at + place.n_out <= MAX_UNITS:
+                raise ValueError(f"{place.layer}: {place.at + place.n_out} outputs, not from 1 to {MAX_UNITS}")
         shapes = [shape for place in found for shape in place.parameters]
         self.n_params = sum(shape.rows * shape.columns for shape in shapes)
         if self.n_params > sys.maxsize // 16:

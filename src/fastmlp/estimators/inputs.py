@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from ..data.columns import as_numbers
 from ..data.frames import described, read_table
-from ..engine import MAX_LAYERS, OPTIMIZERS, unbound
+from ..engine import MAX_LAYERS, MAX_UNITS, OPTIMIZERS, unbound
 from ..training.arrays import physical_memory, plain_array
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "numeric_rows",
 ]
 
-_LARGEST = 2**31 - 1  # BLAS counts in int
 _NUMBERS = frozenset(np.typecodes["AllInteger"] + "?efd")  # dtypes that are predicted without a warning
 
 
@@ -78,8 +77,8 @@ def check_layers(units, solver, itemsize):
             f"{described} makes {n_params} parameters and needs {need / 2**30:.4g} GiB of memory to train with"
             f" solver={solver!r}; this machine has {have / 2**30:.4g} GiB."
         )
-    if max(units) > _LARGEST:
-        raise ValueError(f"{described}: a layer may have at most {_LARGEST} units.")
+    if max(units) > MAX_UNITS:
+        raise ValueError(f"{described}: a layer may have at most {MAX_UNITS} units.")
 
 
 def numeric_rows(X, names):

@@ -174,7 +174,8 @@ def initialise(network, layers, X, codes, rows, recipe, rng):
 def _sums(network, layers, i, X, codes, rows):
     """What the i-th dense layer of a network adds up for some rows, biases included."""
     end = [j for j, layer in enumerate(layers) if isinstance(layer, Dense)][i] + 1
-    part = Network(layers[:end], None, "squared_error", network.dtype, isa=network.isa)
+    part = Network(layers[:end], None, "squared_error", network.dtype, isa=network.isa,
+                   n_threads=network.n_threads)
     for (_, own, _), (_, given, _) in zip(part.parameters, network.parameters, strict=False):
         own[...] = given
     return part.predict(X, rows, codes=codes)
