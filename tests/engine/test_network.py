@@ -1,5 +1,6 @@
 """Networks against the NumPy twin: losses, gradients, epochs and predictions."""
 
+import gc
 import sys
 
 import numpy as np
@@ -31,6 +32,7 @@ from fastmlp.engine import (
     Predictor,
     forward,
 )
+from fastmlp.engine.memory import Arena
 
 # some five times the largest distances that these tests show
 CLOSE = {np.float32: 2e-5, np.float64: 5e-14}
@@ -529,3 +531,16 @@ def test_gradients_of_groups_of_rows(dtype, loss, layer_units, n_rows, batch_siz
 def test_parameters_larger_than_the_cache(dtype):
     # larger blocks of rows, panels fetched ahead, columns copied side by side
     check_teams((601, 523, 10), "relu", "log_loss", dtype, 700, 331, "sgd")
+
+
+def test_memory_in_a_cycle_is_freed_without_a_word(monkeypatch):
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    arena = Arena()
+    arena.reserve("values", 8)
+    arena.allocate()
+    cycle = [arena]
+    cycle.append(cycle)
+    del arena, cycle
+    gc.collect()
+    assert not said

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -31,6 +32,7 @@ cdef enum:
     ALIGNMENT = 64
 
 
+@cython.no_gc_clear  # __dealloc__ reads the attributes, and nothing that they hold leads back here
 cdef class Arena:
     """One zeroed block of memory with named, 64-byte aligned pieces.
 
