@@ -691,8 +691,10 @@ def layers_like(*layers, inputs=None):
         (layers_like(Dense(3), Parametric("softmax")), "activation='softmax': not of hidden layers"),
         (layers_like(Dense(3, "softmax")), "activation='softmax': not of hidden layers"),
         (layers_like(Dense(3, "swish")), "unknown activation 'swish'"),
-        (layers_like(Dense(0)), r"Dense\(units=0.*0 outputs, not from 1"),
-        (layers_like(Dense(-1)), r"Dense\(units=-1.*-1 outputs, not from 1"),
+        (layers_like(Dense(0)), r"Dense\(units=0.*: units is an integer from 1"),
+        (layers_like(Dense(-1)), r"Dense\(units=-1.*: units is an integer from 1"),
+        (layers_like(Dense(2.5)), r"Dense\(units=2.5.*: units is an integer from 1"),
+        (layers_like(Dense("3")), r"Dense\(units='3'.*: units is an integer from 1"),
         (layers_like(inputs=Inputs(0)), r"Inputs\(n_features=0, levels=\(\)\): at least one number or category"),
         (layers_like(inputs=Inputs(-1)), r"Inputs\(n_features=-1.*: n_features from 0"),
         (layers_like(inputs=Inputs(2.5)), r"Inputs\(n_features=2.5.*: n_features from 0"),
@@ -701,10 +703,11 @@ def layers_like(*layers, inputs=None):
         (layers_like(inputs=Inputs(2, (2**31,))), r"levels=\(2147483648,\)"),
         (layers_like(inputs=Inputs(2, (2.5,))), r"levels=\(2.5,\)"),
         (layers_like(Embedding(0)), r"Embedding\(width=0"),
-        (layers_like(Numbers(), Embedding(0)), r"Embedding\(width=0.*at least 1"),
+        (layers_like(Numbers(), Embedding(0)), r"Embedding\(width=0.*: width is an integer from 1"),
         (layers_like(Numbers(), Embedding(-1)), r"Embedding\(width=-1"),
+        (layers_like(Embedding(2.5), inputs=Inputs(0, (3, 3))), r"Embedding\(width=2.5.*: width is an integer from 1"),
         (layers_like(Periodic(width=0)), r"Periodic\(.*width=0"),
-        (layers_like(Periodic(frequencies=0)), r"Periodic\(.*frequencies=0.*at least 1"),
+        (layers_like(Periodic(frequencies=0)), r"Periodic\(.*frequencies=0.*: frequencies is an integer from 1"),
         (layers_like(Embedding(2, range(1, 2))), r"columns=range\(1, 2\): there are 1 categories"),
         (layers_like(Numbers(range(3))), r"columns=range\(0, 3\): there are 2 numbers"),
         (layers_like(Numbers(range(0))), r"columns=range\(0, 0\): a range of the 2 numbers, of one or more"),
@@ -737,6 +740,17 @@ def test_layers_that_make_no_network(layers, match):
 def test_layers_have_their_activations():
     with pytest.raises(ValueError, match="activation='relu': layers have theirs"):
         Network(TABLE, "relu", "log_loss", np.float32)
+
+
+def test_units_come_with_an_activation():
+    with pytest.raises(ValueError, match="activation=None: layers that are given as units have one"):
+        Network((3, 4, 2), None, "log_loss", np.float32)
+
+
+def test_quick_predictions_leave_categories_to_others():
+    network = Network(TABLE, None, "log_loss", np.float32)
+    predictor = Predictor.of(TABLE, [array for _, array, _ in network.parameters], "softmax")
+    assert predictor.quick(np.zeros((4, 2), dtype=np.float32)) is None
 
 
 def test_groups_of_parameters_are_few():

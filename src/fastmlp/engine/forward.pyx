@@ -354,7 +354,7 @@ cdef class Predictor:
         ----------
         X : object
             Taken if it is a C-contiguous ndarray of float32 or float64 and of shape (n_samples, n_features) with at
-            least one row, all finite in the network's dtype.
+            least one row, all finite in the network's dtype, and the network reads no categories.
 
         Returns
         -------
@@ -362,7 +362,7 @@ cdef class Predictor:
         """
         cdef Py_buffer view
         cdef Prediction job = self.job
-        if type(X) is not np.ndarray:
+        if type(X) is not np.ndarray or self.layers.inputs.levels:
             return None
         dtype = X.dtype
         # NumPy has one object for each of its own types: to compare values takes longer

@@ -60,11 +60,18 @@ def described(layers, activation):
         units = tuple(int(n) for n in layers)
         if len(units) < 2 or not all(0 < n <= MAX_UNITS for n in units):
             raise ValueError(f"layer_units={units}: two or more, each from 1 to {MAX_UNITS}")
+        if activation is None:
+            raise ValueError("activation=None: layers that are given as units have one")
         names = activation_names(activation, len(units) - 2)
         if isinstance(names, str):
             hidden_activation(names)  # where there is no hidden layer too
             names = (names,) * (len(units) - 2)
         inputs, rows = Inputs(units[0]), [Dense(n, name) for n, name in zip(units[1:], (*names, "identity"))]
+    for row in rows:
+        for name in ("units", "width", "frequencies"):
+            n = getattr(row, name, 1)
+            if not isinstance(n, Integral) or not 0 < n <= MAX_UNITS:
+                raise ValueError(f"{row}: {name} is an integer from 1 to {MAX_UNITS}")
     if len(rows) > MAX_LAYERS:
         raise ValueError(f"{len(rows)} layers: at most {MAX_LAYERS}")
     if not rows or not isinstance(rows[-1], Dense) or rows[-1].activation != "identity":
@@ -240,8 +247,6 @@ cdef class Layers:
             if not on.shape == off.shape == (layer.n_out,):
                 raise ValueError(f"on, off: shape ({layer.n_out},), not {on.shape} and {off.shape}")
             layer.constants, layer.others = self._constant(on), self._constant(off)
-        if min(getattr(row, name, 1) for name in ("width", "frequencies")) < 1:
-            raise ValueError(f"{row}: each number at least 1")
         return 0
 
     cdef int _set_levels(self, Layer *layer, columns) except -1:
