@@ -1,10 +1,12 @@
 """TabularMLPClassifier and TabularMLPRegressor on raw frames."""
 
+import math
 import pickle
 import re
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.data.tables import TableEncoder
 from fastmlp.engine import Network
+from fastmlp.training import ensembles
 from fastmlp.training.ensembles import folds, integer_seed
 from fastmlp.training.recipes import Recipe, layers_for, train_member
 
@@ -475,6 +478,12 @@ def test_no_time_for_all_epochs(cancer):
     assert model.score(X, y) > 0.9
 
 
+def test_time_limit_by_a_clock_that_stands(cancer, monkeypatch):
+    X, y = cancer
+    monkeypatch.setattr(ensembles, "time", SimpleNamespace(monotonic=lambda: 0.0))  # Windows' moves 64 times a second
+    assert_same_bits(classifier(time_limit=1000, n_jobs=1).fit(X, y), classifier().fit(X, y))
+
+
 def test_enough_time_changes_nothing(cancer):
     X, y = cancer
     assert_same_bits(classifier(time_limit=1000).fit(X, y), classifier().fit(X, y))
@@ -583,6 +592,17 @@ def test_errors_of_a_member_end_the_others(cancer):
     with pytest.raises(ZeroDivisionError, match="of mine"):
         model.fit(X, y)
     assert vars(model) == {**before, "callbacks": fail, "recipe": {**SMALL, "epochs": 10**6}}
+
+
+def test_predictions_go_on_while_another_fit_trains(cancer):
+    X, y = cancer
+    model = classifier().fit(X, y)
+    before, seen = model.predict_proba(X), []
+    model.set_params(callbacks=lambda *_: seen.append(model.predict_proba(X)), n_members=1)
+    model.fit(X, np.where(y == "benign", "harmless", y))
+    assert len(seen) == SMALL["epochs"]
+    assert all(np.array_equal(before, probabilities) for probabilities in seen)
+    assert model.classes_.tolist() == ["harmless", "malignant"]
 
 
 def test_callbacks(cancer):
@@ -723,6 +743,39 @@ def test_representation(cancer):
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        {"hidden_layer_sizes": 3},
+        {"activation": None},
+        {"frequencies": -1},
+        {"number_width": 0},
+        {"category_width": 2.5},
+        {"frequency_scale": math.inf},
+        {"dropout": 1},
+        {"weight_decay": -1},
+        {"label_smoothing": 1.0},
+        {"learning_rate": -1},
+        {"learning_rate": math.nan},
+        {"beta_2": 1},
+        {"first_rate": None},
+        {"scale_rate": "x"},
+        {"number_rate": -0.1},
+        {"epochs": 0},
+        {"epochs": 2.5},
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+    ],
+    ids=str,
+)
+def test_recipes_are_refused(cancer, given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of Recipe must be"):
+        Recipe(**given)
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of Recipe must be"):
+        classifier(recipe=given).fit(*cancer)
+
+
+@pytest.mark.parametrize(
     "params, error, message",
     [
         ({"n_members": 0}, ValueError, "'n_members' parameter .* must be an int in the range"),
@@ -764,7 +817,7 @@ def test_targets_are_refused(cancer, diabetes):
         (np.where(y == "benign", None, y), ValueError, "y contains NaN or other missing values"),
         ([1, "a"] * (len(y) // 2) + [1], TypeError, "labels of several types"),
         (np.stack([y, y], axis=1), ValueError, "y must have one column of labels"),
-        (np.linspace(0, 1, len(y)), ValueError, "Unknown label type"),
+        (np.linspace(0, 1, len(y)), ValueError, "Unknown label type: y is continuous. A regressor is for such targets"),
         (y[:-1], ValueError, "inconsistent numbers of samples"),
     ):
         with pytest.raises(error, match=message):
@@ -778,6 +831,7 @@ def test_targets_are_refused(cancer, diabetes):
         ("poisson", y - 300, "loss='poisson' needs y >= 0"),
         ("gamma", y - y.min(), "loss='gamma' needs y > 0"),
         ("squared_error", np.where(y > 100, np.nan, y), "contains NaN"),
+        ("squared_error", 1e200 * y, r"y is too large: its mean or standard deviation overflows, got 3.46e\+202"),
     ):
         with pytest.raises(ValueError, match=message):
             regressor(loss=loss).fit(X, target)

@@ -27,7 +27,6 @@ from ..training.ensembles import Average, Member, folds, integer_seed, train_mem
 from ..training.fits import INTERRUPTED
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeLogLoss
-from ..training.undo import unchanged_on_error
 from .callbacks import Listeners
 from .fitted import OF_TABULAR
 from .inputs import check_total, check_weights, effective_n_jobs
@@ -57,9 +56,9 @@ class _Rows(NamedTuple):
 
 _SHARED = """\
     n_members : int, default=5
-        Networks whose outputs are averaged. Each trains on all folds but one of ``min(n_members, 10)``, and the fold
-        that is left decides its best epoch; more than ten repeat this with other folds. One alone holds out
-        `validation_fraction` of the rows. With `time_limit` the most of them.
+        Networks whose outputs are averaged. Each trains on all folds but one, and the fold that is left decides its
+        best epoch. Up to ten members share one division into as many folds; more of them share several divisions into
+        at most ten. One alone holds out `validation_fraction` of the rows. With `time_limit` the most of them.
     time_limit : float, default=None
         Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. Without it the
         same `random_state` gives the same bits on any number of threads.
@@ -211,15 +210,15 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
             If the score is undefined on the held-out rows of a member, whose last epoch is then kept. If interrupted
             (Ctrl-C): the members that are trained are kept, or if there are none those that have begun.
         """
-        began = time.monotonic()
-        with unchanged_on_error(self):
-            self._fit(X, y, sample_weight, X_val, y_val, began)
+        fitted = copy(self)  # other threads may predict by the model of before
+        for name in _OF_A_FIT:
+            vars(fitted).pop(name, None)
+        fitted._fit(X, y, sample_weight, X_val, y_val, time.monotonic())
+        self._take_over(fitted)
         return self
 
     def _fit(self, X, y, sample_weight, X_val, y_val, began):
         recipe = self._recipe_in_effect()
-        for name in _OF_A_FIT:
-            vars(self).pop(name, None)
         rows = self._read(X, y, sample_weight, X_val, y_val)
         layers, dropout = layers_for(recipe, self.encoder_, self.n_outputs_)
         loss, options = self._engine_loss(recipe)
@@ -426,6 +425,15 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         self.oof_prediction_ = np.full((n_train, *predictions.shape[1:]), math.nan, dtype=predictions.dtype)
         self.oof_prediction_[known] = predictions
 
+    def _take_over(self, fitted):
+        """Make what a fitted copy has learnt this estimator's own; the parameters are left as they are by now."""
+        parameters = self._get_param_names()
+        learnt = {name: value for name, value in vars(fitted).items() if name not in parameters}
+        vars(self).update(learnt)
+        for name in _OF_A_FIT:
+            if name not in learnt:
+                vars(self).pop(name, None)
+
     @property
     def loss_curves_(self):
         """Training loss of each epoch of each member."""
@@ -439,7 +447,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     def _average_of_members(self):
         n_jobs = self.n_jobs
         max_threads = None if n_jobs is None else partial(effective_n_jobs, n_jobs)
-        return n_jobs, Average(self._layers, self._loss, self.members_, max_threads)
+        return n_jobs, self.encoder_, Average(self._layers, self._loss, self.members_, max_threads)
 
     def _outputs(self, X):
         """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""
@@ -448,7 +456,8 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         kept = vars(self).get("_average")
         if kept is None or kept[0] is not self.n_jobs:
             kept = self._average = self._average_of_members()
-        return kept[1](*self.encoder_.transform(X))
+        _, encoder, average = kept
+        return average(*encoder.transform(X))
 
 
 def _columns(estimator):
@@ -732,9 +741,13 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         self.n_outputs_, self._one = columns.shape[1], y.ndim == 1
         # a loss that predicts through an exponential scales with y, but is not the same for y + 1
         through_exponential = LOSS_ROWS[plain(self.loss)].output == "exp"
-        spread = columns.mean(axis=0) if through_exponential else columns.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = columns.mean(axis=0)
+            spread = mean if through_exponential else columns.std(axis=0)
+        if not np.isfinite(mean + spread).all():
+            raise ValueError(f"y is too large: its mean or standard deviation overflows, got {np.abs(y).max()}.")
         self._scale = np.where(spread > 0, spread, 1.0)
-        self._center = np.zeros(self.n_outputs_) if through_exponential else columns.mean(axis=0)
+        self._center = np.zeros(self.n_outputs_) if through_exponential else mean
         self._least, self._greatest = columns.min(axis=0), columns.max(axis=0)
 
     def _engine_y(self, y, name):

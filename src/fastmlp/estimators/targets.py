@@ -71,7 +71,7 @@ def checked_column(labels, name):
     if labels.dtype.kind not in _TYPES or labels.ndim > 1:
         raise ValueError(f"Unknown label type: {name} has dtype {labels.dtype}.")
     if labels.dtype.kind == "f" and (not np.isfinite(labels).all() or (labels != np.rint(labels)).any()):
-        raise ValueError(f"Unknown label type: {name} is continuous. MLPRegressor is for such targets.")
+        raise ValueError(f"Unknown label type: {name} is continuous. A regressor is for such targets.")
     return labels
 
 

@@ -162,7 +162,7 @@ class _Run:
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.interrupted = False
         self.n_begun = 0
-        self.pace = None  # seconds of an epoch
+        self.pace = None  # seconds of an epoch; 0 where the clock has not moved
         self.results = {}  # number -> result, whether the member is trained
         self.errors = []
 
@@ -193,7 +193,7 @@ class _Run:
 
     def _within_time(self):
         """The recipe with as many of its epochs as there is time for."""
-        if self.deadline is None or self.pace is None:
+        if self.deadline is None or not self.pace:
             return self.recipe
         possible = int(_RESERVE * (self.deadline - time.monotonic()) / self.pace)
         return replace(self.recipe, epochs=max(1, min(self.recipe.epochs, possible)))

@@ -3,8 +3,10 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from ..engine import OPTIMIZERS, Network
 from ..engine.architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Scale
@@ -13,6 +15,28 @@ __all__ = ["Recipe", "Trained", "cosine_of_logarithm", "flat_cosine", "initialis
 
 _BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # up to so many rows
 _MOST_ROWS = 4096  # that an initialisation looks at
+
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+_SHARE = [Interval(Real, 0, 1, closed="left")]
+_FACTOR = [Interval(Real, 0, None, closed="left")]
+_CONSTRAINTS = {
+    "hidden_layer_sizes": ["array-like"],
+    "activation": [str],
+    "frequencies": [Interval(Integral, 0, None, closed="left")],
+    "number_width": _COUNT,
+    "frequency_scale": _FACTOR,
+    "category_width": _COUNT,
+    "dropout": _SHARE,
+    "weight_decay": _FACTOR,
+    "label_smoothing": _SHARE,
+    "learning_rate": _FACTOR,
+    "beta_2": _SHARE,
+    "first_rate": _FACTOR,
+    "scale_rate": _FACTOR,
+    "number_rate": _FACTOR,
+    "epochs": _COUNT,
+    "batch_size": [*_COUNT, None],
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +60,9 @@ class Recipe:
     number_rate: float = 0.1  # of embeddings of numbers
     epochs: int = 256
     batch_size: int | None = None  # None: by the number of rows
+
+    def __post_init__(self):
+        validate_parameter_constraints(_CONSTRAINTS, vars(self), "Recipe")
 
     def batch_size_for(self, n_rows):
         """Rows of a batch, all of them where they are fewer."""
