@@ -108,6 +108,7 @@ LEARNERS = {
             "MLP", "fastmlp", "fastmlp:MLPClassifier", "fastmlp:MLPRegressor",
             before=_scaled, scale_y=True,
         ),
+        Learner("TabularMLP", "fastmlp", "fastmlp:TabularMLPClassifier", "fastmlp:TabularMLPRegressor"),
         Learner(
             "CatBoost", "catboost", "catboost:CatBoostClassifier", "catboost:CatBoostRegressor",
             settings={"verbose": False, "allow_writing_files": False}, threads="thread_count",

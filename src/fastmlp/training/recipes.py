@@ -41,7 +41,11 @@ _CONSTRAINTS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of a network over a table and its training. The defaults are RealMLP-TD's for classification."""
+    """Hyperparameters of a network over a table and its training.
+
+    The defaults are RealMLP-TD's for classification but for the epochs, a quarter of them: the average of five networks
+    on folds errs less than one network of 256 epochs, for little more time.
+    """
 
     hidden_layer_sizes: tuple = (256, 256, 256)
     activation: str = "selu"
@@ -58,7 +62,7 @@ class Recipe:
     first_rate: float = 1.0  # of the first dense layer
     scale_rate: float = 6.0
     number_rate: float = 0.1  # of embeddings of numbers
-    epochs: int = 256
+    epochs: int = 64
     batch_size: int | None = None  # None: by the number of rows
 
     def __post_init__(self):
