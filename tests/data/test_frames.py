@@ -117,6 +117,15 @@ def test_objects():
     ]
 
 
+@pytest.mark.parametrize("gap", [math.nan, np.float32("nan")])
+def test_nan_is_a_gap_beside_dates_and_times(gap):
+    assert dates([dt.date(2024, 1, 1), gap, None]) == [dt.datetime(2024, 1, 1), None, None]
+    assert numbers([dt.timedelta(hours=1), gap]) == [3600, None]
+    assert numbers([gap, dt.time(1, 0, 3)]) == [None, 3603]
+    with pytest.raises(TypeError, match="Column 'a' has values of types that do not go together: date, float"):
+        column([dt.date(2024, 1, 1), gap, 1.5])
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u8", "f2", "f4", "f8", ">f8", ">i4"])
 def test_numbers_of_numpy_are_not_copied(dtype):
     X = np.arange(6).reshape(3, 2).astype(dtype)

@@ -161,6 +161,9 @@ def of_objects(values, where):
         seconds = [math.nan if type(value) in gone else _seconds(value) for value in values]
         return Column("number", np.array(seconds, dtype=np.float64))
     if found & {"date", "duration", "time"}:
+        nan = [isinstance(value, float | np.floating) and value != value for value in values]
+        if any(nan):  # a gap, as joins and JSON have it in a column of any type
+            return of_objects([None if gap else value for gap, value in zip(nan, values, strict=True)], where)
         names = ", ".join(sorted(kind.__name__ for kind in types - gone))
         raise TypeError(f"{where} has values of types that do not go together: {names}.")
     # 1 and True are one key to a dict
