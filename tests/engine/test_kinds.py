@@ -753,6 +753,18 @@ def test_quick_predictions_leave_categories_to_others():
     assert predictor.quick(np.zeros((4, 2), dtype=np.float32)) is None
 
 
+def test_predictors_of_layers_take_the_parameters_of_the_layers():
+    arrays = [array for _, array, _ in Network(TABLE, None, "log_loss", np.float32).parameters]
+    predictor = Predictor.of(TABLE, arrays, "softmax")
+    assert not predictor.serves(predictor.coefs, predictor.intercepts, "identity", "softmax")
+    with pytest.raises(ValueError, match="parameters: at least those of one layer"):
+        Predictor.of(TABLE, [], "softmax")
+    with pytest.raises(ValueError, match=f"{len(arrays) - 1} parameters, the layers have {len(arrays)}"):
+        Predictor.of(TABLE, arrays[1:], "softmax")
+    with pytest.raises(ValueError, match=r"shape \(.*\) of float32, not \(1, "):
+        Predictor.of(TABLE, [array[None] if array.ndim == 2 else array for array in arrays], "softmax")
+
+
 def test_groups_of_parameters_are_few():
     layers = [Inputs(2), *(Scale(f"group {i}") for i in range(15)), Dense(2)]
     with pytest.raises(ValueError, match="groups of parameters: at most 16, not 17"):

@@ -265,6 +265,8 @@ cdef class Predictor:
             If shapes or dtypes do not fit the layers.
         """
         cdef Predictor predictor = Predictor.__new__(Predictor)
+        if not parameters:
+            raise ValueError("parameters: at least those of one layer")
         predictor._set(Layers(layers, None, parameters[0].dtype, isa), list(parameters), out_activation, segments,
                        max_threads)
         return predictor
@@ -308,7 +310,7 @@ cdef class Predictor:
     def serves(self, coefs, intercepts, activation, out_activation, segments=None):
         """Whether these are the very arrays, the activations and the segments of this predictor."""
         cdef Py_ssize_t l, n = len(self.held_coefs)
-        if len(coefs) != n or len(intercepts) != n:
+        if self.layers.activation is None or len(coefs) != n or len(intercepts) != n:
             return False
         for l in range(n):
             if coefs[l] is not self.held_coefs[l] or intercepts[l] is not self.held_intercepts[l]:

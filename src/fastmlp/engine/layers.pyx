@@ -328,7 +328,8 @@ cdef class Layers:
             raise ValueError(f"{len(arrays)} parameters, the layers have {self.net.n_parameters}")
         for i, array in enumerate(arrays):
             p = &self.net.parameters[i]
-            if array.dtype != self.dtype or array.size != p.rows * p.columns or array.shape[-1] != p.columns:
+            if (array.dtype != self.dtype or array.ndim not in (1, 2) or array.size != p.rows * p.columns
+                    or array.shape[-1] != p.columns):
                 raise ValueError(f"{self.names[i]}: shape ({p.rows}, {p.columns}) of {self.dtype}, not {array.shape} of"
                                  f" {array.dtype}")
         return arrays

@@ -259,9 +259,9 @@ cdef class Network:
         if y.shape != shape or y.dtype not in kinds:
             raise ValueError(f"y: shape {shape} of {kinds[0]}, not {y.shape} of {y.dtype}")
         if self.job.target == FM_TARGET_CODE and y.size:
-            for size, codes in zip(sizes, y.reshape(source.n_rows, -1).T):
-                if codes.min() < 0 or codes.max() >= size:
-                    raise ValueError(f"y: codes from 0 to {size - 1}, got {codes.min()} to {codes.max()}")
+            for size, column in zip(sizes, y.reshape(source.n_rows, -1).T):
+                if column.min() < 0 or column.max() >= size:
+                    raise ValueError(f"y: codes from 0 to {size - 1}, got {column.min()} to {column.max()}")
         if sample_weight is not None and (
             sample_weight.shape != (source.n_rows,) or sample_weight.dtype != np.float64
         ):
