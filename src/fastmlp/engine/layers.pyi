@@ -4,6 +4,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .kernels import ACTIVATIONS as ACTIVATIONS
+
 MAX_UNITS: int
 MAX_LAYERS: int
 
