@@ -121,7 +121,6 @@ def test_classification(cancer):
     np.testing.assert_array_equal(model.predict(X), model.classes_[probabilities.argmax(axis=1)])
     np.testing.assert_allclose(model.predict_log_proba(X), np.log(probabilities), rtol=1e-5, atol=1e-6)
     assert [len(member.loss_curve_) for member in model.members_] == [12] * 3
-    assert model.loss_curves_ == [member.loss_curve_ for member in model.members_]
     for member in model.members_:
         assert member.best_epoch_ == 12 - np.argmax(member.validation_scores_[::-1])
     assert model.n_iter_ == 12

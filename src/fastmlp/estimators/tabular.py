@@ -99,8 +99,6 @@ _ATTRIBUTES = """\
         Makes numbers and codes of the columns. It was fitted to all training rows, which needs no targets.
     members_ : list of Member
         The networks. Each has `loss_curve_`, `validation_scores_` and `best_epoch_`, the epoch that it kept.
-    loss_curves_ : list of list of float
-        `loss_curve_` of each member.
     n_iter_ : int
         Most epochs of a member.
     oof_prediction_ : ndarray of shape {shape}
@@ -433,11 +431,6 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         for name in _OF_A_FIT:
             if name not in learnt:
                 vars(self).pop(name, None)
-
-    @property
-    def loss_curves_(self):
-        """Training loss of each epoch of each member."""
-        return [member.loss_curve_ for member in self.members_]
 
     def _told(self):
         return _SUMMARY
