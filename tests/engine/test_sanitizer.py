@@ -33,3 +33,26 @@ def test_the_gap_between_arrays_is_guarded(dtype, isa):
         process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert ("AddressSanitizer: use-after-poison" in process.stderr) == caught
         assert ("done" in process.stdout) != caught
+
+
+# NumPy hands freed memory on without a call that AddressSanitizer sees.
+CYCLE = """
+import gc
+import numpy as np
+from fastmlp.engine.memory import Arena
+for size in (64, 4096):
+    arena = Arena()
+    arena.reserve("values", size)
+    arena.allocate()
+    cycle = [arena]
+    cycle.append(cycle)
+    del arena, cycle
+    gc.collect()
+    arrays = [np.zeros(size + 128, dtype=np.uint8) for _ in range(8)]
+print("done")
+"""
+
+
+def test_memory_from_a_cycle_is_handed_on_without_gaps():
+    process = subprocess.run([sys.executable, "-c", CYCLE], capture_output=True, text=True)
+    assert process.stdout == "done\n", process.stderr

@@ -169,11 +169,8 @@ class Parametric(NamedTuple):
 
     beside = False
 
-    def outputs(self, n_in, inputs):
-        return n_in
-
-    def multiply_adds(self, n_in, inputs):
-        return n_in
+    outputs = Scale.outputs
+    multiply_adds = Scale.multiply_adds
 
     def parameters(self, n_in, inputs, codes):
         return [Shape("activations", 1, n_in, self.group, False)]

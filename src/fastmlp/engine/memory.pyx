@@ -32,7 +32,7 @@ cdef enum:
     ALIGNMENT = 64
 
 
-@cython.no_gc_clear  # __dealloc__ reads the attributes, and nothing that they hold leads back here
+@cython.no_gc_clear  # the memory stays until __dealloc__, and nothing that the attributes hold leads back here
 cdef class Arena:
     """One zeroed block of memory with named, 64-byte aligned pieces.
 
@@ -72,9 +72,9 @@ cdef class Arena:
         return self._array[start:start + count * dtype.itemsize].view(dtype).reshape(shape)
 
     def __dealloc__(self):
+        # all of it: the collector may have emptied the list of pieces
         if self._base != NULL:
-            for offset, gap in self._pieces:
-                FM_UNPOISON(self._base + <ptrdiff_t> offset, <size_t> gap)
+            FM_UNPOISON(self._base, <size_t> self._size)
 
 
 cdef char *data_of(object array, bint writable) except? NULL:

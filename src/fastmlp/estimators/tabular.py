@@ -108,6 +108,12 @@ _ATTRIBUTES = """\
         Their score, as `scoring` says. The rows have decided the best epochs, which makes it a little too high. Not
         with `X_val`."""
 
+_REFERENCES = """\
+    References
+    ----------
+    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
+       Data, 2024."""
+
 
 class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimator, ABC):
     """Fitting and averaging of the members, whatever the targets."""
@@ -504,10 +510,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     TabularMLPRegressor : The same for regression.
     MLPClassifier : The network of scikit-learn, for matrices of numbers.
 
-    References
-    ----------
-    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
-       Data, 2024.
+{_REFERENCES}
 
     Examples
     --------
@@ -680,10 +683,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     TabularMLPClassifier : The same for classification.
     MLPRegressor : The network of scikit-learn, for matrices of numbers.
 
-    References
-    ----------
-    .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
-       Data, 2024.
+{_REFERENCES}
 
     Examples
     --------

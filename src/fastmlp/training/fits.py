@@ -45,7 +45,7 @@ class Fit:
     data : Data
         Rows to train on, or to hold out with `early_stopping`.
     validation_data : Data, default=None
-        Rows for validation, of which then none of `data` are held out.
+        Rows for validation. Where they are given, no rows of `data` are held out.
     before : mapping, default={}
         Fitted attributes of the fit that this one goes on from. An incremental one goes on with "_optimizer" too, in
         place where "_network" has `network` and the buffers of the call before.

@@ -13,7 +13,7 @@ from ..engine.architecture import Dense, Embedding, Indicators, Inputs, Numbers,
 
 __all__ = ["Recipe", "Trained", "cosine_of_logarithm", "flat_cosine", "initialise", "layers_for", "train_member"]
 
-_BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # up to so many rows
+_BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # most rows, size of a batch
 _MOST_ROWS = 4096  # that an initialisation looks at
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
