@@ -6,6 +6,7 @@ from .affinity import unbound
 with unbound():
     # what compiled modules alone import is imported here for tools that look for imports in Python's files
     from . import architecture, blas, kinds, memory, passes, plan, source, step, update  # noqa: F401
+    from .average import Average
     from .forward import Predictor, forward
     from .gradients import input_gradients, integrated_gradients
     from .kernels import (
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_UNITS",
     "OPTIMIZERS",
     "OPTIMIZER_MEMORY",
+    "Average",
     "Network",
     "Predictor",
     "StepNeuron",

@@ -22,8 +22,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..data.tables import TableEncoder
-from ..engine import LOSS_ROWS, Network, effective_n_threads, logarithm, single_threaded_blas
-from ..training.ensembles import Average, Member, folds, integer_seed, train_members
+from ..engine import LOSS_ROWS, Average, Network, effective_n_threads, logarithm, single_threaded_blas
+from ..training.ensembles import Member, folds, integer_seed, train_members
 from ..training.fits import INTERRUPTED
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeLogLoss
@@ -446,7 +446,8 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     def _average_of_members(self):
         n_jobs = self.n_jobs
         max_threads = None if n_jobs is None else partial(effective_n_jobs, n_jobs)
-        return n_jobs, self.encoder_, Average(self._layers, self._loss, self.members_, max_threads)
+        members = [(self._layers, member.parameters, 1 / len(self.members_)) for member in self.members_]
+        return n_jobs, self.encoder_, Average(members, self._loss, max_threads)
 
     def _outputs(self, X):
         """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""

@@ -1,4 +1,4 @@
-"""Members of an ensemble: the rows that each trains on, how they train side by side, and the average of their outputs.
+"""Members of an ensemble: the rows that each trains on, and how they train side by side.
 
 Members share nothing but the data. Whole ones are handed to workers, so none waits for another, and what a member
 becomes depends on its number and the seed alone.
@@ -15,9 +15,7 @@ import numpy as np
 from sklearn import config_context, get_config
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from ..engine import Network
-
-__all__ = ["Average", "Member", "folds", "integer_seed", "train_members"]
+__all__ = ["Member", "folds", "integer_seed", "train_members"]
 
 _MOST_FOLDS = 10
 _TRAINED = 0.75  # share of its epochs after which a member that was cut short counts as trained
@@ -241,37 +239,3 @@ class _Progress:
                 run.pace = (now - self.began) / 2
                 self.too_slow = not self.cut and self.recipe.epochs * run.pace > run.deadline - self.began
         return ends or self.cut or self.too_slow
-
-
-class Average:
-    """Networks of the same layers, and the average of their outputs.
-
-    Parameters
-    ----------
-    layers : list
-        As `Network` takes them.
-    loss : str
-        It brings the output activation along.
-    members : list of Member
-    max_threads : int, callable or None, default=None
-        As `Network` takes it.
-    """
-
-    def __init__(self, layers, loss, members, max_threads=None):
-        self.networks = []
-        for member in members:
-            network = Network(layers, None, loss, np.float32, max_threads=max_threads)
-            for (_, own, _), given in zip(network.parameters, member.parameters, strict=True):
-                own[...] = given
-            self.networks.append(network)
-        self.share = np.float32(1 / len(members))
-
-    def __call__(self, X, codes):
-        """Outputs for numbers and codes, float32 of shape (n_rows, n_outputs)."""
-        first, *others = self.networks
-        total = first.predict(X, codes=codes)
-        for network in others:
-            total += network.predict(X, codes=codes)
-        if others:
-            total *= self.share
-        return total
