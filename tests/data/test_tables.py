@@ -667,7 +667,7 @@ def big(n):
 
 def test_pickles():
     sizes = []
-    for n in (100, 100_000):
+    for n in (1000, 100_000):
         X = big(n)
         fitted = encoder(X)
         text = pickle.dumps(fitted)
@@ -706,3 +706,23 @@ def test_a_second_fit_leaves_nothing_of_the_first():
     with pytest.raises(TypeError):
         fitted.fit({"a": [1.0], "b": [b"x"]})
     assert state(fitted) == before
+
+
+def test_knots():
+    rng = np.random.default_rng(0)
+    few = rng.integers(0, 7, 500)
+    half = np.where(rng.uniform(size=5000) < 0.6, 0.0, rng.exponential(size=5000))
+    X = {"few": few, "half": half, "constant": np.ones(500), "smooth": rng.normal(size=500)}
+    X = {name: np.resize(values, 5000) for name, values in X.items()}
+    fitted = encoder(X)
+    numbers = fitted.transform(X)[0]
+    knots = fitted.knots_
+    for j, own in enumerate(knots):
+        assert own.dtype == np.float32 and (np.diff(own) > 0).all() and len(own) <= 49
+        assert own[0] == numbers[:, j].min() and own[-1] == numbers[:, j].max()
+    assert [len(own) for own in knots] == [7, 49, 1, 49]
+    # zero, the least value, is an edge of its own; the rows that are left are shared equally
+    at_zero = numbers[:, 1].min()
+    rest = numbers[numbers[:, 1] > at_zero, 1]
+    counts = np.histogram(rest, knots[1][1:])[0]
+    assert len(counts) == 47 and np.ptp(counts) <= 2 and abs(counts.mean() - len(rest) / 47) < 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..training.recipes import N_BINS
 from .columns import as_numbers
 from .frames import described
 
@@ -28,6 +29,8 @@ class NumericColumn:
         What a date is taken apart into; "" for a number.
     center, scale : ndarray of float64 of shape (n_fields,)
         The median, and 1 / interquartile range; 2 / range if that is 0, 0 for a constant.
+    knots : ndarray of float64 of shape (n_fields, N_BINS + 1)
+        Values between which there are equally many rows, ascending, NaN behind the last: see `_knots`.
     indicator : ndarray of float64 of shape (2,) or None
         What the indicator of gaps is for a value and for a gap; None if no training row had a gap.
     """
@@ -37,6 +40,7 @@ class NumericColumn:
     fields: list
     center: np.ndarray
     scale: np.ndarray
+    knots: np.ndarray
     indicator: np.ndarray | None
 
 
@@ -134,6 +138,32 @@ def _spread(values, counts=None):
     return q50, min(scale, limits.max)
 
 
+def _knots(values):
+    """Edges of at most N_BINS bins of a column's values.
+
+    A value that fills a bin alone is an edge; between the others lie equally many of the rows that are left. Where half
+    of a column is zero, the bins are so where the other half is.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+
+    Returns
+    -------
+    knots : ndarray of float64 of shape (N_BINS + 1,)
+        Ascending and distinct, NaN behind the last.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    own = counts * N_BINS > len(values)
+    rest = np.repeat(distinct[~own], counts[~own])
+    knots = distinct[own]
+    if len(rest):
+        ranks = np.linspace(0, 1, N_BINS + 1 - len(knots))
+        # "nearest" takes values as they are, so that nothing can overflow
+        knots = np.union1d(knots, np.quantile(rest, ranks, method="nearest"))
+    return np.pad(knots, (0, N_BINS + 1 - len(knots)), constant_values=math.nan)
+
+
 def _clipped(values, counts):
     """Constants as the numbers of a column: centred, scaled and clipped by what training has of each."""
     center, scale = _spread(values, counts)
@@ -173,13 +203,14 @@ def fitted_numbers(name, column, rows):
     n_gaps = np.count_nonzero(gaps)
     values = [one[~gaps] for one in values]
     if n_gaps == len(rows):
-        return NumericColumn(name, "empty", [""], np.zeros(1), np.zeros(1), None)
+        return NumericColumn(name, "empty", [""], np.zeros(1), np.zeros(1), np.full((1, N_BINS + 1), math.nan), None)
     if role == "date":
         vary = [i == 0 or one.min() < one.max() for i, one in enumerate(values)]
         fields, values = ([one for one, varies in zip(part, vary, strict=True) if varies] for part in (fields, values))
     center, scale = np.array([_spread(one) for one in values]).T.copy()
     indicator = _clipped(np.array([0.0, 1.0]), np.array([len(rows) - n_gaps, n_gaps])) if n_gaps else None
-    return NumericColumn(name, role, fields, center, scale, indicator)
+    knots = np.array([_knots(one) for one in values])
+    return NumericColumn(name, role, fields, center, scale, knots, indicator)
 
 
 def date_fields(dates, fields):

@@ -60,6 +60,8 @@ class TableEncoder:
         Of the numbers: first the continuous ones, then binary columns, then indicators of gaps.
     n_continuous_ : int
         How many of the numbers are continuous.
+    knots_ : list of ndarray of float32
+        Of each of these: edges between which there are equally many training rows, ascending.
     code_columns_ : list of CategoricalColumn
         Of the codes: first one-hot columns, then those to be embedded.
     n_onehot_ : int
@@ -230,6 +232,8 @@ class TableEncoder:
         self._with_gaps = [start for start, _ in with_gaps]
         self._indicators = np.array([column.indicator for _, column in with_gaps]).reshape(-1, 2).T
         self.n_continuous_, self.n_onehot_ = starts[-1], len(by_role["onehot"])
+        knots = [one[~np.isnan(one)] for _, column in numeric for one in column.knots]
+        self.knots_ = [np.unique(self._scaled_of(j, one)) for j, one in enumerate(knots)]
         self.code_columns_ = [column for _, column in coded]
         self.n_levels_ = np.array([column.n_levels for column in self.code_columns_], dtype=np.int32)
         self.number_names_ = [
@@ -288,6 +292,12 @@ class TableEncoder:
         for j in np.flatnonzero(np.isinf(x).any(axis=0)):
             name = next(column.name for _, column, start in reversed(self._numeric) if start <= j)
             raise ValueError(f"{described(name)} contains infinity or a value too large for float64.")
+
+    def _scaled_of(self, j, values):
+        """Values of the j-th continuous column as they are given to networks."""
+        x = np.zeros((len(values), self.n_continuous_))
+        x[:, j] = values
+        return self._scaled(x, None)[:, j].astype(np.float32)
 
     def _scaled(self, x, gaps):
         """Centred, scaled and clipped numbers; 0 for gaps. x is written over."""

@@ -67,6 +67,5 @@ OF_TABULAR = {
     "n_iter_": Attribute("count"),
     "oof_score_": Attribute("number"),
     "feature_names_in_": Attribute("feature names"),
-    "_layers": Attribute("layers", needed=True),
     "_loss": Attribute("name", needed=True),
 }

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from copy import copy
 from dataclasses import fields, replace
 from functools import partial
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
@@ -23,8 +24,17 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..data.tables import TableEncoder
 from ..engine import LOSS_ROWS, Average, Network, effective_n_threads, logarithm, single_threaded_blas
-from ..training.ensembles import Member, folds, integer_seed, train_members
+from ..training.ensembles import (
+    Member,
+    folds,
+    greedy_weights,
+    integer_seed,
+    n_folds_of,
+    train_members,
+    weighted_average,
+)
 from ..training.fits import INTERRUPTED
+from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeLogLoss
 from .callbacks import Listeners
@@ -37,6 +47,9 @@ from .targets import check_numbers, checked_column, checked_labels
 from .validation import hold_out, strata
 
 __all__ = ["BaseTabularMLP", "TabularMLPClassifier", "TabularMLPRegressor"]
+
+_MEMBERS = 5
+_MOST_ROWS = 10_000  # whose predictions decide the weights of members
 
 # Attributes of a fit that the next one may lack
 _OF_A_FIT = ("feature_names_in_", "members_", "oof_prediction_", "oof_score_", "_average")
@@ -122,7 +135,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     _attributes: ClassVar[dict] = OF_TABULAR
     _fitted_by: ClassVar[str] = "members_"
     _parameter_constraints: ClassVar[dict] = {
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left"), None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "scoring": [StrOptions({*get_scorer_names()}), callable, None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
@@ -134,7 +147,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         "random_state": CONSTRAINTS["random_state"],
         "recipe": [Recipe, dict, None],
     }
-    _recipe: ClassVar[Recipe]  # the defaults
+    _portfolio: ClassVar[tuple]  # of recipes
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -166,6 +179,10 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     @abstractmethod
     def _quick_score(self, rows, held_out, weight):
         """The score for outputs of held-out rows where that is quick; None where a scorer is asked."""
+
+    def _weigher(self, rows, known):
+        """What scores an average of members in the choice of their weights, where it is not the score; else None."""
+        return None
 
     def _loss_weight(self, labels, y, sample_weight):
         """Weights of rows in the loss, of the engine's y; the labels are those to train on alone."""
@@ -222,21 +239,23 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         return self
 
     def _fit(self, X, y, sample_weight, X_val, y_val, began):
-        recipe = self._recipe_in_effect()
+        recipes = self._recipes_in_effect()
         rows = self._read(X, y, sample_weight, X_val, y_val)
-        layers, dropout = layers_for(recipe, self.encoder_, self.n_outputs_)
-        loss, options = self._engine_loss(recipe)
-        # built once to refuse what no member could be
-        uses_blas = Network(layers, None, loss, np.float32, loss_options=options, dropout=dropout).uses_blas
-        self._layers, self._loss = layers, loss
+        n_members = self._n_members(len(recipes))
+        n_folds = 1 if X_val is not None or n_members == 1 else n_folds_of(n_members)
+        recipes = recipes[: math.ceil(n_members / n_folds)]
+        plans = [self._plan(recipe) for recipe in recipes]
+        self._loss = plans[0][2]
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        rows_of = self._division(rows, seed)
+        rows_of = self._division(rows, n_folds, seed)
         score_of = self._scores(rows)
         n_workers = effective_n_threads(max_threads=self._max_threads())
-        alone = self.n_members == 1
 
         def train(number, recipe, epoch_ends):
-            own, held_out = rows_of(number)
+            turn, fold = divmod(number, n_folds)
+            repeat, i = divmod(turn, len(recipes))
+            own, held_out = rows_of(repeat, fold)
+            layers, dropout, loss, options, _ = plans[i]
             trained = train_member(
                 layers,
                 dropout,
@@ -248,40 +267,60 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
                 loss_options=options,
                 seed=(seed, number),
                 score=score_of(held_out),
-                n_threads=(None if self.n_jobs is None else n_workers) if alone else 1,
+                n_threads=1 if n_members > 1 else None if self.n_jobs is None else n_workers,
                 epoch_ends=epoch_ends,
             )
-            outputs = None if X_val is not None else trained.network.predict(rows.X, held_out, codes=rows.codes)
-            return Member.of(trained), held_out, outputs
+            outputs = trained.network.predict(rows.X, held_out, codes=rows.codes)
+            return Member.of(trained, recipe), held_out, outputs
 
+        uses_blas = any(uses for *_, uses in plans)
         with single_threaded_blas() if uses_blas else nullcontext():
             results, interrupted = train_members(
                 train,
-                self.n_members,
-                recipe,
+                lambda number: recipes[number // n_folds % len(recipes)],
+                n_members,
                 n_workers=n_workers,
+                work=partial(_work, self.encoder_.n_continuous_, len(self.encoder_.number_names_)),
                 deadline=None if self.time_limit is None else began + self.time_limit,
-                epoch_ends=self._epoch_ends(),
+                epoch_ends=self._epoch_ends(n_members),
             )
         if interrupted:
             warnings.warn(INTERRUPTED)
-        self._keep(list(results.values()), rows.n_train, score_of)
+        turns = {}
+        for number, result in results.items():
+            if result[0].best_epoch_:
+                turns.setdefault(number // n_folds, []).append(result)
+        self._keep([*turns.values()], rows, score_of)
 
-    def _recipe_in_effect(self):
-        recipe, given = self._recipe, self.recipe
+    def _n_members(self, n_recipes):
+        """The members to train, or with a limit of time the most of them."""
+        if self.n_members is not None:
+            return int(self.n_members)
+        return _MEMBERS if self.time_limit is None else _MEMBERS * n_recipes
+
+    def _plan(self, recipe):
+        """What a network of a recipe is made of, and whether it calls BLAS; refuses what no member could be."""
+        layers, dropout = layers_for(recipe, self.encoder_, self.n_outputs_)
+        loss, options = self._engine_loss(recipe)
+        network = Network(layers, None, loss, np.float32, loss_options=options, dropout=dropout)
+        return layers, dropout, loss, options, network.uses_blas
+
+    def _recipes_in_effect(self):
+        """The recipes of the members, in the order in which they are trained."""
+        recipes, given = self._portfolio, self.recipe
         if isinstance(given, Recipe):
-            recipe = given
+            recipes = (given,)
         elif given is not None:
             known = [field.name for field in fields(Recipe)]
             for name in given:
                 if name not in known:
                     raise ValueError(f"recipe has {name!r}, which is none of {', '.join(known)}.")
-            recipe = replace(recipe, **given)
+            recipes = tuple(replace(recipe, **given) for recipe in recipes)
         if self.max_iter is not None:
-            recipe = replace(recipe, epochs=int(self.max_iter))
+            recipes = tuple(replace(recipe, epochs=int(self.max_iter)) for recipe in recipes)
         # smoothed labels make better classes, but no better probabilities
         smooths = isinstance(given, Recipe) or "label_smoothing" in (given or ()) or self.scoring in (None, "accuracy")
-        return recipe if smooths else replace(recipe, label_smoothing=0.0)
+        return recipes if smooths else tuple(replace(recipe, label_smoothing=0.0) for recipe in recipes)
 
     def _max_threads(self):
         return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
@@ -323,20 +362,20 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         weight = self._loss_weight(labels, engine_y, score_weight)
         return _Rows(numbers, codes, engine_y, weight, all_labels, score_weight, n)
 
-    def _division(self, rows, seed):
-        """Number of a member -> the rows that it trains on and those that decide its best epoch."""
+    def _division(self, rows, n_folds, seed):
+        """(repeat, fold) of a member -> the rows that it trains on and those that decide its best epoch."""
         n, n_all = rows.n_train, len(rows.X)
         if n_all > n:
             own, held_out = np.arange(n), np.arange(n, n_all)
-            return lambda number: (own, held_out)
+            return lambda repeat, fold: (own, held_out)
         classes = self._classes(rows.y)
-        if self.n_members > 1:
-            return folds(n, self.n_members, seed, classes)
+        if n_folds > 1:
+            return folds(n, n_folds, seed, classes)
         parts = None if classes is None else strata(classes, self.validation_fraction)
         both = hold_out(n, self.validation_fraction, parts, np.random.RandomState(integer_seed(seed)))
-        return lambda number: both
+        return lambda repeat, fold: both
 
-    def _epoch_ends(self):
+    def _epoch_ends(self, n_members):
         """What `train_members` calls after an epoch, or None."""
         listeners = Listeners(self)
         if not listeners and not self.verbose:
@@ -350,11 +389,11 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
             if self.verbose > 1 or self.verbose and epoch % max(1, recipe.epochs // 10) in (0, recipe.epochs):
                 score = metrics.get("validation_score", math.nan)
                 print(
-                    f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: loss = {loss:.6f},"
+                    f"Member {number + 1} of {n_members}, epoch {epoch} of {recipe.epochs}: loss = {loss:.6f},"
                     f" validation score = {score:.6f}"
                 )
             return listeners.step_ends(
-                epoch, metrics, lambda: {"members_": [Member.of(trained)], "n_iter_": epoch}
+                epoch, metrics, lambda: {"members_": [Member.of(trained, recipe)], "n_iter_": epoch}
             )
 
         return epoch_ends
@@ -398,15 +437,36 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         """Whether there are classes that no label is of, for which some scores are undefined."""
         return False
 
-    def _keep(self, results, n_train, score_of):
-        """Take over what the training came to."""
-        results = [result for result in results if result[0].best_epoch_]
-        if not results:
+    def _keep(self, turns, rows, score_of):
+        """Take over what the training came to.
+
+        Parameters
+        ----------
+        turns : list of list of (Member, held_out, outputs)
+            The members of each turn of a recipe through the folds, and their outputs for the rows that they held out.
+        rows : _Rows
+        score_of : callable
+            Of `_scores`.
+        """
+        if not turns:
             raise ValueError(
                 "The loss of every member is non-finite in its first epoch: targets or weights are too large, or the"
                 " recipe's learning_rate is."
             )
-        members = [member for member, _, _ in results]
+        n = len(rows.X)
+        outputs = [_of_turn(turn, n, self.n_outputs_) for turn in turns]
+        known = np.flatnonzero(~np.isnan(outputs).any(axis=2).all(axis=0))
+        weights = np.ones(1)
+        if len(turns) > 1:
+            sample = known
+            if len(known) > _MOST_ROWS:
+                sample = np.sort(np.random.default_rng(n).choice(known, _MOST_ROWS, replace=False))
+            weights = greedy_weights([one[sample] for one in outputs], self._weigher(rows, sample) or score_of(sample))
+        members = []
+        for turn, weight in zip(turns, weights, strict=True):
+            for member, _, _ in turn if weight else ():
+                member.weight_ = weight / len(turn)
+                members.append(member)
         if not all(math.isfinite(member.loss_curve_[-1]) for member in members):
             warnings.warn("The loss of a member became non-finite: its best epoch is kept.", ConvergenceWarning)
         if not all(math.isfinite(max(member.validation_scores_)) for member in members):
@@ -416,17 +476,12 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
         self.members_ = members
         self.n_iter_ = max(len(member.loss_curve_) for member in members)
         self._average = self._average_of_members()
-        if results[0][2] is None:
+        if n > rows.n_train:
             return
-        total, count = np.zeros((n_train, self.n_outputs_), dtype=np.float32), np.zeros(n_train, dtype=np.intp)
-        for _, held_out, outputs in results:
-            total[held_out] += outputs
-            count[held_out] += 1
-        known = np.flatnonzero(count)
-        outputs = total[known] / count[known, None].astype(np.float32)
+        outputs = weighted_average([one[known] for one in outputs], weights)
         self.oof_score_ = score_of(known)(outputs)
         predictions = self._from_outputs(outputs)
-        self.oof_prediction_ = np.full((n_train, *predictions.shape[1:]), math.nan, dtype=predictions.dtype)
+        self.oof_prediction_ = np.full((n, *predictions.shape[1:]), math.nan, dtype=predictions.dtype)
         self.oof_prediction_[known] = predictions
 
     def _take_over(self, fitted):
@@ -446,7 +501,10 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     def _average_of_members(self):
         n_jobs = self.n_jobs
         max_threads = None if n_jobs is None else partial(effective_n_jobs, n_jobs)
-        members = [(self._layers, member.parameters, 1 / len(self.members_)) for member in self.members_]
+        members = [
+            (layers_for(member.recipe, self.encoder_, self.n_outputs_)[0], member.parameters, member.weight_)
+            for member in self.members_
+        ]
         return n_jobs, self.encoder_, Average(members, self._loss, max_threads)
 
     def _outputs(self, X):
@@ -478,6 +536,24 @@ _SUMMARY = {
     "Members": _members,
     "Out-of-fold score": lambda estimator: f"{estimator.oof_score_:.4g}",
 }
+
+
+def _of_turn(turn, n_rows, n_outputs):
+    """Outputs of members for the rows that they held out, averaged where several did; NaN elsewhere."""
+    total, count = np.zeros((n_rows, n_outputs), dtype=np.float32), np.zeros((n_rows, 1), dtype=np.float32)
+    for _, held_out, outputs in turn:
+        total[held_out] += outputs
+        count[held_out] += 1
+    with np.errstate(invalid="ignore"):
+        return total / count
+
+
+def _work(n_continuous, n_numbers, recipe):
+    """What an epoch of a recipe costs beside one of another: multiplications of a row, roughly."""
+    width = recipe.number_width * bool(recipe.frequencies) + recipe.piecewise_width * bool(recipe.n_bins)
+    units = [n_continuous * width + n_numbers, *recipe.hidden_layer_sizes]
+    embedding = n_continuous * (20 * recipe.frequencies + recipe.number_width * recipe.frequencies + recipe.n_bins)
+    return embedding + sum(a * b for a, b in pairwise(units)) + 100 * sum(units)
 
 
 def _known(X, outputs, asked):
@@ -527,11 +603,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         **BaseTabularMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-    _recipe: ClassVar[Recipe] = Recipe()
+    _portfolio: ClassVar[tuple] = CLASSIFICATION
 
     def __init__(
         self,
-        n_members=5,
+        n_members=None,
         *,
         time_limit=None,
         scoring=None,
@@ -571,6 +647,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     def _comparable(self, y):
         return (y.dtype.kind in "biuf") == (self.classes_.dtype.kind in "biuf")
+
+    def _weigher(self, rows, known):
+        """What scores an average of members in the choice of their weights, where it is not the score; else None."""
+        return None
 
     def _loss_weight(self, labels, y, sample_weight):
         if self.class_weight is None:
@@ -700,11 +780,11 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         **BaseTabularMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma"})],
     }
-    _recipe: ClassVar[Recipe] = Recipe(activation="mish", learning_rate=0.2)
+    _portfolio: ClassVar[tuple] = REGRESSION
 
     def __init__(
         self,
-        n_members=5,
+        n_members=None,
         *,
         time_limit=None,
         scoring=None,

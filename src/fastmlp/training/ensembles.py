@@ -1,10 +1,9 @@
-"""Members of an ensemble: the rows that each trains on, and how they train side by side.
+"""Members of an ensemble: the rows that each trains on, how they train side by side, and their weights in the average.
 
 Members share nothing but the data. Whole ones are handed to workers, so none waits for another, and what a member
 becomes depends on its number and the seed alone.
 """
 
-import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,12 +14,16 @@ import numpy as np
 from sklearn import config_context, get_config
 from sklearn.model_selection import KFold, StratifiedKFold
 
-__all__ = ["Member", "folds", "integer_seed", "train_members"]
+from .recipes import Recipe
 
-_MOST_FOLDS = 10
+__all__ = ["Member", "folds", "greedy_weights", "integer_seed", "n_folds_of", "train_members", "weighted_average"]
+
+_MOST_FOLDS = 9  # of one recipe; more members are divided among several
+_FOLDS = 5  # of each of several
 _TRAINED = 0.75  # share of its epochs after which a member that was cut short counts as trained
 _SHORTEST = 0.25  # least share of the epochs for which another member begins before the time is over
 _RESERVE = 0.95  # share of the time left that is planned with
+_STEPS = 40  # of the choice of weights
 _LOOK = 0.2  # seconds between two looks for Ctrl-C: on Windows it does not end a wait
 
 
@@ -30,6 +33,8 @@ class Member:
 
     Attributes
     ----------
+    recipe : Recipe
+        That it was built and trained by.
     parameters : list of ndarray of float32
         In the order of `Network.parameters`, as they were after the best epoch.
     loss_curve_ : list of float
@@ -38,18 +43,22 @@ class Member:
         Score of the held-out rows after each epoch; greater is better.
     best_epoch_ : int
         The epoch of the parameters, from 1; of equal scores the latest.
+    weight_ : float
+        Share in the average of the members' outputs.
     """
 
+    recipe: Recipe
     parameters: list = field(repr=False)
     loss_curve_: list = field(repr=False)
     validation_scores_: list = field(repr=False)
     best_epoch_: int
+    weight_: float = 1.0
 
     @classmethod
-    def of(cls, trained):
+    def of(cls, trained, recipe):
         """A copy of what `train_member` gives."""
         arrays = [array.copy() for _, array, _ in trained.network.parameters]
-        return cls(arrays, list(trained.losses), list(trained.scores), trained.best_epoch)
+        return cls(recipe, arrays, list(trained.losses), list(trained.scores), trained.best_epoch)
 
 
 def integer_seed(*numbers):
@@ -57,17 +66,20 @@ def integer_seed(*numbers):
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def folds(n_rows, n_members, seed, classes=None):
-    """The rows of each member: all but a fold, and that fold.
+def n_folds_of(n_members):
+    """Folds of an ensemble of so many members: of one recipe as many as it has, of several recipes five each."""
+    return n_members if n_members <= _MOST_FOLDS else _FOLDS
 
-    Up to ten members share one division into as many folds; more of them repeat it with other divisions.
+
+def folds(n_rows, n_folds, seed, classes=None):
+    """The rows of each member: all but a fold, and that fold.
 
     Parameters
     ----------
     n_rows : int
         At least 2.
-    n_members : int
-        At least 2.
+    n_folds : int
+        At least 2; there are at most as many folds as rows.
     seed : int
     classes : ndarray of int of shape (n_rows,) or None, default=None
         Codes of classes whose shares each fold keeps. The rows of a class with fewer of them than there are folds are
@@ -76,9 +88,8 @@ def folds(n_rows, n_members, seed, classes=None):
     Returns
     -------
     rows_of : callable
-        Number of a member, from 0 -> rows, held_out, both ndarray of intp.
+        (repeat, fold), from 0 -> rows, held_out, both ndarray of intp. Each repeat has a division of its own.
     """
-    n_folds = math.ceil(n_members / math.ceil(n_members / _MOST_FOLDS))
     n_folds = min(n_folds, n_rows)
     kind = KFold
     if classes is not None:
@@ -93,13 +104,13 @@ def folds(n_rows, n_members, seed, classes=None):
         splitter = kind(n_folds, shuffle=True, random_state=integer_seed(seed, repeat))
         return list(splitter.split(np.zeros(n_rows), classes))
 
-    def rows_of(number):
-        return division(number // n_folds)[number % n_folds]
+    def rows_of(repeat, fold):
+        return division(repeat)[fold % n_folds]
 
     return rows_of
 
 
-def train_members(train, n_members, recipe, *, n_workers, deadline=None, epoch_ends=None):
+def train_members(train, recipe_of, n_members, *, n_workers, work=None, deadline=None, epoch_ends=None):
     """Train members on threads, each by one of them.
 
     Ctrl-C, in the main thread or raised by `epoch_ends`, ends the members that are in training after their epoch, and
@@ -110,13 +121,16 @@ def train_members(train, n_members, recipe, *, n_workers, deadline=None, epoch_e
     train : callable
         (number, recipe, epoch_ends) -> result: trains a member. It calls its epoch_ends with a `Trained` after each
         epoch and ends where that returns true.
+    recipe_of : callable
+        Number of a member, from 0 -> Recipe.
     n_members : int
         With a deadline the most of them.
-    recipe : Recipe
     n_workers : int
         Threads.
+    work : callable, default=None
+        Recipe -> what an epoch costs, in any unit. It is needed with a deadline.
     deadline : float, default=None
-        Time, by `time.monotonic`, at which all ends. Members then begin as long as there is time for a quarter of the
+        Time, by `time.monotonic`, at which all ends. Members then begin as long as there is time for a quarter of their
         recipe's epochs, and those that find no time for all of them have fewer, on the same schedule.
     epoch_ends : callable, default=None
         (number, recipe, trained) -> whether this member ends there. Called by one thread at a time.
@@ -128,7 +142,7 @@ def train_members(train, n_members, recipe, *, n_workers, deadline=None, epoch_e
         if there are none, all.
     interrupted : bool
     """
-    run = _Run(train, n_members, recipe, deadline, epoch_ends)
+    run = _Run(train, recipe_of, n_members, work, deadline, epoch_ends)
     n_workers = min(n_workers, n_members)
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="fastmlp-member")
     try:
@@ -153,14 +167,14 @@ def train_members(train, n_members, recipe, *, n_workers, deadline=None, epoch_e
 class _Run:
     """What the workers share."""
 
-    def __init__(self, train, n_members, recipe, deadline, epoch_ends):
-        self.train, self.n_members, self.recipe = train, n_members, recipe
-        self.deadline, self.epoch_ends = deadline, epoch_ends
+    def __init__(self, train, recipe_of, n_members, work, deadline, epoch_ends):
+        self.train, self.recipe_of, self.n_members = train, recipe_of, n_members
+        self.pace = None if deadline is None else _Pace(work, deadline)
+        self.epoch_ends = epoch_ends
         self.config = get_config()  # scikit-learn has one for each thread
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.interrupted = False
         self.n_begun = 0
-        self.pace = None  # seconds of an epoch; 0 where the clock has not moved
         self.results = {}  # number -> result, whether the member is trained
         self.errors = []
 
@@ -183,18 +197,13 @@ class _Run:
         with self.lock:
             if self.stop.is_set() or self.n_begun == self.n_members:
                 return None
-            recipe = self._within_time()
-            if self.n_begun and recipe.epochs < _SHORTEST * self.recipe.epochs:
-                return None
+            recipe = whole = self.recipe_of(self.n_begun)
+            if self.pace is not None:
+                recipe = self.pace.within_time(whole)
+                if self.n_begun and recipe.epochs < _SHORTEST * whole.epochs:
+                    return None
             self.n_begun += 1
             return self.n_begun - 1, recipe
-
-    def _within_time(self):
-        """The recipe with as many of its epochs as there is time for."""
-        if self.deadline is None or not self.pace:
-            return self.recipe
-        possible = int(_RESERVE * (self.deadline - time.monotonic()) / self.pace)
-        return replace(self.recipe, epochs=max(1, min(self.recipe.epochs, possible)))
 
     def _train(self, number, recipe):
         while True:
@@ -202,12 +211,45 @@ class _Run:
             result = self.train(number, recipe, progress.epoch_ends)
             if not progress.too_slow:
                 break
-            recipe = self._within_time()
-        if self.deadline is not None:
-            self.pace = (time.monotonic() - progress.began) / max(progress.n_epochs, 1)
+            recipe = self.pace.within_time(recipe)
+        if self.pace is not None:
+            self.pace.note(recipe, progress.n_epochs, time.monotonic() - progress.began)
         cut = progress.cut and progress.n_epochs < _TRAINED * recipe.epochs
         with self.lock:
             self.results[number] = result, not cut
+
+
+class _Pace:
+    """How long epochs take, and what there is time for.
+
+    Parameters
+    ----------
+    work : callable
+        Recipe -> what an epoch costs, in any unit.
+    deadline : float
+        By `time.monotonic`.
+    """
+
+    def __init__(self, work, deadline):
+        self.work, self.deadline = work, deadline
+        self.unit = None  # seconds for a unit of work; 0 where the clock has not moved
+        self.own = {}  # those of the recipes that have been timed, without their epochs
+
+    def note(self, recipe, n_epochs, seconds):
+        """Take down what epochs of a recipe took."""
+        self.unit = self.own[replace(recipe, epochs=1)] = seconds / max(n_epochs, 1) / self.work(recipe)
+
+    def epochs(self, recipe):
+        """How many epochs of a recipe there is time for; None if nothing is known, or no end is in sight."""
+        seconds = self.own.get(replace(recipe, epochs=1), self.unit)
+        if not seconds:
+            return None
+        return int(_RESERVE * (self.deadline - time.monotonic()) / (seconds * self.work(recipe)))
+
+    def within_time(self, recipe):
+        """The recipe with as many of its epochs as there is time for."""
+        possible = self.epochs(recipe)
+        return recipe if possible is None else replace(recipe, epochs=max(1, min(recipe.epochs, possible)))
 
 
 class _Progress:
@@ -218,7 +260,7 @@ class _Progress:
         self.began = time.monotonic()
         self.n_epochs = 0
         self.cut = self.too_slow = False
-        self.judges = run.deadline is not None and run.pace is None  # whether there may be too many epochs
+        self.judges = run.pace is not None and run.pace.unit is None  # whether there may be too many epochs
 
     def epoch_ends(self, trained):
         """Whether the member ends here."""
@@ -232,10 +274,71 @@ class _Progress:
             except KeyboardInterrupt:
                 run.interrupt()
         self.cut = run.stop.is_set()
-        if run.deadline is not None:
+        if (pace := run.pace) is not None:
             now = time.monotonic()
-            self.cut |= now >= run.deadline
+            self.cut |= now >= pace.deadline
             if self.judges and self.n_epochs == 2:  # the first has more to do
-                run.pace = (now - self.began) / 2
-                self.too_slow = not self.cut and self.recipe.epochs * run.pace > run.deadline - self.began
+                pace.note(self.recipe, 2, now - self.began)
+                possible = pace.epochs(self.recipe)
+                self.too_slow = not self.cut and possible is not None and possible + 2 < self.recipe.epochs
         return ends or self.cut or self.too_slow
+
+
+def greedy_weights(outputs, score, n_steps=_STEPS):
+    """Weights of models in an average, by ensemble selection with replacement.
+
+    The model whose addition makes the average best is added again and again, the first of equal ones. The weights are
+    the shares of the models when the score was best, at first of equal ones.
+
+    Parameters
+    ----------
+    outputs : list of ndarray of shape (n, n_outputs)
+        Of each model, for the same rows. A row of NaN is not known: there the average stays what it is.
+    score : callable
+        Outputs of float32 of shape (n, n_outputs) -> float; greater is better.
+    n_steps : int, default=40
+
+    Returns
+    -------
+    weights : ndarray of float64 of shape (n_models,)
+        They add up to 1.
+
+    References
+    ----------
+    Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble Selection from Libraries of Models, 2004.
+    """
+    known = [~np.isnan(one).any(axis=1, keepdims=True) for one in outputs]
+    outputs = [np.where(there, one, np.float32(0)) for one, there in zip(outputs, known, strict=True)]
+    average = sum(outputs) / np.maximum(sum(known), 1, dtype=np.float32)  # where nothing has been added yet
+    total, count = np.zeros_like(outputs[0]), np.zeros_like(known[0], dtype=np.float32)
+    added, scores = [], []
+    for _ in range(n_steps):
+        candidates = []
+        for one, there in zip(outputs, known, strict=True):
+            n = count + there
+            candidates.append(score(np.where(n > 0, (total + one) / np.maximum(n, 1), average)))
+        added.append(int(np.argmax(candidates)))
+        scores.append(candidates[added[-1]])
+        total += outputs[added[-1]]
+        count += known[added[-1]]
+    best = int(np.argmax(scores)) + 1
+    return np.bincount(added[:best], minlength=len(outputs)) / best
+
+
+def weighted_average(outputs, weights):
+    """The average of the models' outputs that are known, float32 of shape (n, n_outputs).
+
+    Parameters
+    ----------
+    outputs : list of ndarray of shape (n, n_outputs)
+        As `greedy_weights` takes them; each row is known of one model at least.
+    weights : array-like of shape (n_models,)
+        Where no model of weight is known, the others are averaged.
+    """
+    known = [~np.isnan(one).any(axis=1, keepdims=True) for one in outputs]
+    shares = np.array(known, dtype=np.float32) * np.float32(weights)[:, None, None]
+    shares = np.where(shares.any(axis=0), shares, known)
+    total = np.zeros_like(outputs[0])
+    for one, there, share in zip(outputs, known, shares, strict=True):
+        total += np.where(there, one, np.float32(0)) * share
+    return total / shares.sum(axis=0)

@@ -9,12 +9,33 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from ..engine import OPTIMIZERS, Network
-from ..engine.architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Scale
+from ..engine.architecture import (
+    Dense,
+    Embedding,
+    Indicators,
+    Inputs,
+    Numbers,
+    Parametric,
+    Periodic,
+    Piecewise,
+    Scale,
+)
 
-__all__ = ["Recipe", "Trained", "cosine_of_logarithm", "flat_cosine", "initialise", "layers_for", "train_member"]
+__all__ = [
+    "N_BINS",
+    "Recipe",
+    "Trained",
+    "cosine_of_logarithm",
+    "flat_cosine",
+    "initialise",
+    "layers_for",
+    "train_member",
+]
 
 _BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # most rows, size of a batch
+N_BINS = 48  # that an encoder divides a column of numbers into; a recipe may take fewer
 _MOST_ROWS = 4096  # that an initialisation looks at
+_CLIP = 3.01  # no number of an encoder is greater
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -25,6 +46,8 @@ _CONSTRAINTS = {
     "frequencies": [Interval(Integral, 0, None, closed="left")],
     "number_width": _COUNT,
     "frequency_scale": _FACTOR,
+    "n_bins": [Interval(Integral, 0, N_BINS, closed="both")],
+    "piecewise_width": _COUNT,
     "category_width": _COUNT,
     "dropout": _SHARE,
     "weight_decay": _FACTOR,
@@ -34,6 +57,7 @@ _CONSTRAINTS = {
     "first_rate": _FACTOR,
     "scale_rate": _FACTOR,
     "number_rate": _FACTOR,
+    "piecewise_rate": _FACTOR,
     "epochs": _COUNT,
     "batch_size": [*_COUNT, None],
 }
@@ -49,9 +73,11 @@ class Recipe:
 
     hidden_layer_sizes: tuple = (256, 256, 256)
     activation: str = "selu"
-    frequencies: int = 16  # of the periodic embedding of a number; 0: no embedding
+    frequencies: int = 16  # of the periodic embedding of a number; 0: no such embedding
     number_width: int = 3  # length of that embedding, beside the number itself
     frequency_scale: float = 0.1  # standard deviation of the frequencies at first
+    n_bins: int = 0  # of the piecewise-linear embedding of a number, at most; 0: no such embedding
+    piecewise_width: int = 8  # length of that embedding
     category_width: int = 8  # length of the embedding of a category
     dropout: float = 0.15
     weight_decay: float = 0.02
@@ -61,7 +87,8 @@ class Recipe:
     # factors of the learning rate
     first_rate: float = 1.0  # of the first dense layer
     scale_rate: float = 6.0
-    number_rate: float = 0.1  # of embeddings of numbers
+    number_rate: float = 0.1  # of periodic embeddings
+    piecewise_rate: float = 0.5  # of piecewise-linear embeddings
     epochs: int = 64
     batch_size: int | None = None  # None: by the number of rows
 
@@ -96,6 +123,7 @@ class _Optimizer:
         for name, factor in (
             ("scales", recipe.scale_rate),
             ("numeric embeddings", recipe.number_rate),
+            (_PIECEWISE, recipe.piecewise_rate),
             ("activations", 0.1),
         ):
             self.groups[name] = {"rate": factor, "decay": factor}
@@ -108,6 +136,9 @@ class _Optimizer:
         self.rates = recipe.learning_rate * cosine_of_logarithm(t)
         self.dropout_factors = flat_cosine(t)
         self.decays = recipe.weight_decay * self.dropout_factors
+
+
+_PIECEWISE = "piecewise embeddings"  # the group of their parameters
 
 
 def _weights(i):
@@ -145,6 +176,9 @@ def layers_for(recipe, encoder, n_outputs):
     layers = [Inputs(n_numbers, tuple(map(int, encoder.n_levels_)))]
     if recipe.frequencies and encoder.n_continuous_:
         layers.append(Periodic(range(encoder.n_continuous_), recipe.frequencies, recipe.number_width))
+    if recipe.n_bins and encoder.n_continuous_:
+        edges = _edges(encoder.knots_, recipe.n_bins)
+        layers.append(Piecewise(edges, range(encoder.n_continuous_), recipe.piecewise_width, _PIECEWISE))
     if n_numbers:
         layers.append(Numbers())
     if encoder.n_onehot_:
@@ -159,6 +193,23 @@ def layers_for(recipe, encoder, n_outputs):
         layers += [Dense(units, weights=_weights(i)), Parametric(recipe.activation)]
         dropout += [0.0, recipe.dropout]
     return [*layers, Dense(n_outputs, weights=_weights(len(recipe.hidden_layer_sizes)))], dropout
+
+
+def _edges(knots, n_bins):
+    """Edges of at most n_bins bins between knots of columns, and two bins more.
+
+    The outermost reach from the least and the greatest value of training to the ends of the smooth clip. No training
+    row is there: the encoding stays as it is at the least and at the greatest value.
+    """
+    ends = np.float32([-_CLIP, _CLIP])
+    rows = []
+    for own in knots:
+        at = np.linspace(0, len(own) - 1, min(n_bins + 1, len(own))).round().astype(np.intp)
+        rows.append(np.union1d(own[at], ends))
+    edges = np.full((len(rows), max(map(len, rows))), np.inf, dtype=np.float32)
+    for own, row in zip(edges, rows, strict=True):
+        own[: len(row)] = row
+    return edges
 
 
 def initialise(network, layers, X, codes, rows, recipe, rng):
@@ -187,6 +238,10 @@ def initialise(network, layers, X, codes, rows, recipe, rng):
             array[:] = 1
         elif name.startswith("embeddings"):
             array[:] = rng.standard_normal(array.shape)
+        elif name.startswith("piecewise"):  # x is there at first, its bins come with the training
+            array[:] = 0
+            linear = array[:, : 2 * recipe.piecewise_width]
+            linear[:] = rng.uniform(-1, 1, linear.shape)
         elif name.startswith("periodic"):
             array[:, :k] = recipe.frequency_scale * rng.standard_normal((len(array), k))
             array[:, k:2 * k] = rng.uniform(-math.pi, math.pi, (len(array), k))
