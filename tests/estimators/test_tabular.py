@@ -292,6 +292,53 @@ def test_prediction_is_the_average(diabetes):
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5)
 
 
+@pytest.fixture
+def three_recipes(monkeypatch):
+    wide = {**SMALL, "hidden_layer_sizes": (24, 7), "n_bins": 6}
+    recipes = (Recipe(**SMALL, learning_rate=0.001), Recipe(**wide), Recipe(**SMALL, dropout=0.4, frequencies=0))
+    for kind in BOTH:
+        monkeypatch.setattr(kind, "_portfolio", recipes)
+    return recipes
+
+
+@pytest.mark.parametrize("n_members", [15, 13, 20])
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_members_of_several_recipes(cancer, diabetes, three_recipes, make, n_members):
+    X, y = cancer if make is classifier else diabetes
+    scoring = "neg_log_loss" if make is classifier else None
+    model = make(n_members=n_members, n_jobs=1, scoring=scoring, recipe=None).fit(X, y)
+    assert_same_bits(model, make(n_members=n_members, n_jobs=2, scoring=scoring, recipe=None).fit(X, y))
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    labels = (y == "malignant").astype(np.intp) if make is classifier else None
+    rows_of = folds(len(y), 5, seed, labels)
+    numbers, codes = model.encoder_.transform(X)
+
+    def predicted(member, rows):
+        layers, _ = layers_for(member.recipe, model.encoder_, model.n_outputs_)
+        network = Network(layers, None, model._loss, np.float32)
+        for (_, own, _), given in zip(network.parameters, member.parameters, strict=True):
+            own[...] = given
+        return network.predict(numbers, rows, codes=codes)
+
+    everything = np.arange(len(y))
+    outputs = sum(member.weight_ * predicted(member, everything) for member in model.members_)
+    np.testing.assert_allclose(model._outputs(X), outputs, atol=1e-5)
+    assert sum(member.weight_ for member in model.members_) == pytest.approx(1)
+    # the first recipe learns next to nothing: its members have no part
+    kept = [three_recipes.index(recipe) for recipe in (replace(m.recipe, label_smoothing=0.1) for m in model.members_)]
+    assert kept == sorted(kept) or n_members == 20
+    assert 0 not in kept and 1 in kept
+    # of the second recipe, each fold by the member that did not train on it
+    alone = [member for member, number in zip(model.members_, kept, strict=True) if number == 1][:5]
+    assert len({member.weight_ for member in alone}) == 1
+    if make is classifier and len(model.members_) == 5:
+        for fold, member in enumerate(alone):
+            held_out = rows_of(0, fold)[1]
+            np.testing.assert_allclose(model.oof_prediction_[held_out], predicted(member, held_out), atol=1e-6)
+    best = max(np.mean([max(member.validation_scores_) for member in alone]), -1e9)
+    assert model.oof_score_ > best - 0.02
+
+
 def test_folds():
     n = 103
     for n_folds in (2, 5, 9):

@@ -68,10 +68,12 @@ class _Rows(NamedTuple):
 
 
 _SHARED = """\
-    n_members : int, default=5
-        Networks whose outputs are averaged. Each trains on all folds but one, and the fold that is left decides its
-        best epoch. Up to ten members share one division into as many folds; more of them share several divisions into
-        at most ten. One alone holds out `validation_fraction` of the rows. With `time_limit` the most of them.
+    n_members : int, default=None
+        Networks whose outputs are averaged. Up to nine are trained by one recipe, each on all folds but one; the fold
+        that is left decides its best epoch. From ten on, five folds are trained on by one recipe after another, and the
+        weights of the recipes in the average are chosen by what their members predict for the folds that are left [2]_.
+        One alone holds out `validation_fraction` of the rows. None is {n_members}; with `time_limit` it is as many as
+        there are recipes for. A number given beside `time_limit` is the most of them.
     time_limit : float, default=None
         Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. Without it the
         same `random_state` gives the same bits on any number of threads.
@@ -99,8 +101,8 @@ _MORE = """\
     random_state : int, RandomState instance or None, default=None
         Source of folds, initial weights, orders of rows and dropout.
     recipe : Recipe, dict or None, default=None
-        Hyperparameters of the networks and their training, see `fastmlp.training.recipes.Recipe`; a dict has those
-        that are to differ from the defaults."""
+        Hyperparameters of the networks and their training, see `fastmlp.training.recipes.Recipe`. None is a portfolio
+        of recipes, `fastmlp.training.portfolio`; of a dict all of these take what it has; a `Recipe` takes their place."""
 _ATTRIBUTES = """\
     n_features_in_ : int
         Columns.
@@ -111,7 +113,8 @@ _ATTRIBUTES = """\
     encoder_ : TableEncoder
         Makes numbers and codes of the columns. It was fitted to all training rows, which needs no targets.
     members_ : list of Member
-        The networks. Each has `loss_curve_`, `validation_scores_` and `best_epoch_`, the epoch that it kept.
+        The networks that have a part in the average. Each has `recipe`, `weight_`, `loss_curve_`, `validation_scores_`
+        and `best_epoch_`, the epoch that it kept.
     n_iter_ : int
         Most epochs of a member.
     oof_prediction_ : ndarray of shape {shape}
@@ -125,7 +128,8 @@ _REFERENCES = """\
     References
     ----------
     .. [1] Holzmueller, Grinsztajn, Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
-       Data, 2024."""
+       Data, 2024.
+    .. [2] Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble Selection from Libraries of Models, 2004."""
 
 
 class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimator, ABC):
@@ -571,7 +575,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     Parameters
     ----------
-{_SHARED.format(score="the accuracy, with `class_weight`, and labels are smoothed for it")}
+{_SHARED.format(n_members=_MEMBERS, score="the accuracy, with `class_weight`, and labels are smoothed for it")}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``.
 {_MORE}
@@ -749,7 +753,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     Parameters
     ----------
-{_SHARED.format(score="R2")}
+{_SHARED.format(n_members=_MEMBERS, score="R2")}
     loss : str, default="squared_error"
         "squared_error", "absolute_error", "huber" and "log_cosh" of the standardised targets; "poisson" (y >= 0) and
         "gamma" (y > 0), whose predictions are positive.
