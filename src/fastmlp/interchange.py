@@ -7,7 +7,8 @@ from .estimators.perceptron import Perceptron
 from .estimators.rebuilding import rebuilt
 from .estimators.regressor import MLPRegressor
 from .exports.files import read
-from .exports.onnx_graph import convert, needs, parse_classifier, set_types
+from .exports.onnx_graph import convert, parse_classifier, set_types
+from .exports.onnx_nodes import needs
 from .exports.scikit_learn import MOMENTS, counterpart
 from .training.documents import require
 from .training.optimizers import Optimizer

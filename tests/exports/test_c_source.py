@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, Perceptron, from_sklearn
 from fastmlp.engine import ACTIVATIONS, LOSSES
 from fastmlp.engine.kernels import apply
-from fastmlp.exports.c_source import ACTIVATIONS as FORMULAS
+from fastmlp.exports.c_text import ACTIVATIONS as FORMULAS
 from fastmlp.exports.layers import network_of
 
 CC = shutil.which("gcc") or shutil.which("cc")

@@ -23,7 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, Perceptron
 from fastmlp.engine import ACTIVATIONS, LOSS_ROWS
-from fastmlp.exports import onnx_graph
+from fastmlp.exports import onnx_nodes
 
 onnx = pytest.importorskip("onnx")
 reference = pytest.importorskip("onnx.reference")
@@ -375,10 +375,10 @@ def test_models_that_cannot_be():
 
 
 def test_models_larger_than_a_file_may_be(monkeypatch):
-    assert onnx_graph._MOST_BYTES < 2**31
+    assert onnx_nodes._MOST_BYTES < 2**31
     model = _fitted(MLPRegressor(hidden_layer_sizes=(8,)), NUMBERS["one output"])
     size = 4 * (5 * 8 + 8 + 8 + 1)
-    monkeypatch.setattr(onnx_graph, "_MOST_BYTES", size)
+    monkeypatch.setattr(onnx_nodes, "_MOST_BYTES", size)
     model.to_onnx()
     with pytest.raises(ValueError, match=f"take {2 * size} bytes in float64"):
         model.to_onnx(dtype="float64")

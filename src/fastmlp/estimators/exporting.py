@@ -9,7 +9,7 @@ from ..exports.scikit_learn import to_sklearn
 from ..training.disk import replace_file
 from .rebuilding import rebuilt
 
-__all__ = ["ExportMixin"]
+__all__ = ["ExportMixin", "written"]
 
 
 class ExportMixin:
@@ -148,8 +148,12 @@ class ExportMixin:
         symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
         Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
         """
-        source = c_source(self, name, dtype)
-        if path is None:
-            return source
-        replace_file(os.fsdecode(path), lambda file: file.write(source.encode("ascii")), streams=True)
-        return None
+        return written(c_source(self, name, dtype), path)
+
+
+def written(source, path):
+    """Write a text to a file, or return it if there is no path."""
+    if path is None:
+        return source
+    replace_file(os.fsdecode(path), lambda file: file.write(source.encode("ascii")), streams=True)
+    return None

@@ -43,6 +43,7 @@ from .inputs import check_total, check_weights, effective_n_jobs
 from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
 from .pickling import PickleMixin
 from .representation import NetworkReprMixin
+from .tabular_exporting import TabularExportMixin
 from .targets import check_numbers, checked_column, checked_labels
 from .validation import hold_out, strata
 
@@ -132,7 +133,7 @@ _REFERENCES = """\
     .. [2] Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble Selection from Libraries of Models, 2004."""
 
 
-class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimator, ABC):
+class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkReprMixin, BaseEstimator, ABC):
     """Fitting and averaging of the members, whatever the targets."""
 
     _transient: ClassVar[tuple] = ("_average", "oof_prediction_")
@@ -505,11 +506,14 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, NetworkReprMixin, BaseEstimat
     def _average_of_members(self):
         n_jobs = self.n_jobs
         max_threads = None if n_jobs is None else partial(effective_n_jobs, n_jobs)
-        members = [
+        return n_jobs, self.encoder_, Average(self._weighted_members(), self._loss, max_threads)
+
+    def _weighted_members(self):
+        """The members as `Average` takes them."""
+        return [
             (layers_for(member.recipe, self.encoder_, self.n_outputs_)[0], member.parameters, member.weight_)
             for member in self.members_
         ]
-        return n_jobs, self.encoder_, Average(members, self._loss, max_threads)
 
     def _outputs(self, X):
         """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""
