@@ -3,13 +3,13 @@
 import ctypes
 import re
 import shutil
-import subprocess
 from copy import deepcopy
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from compiling import C99, CC, FAST, SANITIZE, STRICT, has_sanitizers, library_of, run
 from sklearn import neural_network
 from sklearn.base import is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
@@ -23,14 +23,6 @@ from fastmlp.engine.kernels import apply
 from fastmlp.exports.c_text import ACTIVATIONS as FORMULAS
 from fastmlp.exports.layers import network_of
 
-CC = shutil.which("gcc") or shutil.which("cc")
-STRICT = "-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wdouble-promotion".split()
-C99 = ["-std=c99", "-Wmissing-prototypes", *STRICT]
-# -ffast-math, but for what it does to the process that it is linked into
-FAST = (
-    "-ffinite-math-only -fno-signed-zeros -fno-trapping-math -fassociative-math -freciprocal-math -fno-math-errno"
-    " -ffp-contract=fast"
-).split()
 DTYPES = ["float32", "int8"]
 
 pytestmark = [
@@ -83,23 +75,6 @@ SHAPES = [
     ((5,), "gelu", np.float32),
     ((31, 1, 6), ["tanh", "identity", "mish"], np.float64),
 ]
-
-
-def _run(command, **kwargs):
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
-    assert result.returncode == 0, f"{command}: {result.stderr}"
-    return result.stdout
-
-
-def _compile(folder, sources, *flags):
-    """Sources, by the names of their functions, as one library."""
-    files = []
-    for name, source in sources.items():
-        files.append(folder / f"{name}.c")
-        files[-1].write_text(source)
-    library = folder / f"models{len(list(folder.iterdir()))}.so"
-    _run([CC, *C99, "-O1", *flags, "-shared", "-fPIC", *files, "-o", library, "-lm"])
-    return ctypes.CDLL(str(library))
 
 
 class Compiled:
@@ -189,7 +164,7 @@ def compiled(tmp_path_factory):
         params = {"hidden_layer_sizes": units, "activation": activation, "max_iter": 20, "random_state": i}
         models[kind, shape] = _fitted(model, X.astype(precision), y, **params)
         sources |= {f"m{i}_{dtype}": model.to_c(name=f"m{i}_{dtype}", dtype=dtype) for dtype in DTYPES}
-    library = _compile(tmp_path_factory.mktemp("c"), sources)
+    library = library_of(tmp_path_factory.mktemp("c"), sources)
     return {
         key: (model, {dtype: Compiled(library, f"m{i}_{dtype}", sources[f"m{i}_{dtype}"]) for dtype in DTYPES})
         for i, (key, model) in enumerate(models.items())
@@ -245,7 +220,7 @@ def test_every_activation(tmp_path, flags):
     far = np.geomspace(1e-38, 1e30)
     z = np.concatenate([np.linspace(-12, 12, 481), [0.0, 89, 104], far, -far]).astype(np.float32)
     sources = {f"a_{name}": _one_unit(name).to_c(name=f"a_{name}") for name in ACTIVATIONS}
-    library = _compile(tmp_path, sources, *flags)
+    library = library_of(tmp_path, sources, *flags)
     for name in ACTIVATIONS:
         got = Compiled(library, f"a_{name}", sources[f"a_{name}"]).predict(z[:, None])[:, 0]
         np.testing.assert_allclose(got, apply(name, z.copy()), rtol=5e-6, atol=1e-20, err_msg=name)
@@ -257,7 +232,7 @@ def test_flags_change_nothing(tmp_path, flags, dtype):
     y = Z.argmax(axis=1)
     model = MLPClassifier((33, 17), activation=["gelu_tanh", "mish"], max_iter=30, random_state=0).fit(X, y)
     source = model.to_c(name="net", dtype=dtype)
-    got = Compiled(_compile(tmp_path, {"net": source}, *flags), "net", source)
+    got = Compiled(library_of(tmp_path, {"net": source}, *flags), "net", source)
     _assert_close(got.scores(X), model.predict_proba(X), 1e-5 if dtype == "float32" else 0.02)
     assert np.mean(got.predict(X) == model.predict(X)) > 0.95
 
@@ -270,7 +245,7 @@ def test_large_outputs_have_probabilities(tmp_path):
         model.coefs_ = [coef * 3000 for coef in model.coefs_]
         models[kind] = model
     sources = {kind: model.to_c(name=kind) for kind, model in models.items()}
-    library = _compile(tmp_path, sources)
+    library = library_of(tmp_path, sources)
     for kind, model in models.items():
         scores = Compiled(library, kind, sources[kind]).scores(X)
         np.testing.assert_allclose(scores, _scores(model, X), rtol=0, atol=1e-3)
@@ -287,7 +262,7 @@ def test_sizes_of_inputs(tmp_path):
             models[n][0].coefs_[0][...] = 0.5
         sources |= {f"n{n}_{dtype}": models[n][0].to_c(name=f"n{n}_{dtype}", dtype=dtype) for dtype in DTYPES}
     assert ", 18788, q)" in sources["n900_int8"]  # (2^31 - 1) / (127 * 900)
-    library = _compile(tmp_path, sources, "-fsanitize=undefined", "-fno-sanitize-recover=all")
+    library = library_of(tmp_path, sources, "-fsanitize=undefined", "-fno-sanitize-recover=all")
     for n, (model, wide) in models.items():
         for size in (1e-38, 1e-20, 1, 1e4, 1e20):
             rows = np.vstack([wide, np.ones((1, n)), -np.ones((1, n)), np.zeros((1, n))]).astype(np.float32)
@@ -316,7 +291,7 @@ def test_int8_on_real_data(tmp_path, load):
         "folded": folded.to_c(name="folded", dtype="int8"),
         "full": folded.to_c(name="full"),
     }
-    library = _compile(tmp_path, sources)
+    library = library_of(tmp_path, sources)
     expected = _scores(model, scaler.transform(test))
     for name, source in sources.items():
         got = Compiled(library, name, source)
@@ -336,8 +311,8 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
     (tmp_path / "net.c").write_text(model.to_c(dtype=dtype))
 
     def symbols(*flags):
-        _run([CC, *C99, *flags, "-c", tmp_path / "net.c", "-o", tmp_path / "net.o"])
-        rows = [line.split() for line in _run(["nm", "-S", tmp_path / "net.o"]).splitlines()]
+        run([CC, *C99, *flags, "-c", tmp_path / "net.c", "-o", tmp_path / "net.o"])
+        rows = [line.split() for line in run(["nm", "-S", tmp_path / "net.o"]).splitlines()]
         sizes = {"r": 0, "b": 0}
         for _, size, kind, _ in (row for row in rows if len(row) == 4 and row[2] not in "tT"):
             sizes[kind.lower()] += int(size, 16)
@@ -374,16 +349,16 @@ int main(void)
 """
     (tmp_path / "main.c").write_text(main)
     (tmp_path / "main.cpp").write_text(main)
-    _run([CC, *C99, "-c", "net.c", "-o", "net.o"], cwd=tmp_path)
-    _run([CC, *C99, "main.c", "net.o", "-lm", "-o", "main"], cwd=tmp_path)
+    run([CC, *C99, "-c", "net.c", "-o", "net.o"], cwd=tmp_path)
+    run([CC, *C99, "main.c", "net.o", "-lm", "-o", "main"], cwd=tmp_path)
     programs = ["./main"]
     if shutil.which("g++") is not None:
-        _run(["g++", "-std=c++11", *STRICT, "-x", "c++", "-c", "net.c", "-o", "netpp.o"], cwd=tmp_path)
+        run(["g++", "-std=c++11", *STRICT, "-x", "c++", "-c", "net.c", "-o", "netpp.o"], cwd=tmp_path)
         for of in ("net", "netpp"):
-            _run(["g++", "-std=c++11", *STRICT, "main.cpp", f"{of}.o", "-lm", "-o", f"with_{of}"], cwd=tmp_path)
+            run(["g++", "-std=c++11", *STRICT, "main.cpp", f"{of}.o", "-lm", "-o", f"with_{of}"], cwd=tmp_path)
             programs.append(f"./with_{of}")
     for program in programs:
-        count, word, score = _run([program], cwd=tmp_path).split()
+        count, word, score = run([program], cwd=tmp_path).split()
         assert (int(count), word) == (3, model.predict(X[:1])[0])
         assert abs(float(score) - model.predict_proba(X[:1])[0, 0]) < (2e-6 if dtype == "float32" else 0.02)
 
@@ -401,7 +376,7 @@ def test_names_and_labels_break_nothing(tmp_path):
     source = model.to_c(name="nasty")
     assert source.isascii()
     assert source.count("*/") == source.count("/*")
-    compiled = Compiled(_compile(tmp_path, {"nasty": source}, "-trigraphs"), "nasty", source)
+    compiled = Compiled(library_of(tmp_path, {"nasty": source}, "-trigraphs"), "nasty", source)
     assert compiled.labels("_0") == [label.encode("utf-8", "backslashreplace") for label in sorted(NASTY)]
     assert compiled.labels("_1") == [b"*/", b"x"]
 
@@ -421,13 +396,13 @@ def test_names_and_labels_break_nothing(tmp_path):
 def test_labels(tmp_path, labels, expected):
     model = MLPClassifier(2, max_iter=1).fit(X, np.resize(labels, len(X)))
     source = model.to_c(name="net")
-    assert Compiled(_compile(tmp_path, {"net": source}), "net", source).labels() == expected
+    assert Compiled(library_of(tmp_path, {"net": source}), "net", source).labels() == expected
 
 
 def test_taken_over_from_scikit_learn(tmp_path):
     theirs = neural_network.MLPClassifier((5,), max_iter=30, random_state=0).fit(X, (Z > 0).astype(int))
     source = from_sklearn(theirs).to_c(name="net")
-    compiled = Compiled(_compile(tmp_path, {"net": source}), "net", source)
+    compiled = Compiled(library_of(tmp_path, {"net": source}), "net", source)
     _assert_close(compiled.scores(X), theirs.predict_proba(X), 1e-5)
     np.testing.assert_array_equal(compiled.predict(X), theirs.predict(X))
 
@@ -435,9 +410,7 @@ def test_taken_over_from_scikit_learn(tmp_path):
 @every_dtype
 def test_sanitizers_find_nothing(tmp_path, dtype):
     """Whatever the numbers, those that predict refuses included."""
-    flags = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
-    (tmp_path / "probe.c").write_text("int main(void) { return 0; }")
-    if subprocess.run([CC, *flags, "probe.c", "-o", "probe"], cwd=tmp_path, capture_output=True).returncode:
+    if not has_sanitizers(tmp_path):
         pytest.skip("the compiler has no sanitizers")
     include, calls = "", ""
     for kind in KINDS:
@@ -463,8 +436,8 @@ int main(void)
     return 0;
 }}
 """)
-    _run([CC, "-std=c99", *flags, "main.c", "-o", "main", "-lm"], cwd=tmp_path)
-    _run(["./main"], cwd=tmp_path)
+    run([CC, "-std=c99", *SANITIZE, "main.c", "-o", "main", "-lm"], cwd=tmp_path)
+    run(["./main"], cwd=tmp_path)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -479,7 +452,7 @@ def test_a_perceptron_decides_by_sign_or_the_largest(tmp_path, n_classes):
     assert ((scores == 0) if n_classes == 2 else np.diff(np.sort(scores))[:, -1:] == 0).any()
     source = model.to_c(name="net")
     assert "Layers: 3 inputs, " in source and "fastmlp.Perceptron" in source
-    compiled = Compiled(_compile(tmp_path, {"net": source}), "net", source)
+    compiled = Compiled(library_of(tmp_path, {"net": source}), "net", source)
     np.testing.assert_array_equal(compiled.scores(rows), scores)
     np.testing.assert_array_equal(compiled.predict(rows), model.predict(rows))
 
@@ -500,7 +473,7 @@ def test_quantiles_that_cross_are_sorted(tmp_path, dtype):
     plain = model.to_c(name="plain", dtype=dtype)
     model.sort_quantiles = True
     source = model.to_c(name="ordered", dtype=dtype)
-    library = _compile(tmp_path, {"plain": plain, "ordered": source})
+    library = library_of(tmp_path, {"plain": plain, "ordered": source})
     unsorted = Compiled(library, "plain", plain).predict(X)
     assert (np.diff(unsorted[:, np.argsort(levels)]) < 0).any(axis=1).mean() > 0.2
     np.testing.assert_array_equal(Compiled(library, "ordered", source).predict(X), np.sort(unsorted)[:, [1, 3, 0, 2]])

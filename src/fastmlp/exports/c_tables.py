@@ -95,9 +95,9 @@ static void ${name}_scale(const float *s, float *z, int n)
     **HELPERS,
 }
 _RULES = """\
-A gap in numbers is NAN; infinite numbers count as very large ones. Categories are told apart by their texts in UTF-8:
-a whole number is written as 3, another one as Python writes it, a bool as True or False. A null pointer is a missing
-one. The arrays must be no part of the output."""
+A gap in numbers is NAN; infinite numbers count as very large ones. Categories are told apart by their texts, in
+UTF-8: a whole number is written as 3, another one as Python writes it, a bool as True or False. A null pointer is
+a missing one. The arrays must be no part of the output."""
 
 
 def table_to_c(estimator, name, dtype):
@@ -208,11 +208,12 @@ def _outputs(constants, table, dtype):
     inputs = table.members[0][0][0]
     sizes |= {"x": inputs.n_features, "codes": len(inputs.levels), "z": n_outputs}
     kinds = {"codes": "int32_t", "q": "int16_t"}
-    unused = [("numbers", encoding.numeric), ("categories", encoding.categorical)]
+    read = {"numbers": encoding.numeric, "categories": encoding.categorical}
+    read |= {key: any(f", {key}" in call for call in calls) or not sizes[key] for key in ("x", "codes")}
     return [
         *(f"{name.upper()}_STORAGE {kinds.get(key, 'float')} {key}[{n}];" for key, n in sizes.items() if n),
         *["float step;"] * (dtype == "int8"),
-        *(f"(void){given};" for given, columns in unused if not columns),
+        *(f"(void){key};" for key, is_read in read.items() if not is_read),
         *encoded(constants, encoding),
         *calls,
     ]

@@ -18,16 +18,15 @@ def table_to_onnx(estimator, *, dtype="float64", opset=18):
     """The ONNX model of a fitted estimator, as `TabularExportMixin.to_onnx` says."""
     names = []
     g = graph_of(dtype, opset, names)
+    outside, g.dtype = g.dtype, np.dtype(np.float32)  # networks compute in float32, whatever comes in and goes out
     table = table_of(estimator)
-    given = inputs_of(table.encoding.columns, g.dtype, _OUTPUTS)
-    names += [value.name for value in given]
-    dtype, g.dtype = g.dtype, np.dtype(np.float32)
     check_size(sum(array.size for _, parameters, _ in table.members for array in parameters), g.dtype)
-    numbers, codes = encoded(g, table.encoding, [value.name for value in given])
-    total = _average(g, table, numbers, codes)
+    given = inputs_of(table.encoding.columns, outside, _OUTPUTS)
+    names += [value.name for value in given]
+    total = _average(g, table, *encoded(g, table.encoding, [value.name for value in given]))
     if table.units is not None:
-        results = [_in_units(g, total, table.units, dtype)]
-        outputs = [Value("variable", dtype, table.n_outputs)]
+        results = [_in_units(g, total, table.units, outside)]
+        outputs = [Value("variable", outside, table.n_outputs)]
     else:
         labels = labels_of(table.classes)
         results = [g.add("Gather", labels, g.add("ArgMax", total, axis=1, keepdims=0)), total]
@@ -157,6 +156,9 @@ _OF_ROWS = {
 
 def _in_units(g, outputs, units, dtype):
     """Values within the range of the training targets."""
+    largest = max(np.abs(units.least).max(), np.abs(units.greatest).max())
+    if largest > np.finfo(dtype).max:
+        raise ValueError(f"The targets go up to {largest:.3g}, beyond {dtype}: dtype='float64' has them.")
     values = g.add("Cast", outputs, to=element_type(np.float64))
     values = g.add("Add", g.add("Mul", values, units.scale), units.center)
     values = g.add("Min", g.add("Max", values, units.least), units.greatest)

@@ -97,7 +97,7 @@ def table_of(estimator):
         units = Units(estimator._scale, estimator._center, estimator._least, estimator._greatest)
     return FittedTable(
         encoding_of(estimator.encoder_.columns_),
-        [member for member in estimator._weighted_members() if member[2] > 0],
+        [(layers, own, float(weight)) for layers, own, weight in estimator._weighted_members() if weight > 0],
         LOSSES[estimator._loss],
         estimator.n_outputs_,
         classes,

@@ -1,0 +1,39 @@
+"""A C compiler, with every warning an error."""
+
+import ctypes
+import shutil
+import subprocess
+
+CC = shutil.which("gcc") or shutil.which("cc")
+STRICT = "-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wdouble-promotion".split()
+C99 = ["-std=c99", "-Wmissing-prototypes", *STRICT]
+# -ffast-math, but for what it does to the process that it is linked into
+FAST = (
+    "-ffinite-math-only -fno-signed-zeros -fno-trapping-math -fassociative-math -freciprocal-math -fno-math-errno"
+    " -ffp-contract=fast"
+).split()
+SANITIZE = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
+
+
+def run(command, **kwargs):
+    """What a command writes; it must succeed."""
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+    assert result.returncode == 0, f"{command}: {result.stderr}"
+    return result.stdout
+
+
+def library_of(folder, sources, *flags):
+    """Sources, by the names of their functions, as one library."""
+    files = []
+    for name, source in sources.items():
+        files.append(folder / f"{name}.c")
+        files[-1].write_text(source)
+    library = folder / f"models{len(list(folder.iterdir()))}.so"
+    run([CC, *C99, "-O1", *flags, "-shared", "-fPIC", *files, "-o", library, "-lm"])
+    return ctypes.CDLL(str(library))
+
+
+def has_sanitizers(folder):
+    """Whether the compiler and its library have those of `SANITIZE`."""
+    (folder / "probe.c").write_text("int main(void) { return 0; }")
+    return not subprocess.run([CC, *SANITIZE, "probe.c", "-o", "probe"], cwd=folder, capture_output=True).returncode
