@@ -113,6 +113,7 @@ def networks(model):
     onehot = np.random.default_rng(0).normal(size=(2, sum(levels[1:3]))).astype(np.float32)
     return {
         "the recipe's": layers_for(Recipe(**SMALL), encoder, n_outputs)[0],
+        "of both embeddings": layers_for(Recipe(**SMALL, n_bins=7, piecewise_width=2), encoder, n_outputs)[0],
         "parts of the columns": [
             inputs,
             Numbers(range(2, 5)),

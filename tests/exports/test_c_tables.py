@@ -116,12 +116,12 @@ def test_every_kind_of_layer(tmp_path, kind):
 
 def test_members_of_different_layers_and_weights(tmp_path):
     model = fitted(X)
-    with_members(model, list(networks(model).values()), [0.1, 0.3, 0.05, 0.2, 0.15, 0.2, 0.0])
+    with_members(model, list(networks(model).values()), [0.1, 0.2, 0.05, 0.2, 0.15, 0.2, 0.1, 0.0])
     sources = {dtype: model.to_c(name=dtype, dtype=dtype) for dtype in DTYPES}
     library = library_of(tmp_path, sources)
     _assert_predicts(library, "float32", model, LATER)
     _assert_predicts(library, "int8", model, LATER, 0.05)
-    assert "/* member 5 */" in sources["int8"] and "/* member 6 */" not in sources["int8"]  # whose weight is 0
+    assert "/* member 6 */" in sources["int8"] and "/* member 7 */" not in sources["int8"]  # whose weight is 0
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_diabetes])
@@ -196,7 +196,8 @@ def test_dates_of_many_times(tmp_path):
     dates = np.concatenate([days, days - 1_000_000, times, np.array(["NaT"], dtype="datetime64[us]")])
     fields = ["days", "year", "month", "day of week", "hour"]
     # scaled so little that the clip does nothing
-    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), np.array([0.0, 1.0]))
+    knots = np.zeros((5, 2))
+    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), knots, np.array([0.0, 1.0]))
     got, _ = _encoded(tmp_path, [column], [("date", dates)], "-fsanitize=undefined", "-fno-sanitize-recover=all")
     expected = np.stack(date_fields(dates, fields), axis=1) * 1e-9
     np.testing.assert_allclose(got[:-1, :5], expected[:-1], rtol=1e-6, atol=0)

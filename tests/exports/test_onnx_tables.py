@@ -166,7 +166,7 @@ def test_every_kind_of_layer(kind, name):
 def test_members_of_different_layers_and_weights():
     model = fitted(X)
     layers = list(networks(model).values())
-    weights = np.array([0.1, 0.3, 0.05, 0.2, 0.15, 0.2, 0.0])
+    weights = np.array([0.1, 0.2, 0.05, 0.2, 0.15, 0.2, 0.1, 0.0])
     with_members(model, layers, weights)
     graph = model.to_onnx()
     _assert_predicts(_run(graph, cells(model, LATER)), model, LATER)
@@ -223,7 +223,8 @@ def test_dates_of_all_times():
     dates = np.concatenate([days, days - 1, times, np.array(["NaT"], dtype="datetime64[us]")])
     fields = ["days", "year", "month", "day of week", "hour"]
     # scaled so little that the clip does nothing
-    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), np.array([0.0, 1.0]))
+    knots = np.zeros((5, 2))
+    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), knots, np.array([0.0, 1.0]))
     got = _encoded([column], [("date", dates)])["numbers"]
     expected = np.stack(date_fields(dates, fields), axis=1) * 1e-9
     np.testing.assert_allclose(got[:-1, :5], expected[:-1], rtol=1e-6, atol=0)
