@@ -122,6 +122,44 @@ def test_the_loss_is_that_of_the_rows_that_a_network_has_seen():
     assert (40 * first + 60 * rest) / 100 == pytest.approx(loss, rel=1e-14)
 
 
+@pytest.mark.parametrize("case", OPTIMIZER_CASES, ids=lambda case: case[0])
+def test_another_network_goes_on_within_the_epoch(case):
+    data, ends = data_for(UNITS, "log_loss", 100, np.float64), []
+    for moves in (False, True):
+        network = network_for(UNITS, "relu", "log_loss", np.float64)
+        optimizer = optimizer_for(network, *case)
+        network.bind(*(None if part is None else part[:40] for part in data))
+        network.epoch(None, 20, optimizer, 0.01, more=True)
+        if moves:
+            other = network_for(UNITS, "relu", "log_loss", np.float64)
+            for to, values in zip(other.coefs + other.intercepts, parameters(network), strict=True):
+                to[:] = values
+            other.epoch_so_far = network.epoch_so_far
+            assert other.epoch_so_far[1] == 40
+            network = other
+        network.bind(*(None if part is None else part[40:] for part in data))
+        loss = network.epoch(None, 20, optimizer, 0.01, first_row=40)
+        ends.append([np.array(loss), *states(network, optimizer)])
+    assert same_bits(*ends)
+
+
+@pytest.mark.parametrize("case", OPTIMIZER_CASES, ids=lambda case: case[0])
+def test_a_call_without_rows_ends_an_epoch(case):
+    data, none, ends = data_for(UNITS, "log_loss", 80, np.float64), np.empty(0, np.intp), []
+    for at_once in (True, False):
+        network = network_for(UNITS, "relu", "log_loss", np.float64)
+        optimizer = optimizer_for(network, *case)
+        network.bind(*data)
+        loss = network.epoch(None, 40, optimizer, 0.01, more=not at_once)
+        for _ in range(2):  # the second time it is over, as it is from the beginning if all came at once
+            assert network.epoch(none, 40, optimizer, 0.01, first_row=80) == loss
+        ends.append([np.array(loss), *states(network, optimizer)])
+    assert same_bits(*ends)
+    for keywords in ({}, {"first_row": 80, "more": True}):
+        with pytest.raises(ValueError, match="no rows"):
+            network.epoch(none, 40, optimizer, 0.01, **keywords)
+
+
 @pytest.mark.parametrize("first_row, more", [(-40, False), (10, False), (0, True), (40, True)])
 def test_refusals(first_row, more):
     network = bound(UNITS, "relu", "log_loss", np.float64, 50)

@@ -109,6 +109,7 @@ cdef class Network:
     cdef object _values, _gradient_state
     cdef Source _source
     cdef object _targets, _sample_weight
+    cdef bint _open                     # the epoch goes on in another call
     cdef double _alone_until            # fm_seconds() of the next try with the team
     cdef object _busy                   # held by the one call that may be inside
 
@@ -323,12 +324,14 @@ cdef class Network:
         """Pass once over the given rows, a step of the optimizer after each batch.
 
         An epoch may be divided into several calls, between which other data may be bound: `first_row` says how many
-        rows are done, and `more` that others follow. The results are those of one call, bit for bit.
+        rows are done, and `more` that others follow. The results are those of one call, bit for bit. A call without
+        rows that is not the first ends an epoch of which no more rows are to follow; of one that is over it is nothing.
 
         Parameters
         ----------
         rows : ndarray of intp or None
-            Row numbers in training order; None takes all rows in their own order.
+            Row numbers in training order; None takes all rows in their own order. Those of an epoch's first call, and
+            of one with `more`, are at least one.
         batch_size : int
             Rows in a batch; the last may be shorter.
         optimizer : object
@@ -427,6 +430,19 @@ cdef class Network:
                 p = &self.job.net.parameters[i]
                 p.state[s] = state + p.offset * self.job.net.itemsize if state != NULL else NULL
 
+    @property
+    def epoch_so_far(self):
+        """Sum of (batch loss * rows of the batch) and number of rows over the batches of the epoch so far.
+
+        Another network with the same parameters goes on within the epoch to the same bits once it is set there.
+        """
+        return self.job.loss_sum, self.job.loss_rows
+
+    @epoch_so_far.setter
+    def epoch_so_far(self, sums):
+        self.job.loss_sum, self.job.loss_rows = sums
+        self._open = True
+
     def loss_and_grad(self, rows=None, double alpha=0.0):
         """Loss and gradient over all the given rows at the current parameters.
 
@@ -481,14 +497,16 @@ cdef class Network:
         job.abandoned = False
         job.first_row = first_row
         job.more = more
-        if first_row == 0:
-            job.loss_sum = job.loss_rows = 0
         job.n_rows = self._source.n_rows if rows is None else len(rows)
-        if job.n_rows < 1:
+        if job.n_rows < 1 and (first_row == 0 or more):
             raise ValueError("no rows")
         if first_row < 0 or first_row % batch_size or (more and job.n_rows % batch_size):
             raise ValueError(f"first_row={first_row}, {job.n_rows} rows, more={bool(more)}: an epoch is divided into"
                              f" whole batches of {batch_size}")
+        if job.n_rows == 0 and not self._open:
+            return
+        if first_row == 0:
+            job.loss_sum = job.loss_rows = 0
         # a short last batch is cut as the others of its epoch
         job.batch_size = batch_size if first_row > 0 or more else min(batch_size, job.n_rows)
         job.rates = self._of_batches(optimizer, "rates")
@@ -529,6 +547,8 @@ cdef class Network:
                     job.workers = fm_team_size()
                 run(job, threadid())
         self.team_size = job.workers
+        if optimizer is not None:
+            self._open = more and not job.abandoned
         if n_threads > 1 and self.n_threads is None:
             # one that is late is waited for by all others
             waited = 1e-9 * job.waited / max(1, job.workers - 1)
