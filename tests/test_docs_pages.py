@@ -20,6 +20,7 @@ BLOCKS = {
 }
 NEEDS = {
     "docs/inspecting.md": ["matplotlib"],
+    "docs/larger-than-memory.md": ["pandas", "pyarrow.parquet"],
     "docs/onnx.md": ["onnx", "onnxruntime", "skl2onnx"],
     "docs/saving.md": ["safetensors", "skops"],
     "docs/tabular.md": ["pandas"],

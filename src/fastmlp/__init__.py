@@ -1,5 +1,7 @@
 """Multilayer perceptrons for tables, a drop-in for scikit-learn's on a compiled engine."""
 
+from .data.parquet import scan_parquet
+from .data.sources import scan_npy
 from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
@@ -20,4 +22,6 @@ __all__ = [
     "from_sklearn",
     "load",
     "register_onnx_converters",
+    "scan_npy",
+    "scan_parquet",
 ]

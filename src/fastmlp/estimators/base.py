@@ -11,14 +11,16 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_X_y, validate_data
 
+from ..data.sources import Source
 from ..engine import LOSSES, OPTIMIZERS, single_threaded_blas
 from ..training import lbfgs
 from ..training.arrays import Data, check_finite, computing_dtype
 from ..training.fits import Fit
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
+from ..training.streams import StreamedFit
 from ..training.undo import unchanged_on_error
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
@@ -30,6 +32,7 @@ from .parameters import CONSTRAINTS, ParametersMixin, constructor_defaults, para
 from .pickling import PickleMixin
 from .prediction import PredictionMixin
 from .representation import NetworkReprMixin
+from .streaming import SourceMixin, check_source, is_larger_than_memory, loaded, take_features
 from .validation import Validation, hold_out, strata
 
 __all__ = ["BaseMLP", "Target", "is_stochastic"]
@@ -57,6 +60,7 @@ class BaseMLP(
     ParametersMixin,
     PickleMixin,
     PredictionMixin,
+    SourceMixin,
     ExportMixin,
     ExplanationMixin,
     NetworkReprMixin,
@@ -126,8 +130,11 @@ class BaseMLP(
         """The labels, where each row has one; None for other targets."""
         return None
 
-    def _class_weights(self, labels):
-        """The weights of classes in the loss, by the training labels: what `_loss_weights` needs; None for none."""
+    def _class_weights(self, labels, counts=None):
+        """The weights of classes in the loss, by the training labels: what `_loss_weights` needs; None for none.
+
+        With counts, which are a list, labels are one too: vectors that have each label of an output once, ascending.
+        """
         return None
 
     def _loss_weights(self, class_weights, labels, sample_weight):
@@ -138,21 +145,24 @@ class BaseMLP(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to the training set.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or source
             Training data. C-contiguous float32 or float64 and CSR are used where they lie, anything else is
-            converted once. float32 is trained in float32, except by solver="lbfgs" or as `dtype` says.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, an indicator matrix or a column of labels for each output; for regression real numbers.
+            converted once. float32 is trained in float32, except by solver="lbfgs" or as `dtype` says. A source, of
+            `scan_parquet` or `scan_npy`, has y and sample_weight too and may be larger than memory.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Class labels, an indicator matrix or a column of labels for each output; for regression real numbers. None
+            beside a source alone.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero. None weighs all samples by 1.
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features) or source, default=None
             Validation data, looked at after every epoch and with `early_stopping` to stop. Not for "lbfgs". In a
-            Pipeline, ``transform_input=["X_val"]`` transforms them as X.
+            Pipeline, ``transform_input=["X_val"]`` transforms them as X. A source has their targets and weights too and
+            must not have more rows than its window.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : float or array-like of shape (n_val,), default=None
@@ -179,12 +189,16 @@ class BaseMLP(
             interrupted (Ctrl-C): the model after the last whole batch, or lbfgs iteration, is kept.
         """
         listeners = Listeners(self, X, y, sample_weight)
+        if isinstance(X, Source):
+            check_source(X, ("X", "y", "sample_weight"), (y, sample_weight))
         with unchanged_on_error(self):
             self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), listeners)
             listeners.fit_ends()
         return self
 
     def _partial_fit(self, X, y, sample_weight, validation_set):
+        if isinstance(X, Source):
+            raise TypeError(f"partial_fit takes no source, got X={X}: fit does, or give it arrays.")
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight, validation_set, Listeners(self), incremental=True)
 
@@ -193,9 +207,17 @@ class BaseMLP(
         hidden = hidden_units(self.hidden_layer_sizes)
         has_validation_set = any(part is not None for part in validation_set)
         params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
-        data, target = self._validated(X, y, sample_weight, first, incremental)
-        class_weights = self._class_weights(data.labels)
-        data, validation_data = self._weighed(data, class_weights), None
+        streams = is_larger_than_memory(X)
+        if streams:
+            if self.solver not in OPTIMIZERS:
+                raise ValueError(f"solver={self.solver!r} needs all rows in memory together, got X={X} of more than a"
+                                 f" window of {X.window_rows}: use a solver of mini-batches, or a larger window.")
+            data, target, class_weights = self._stream(X, first)
+        else:
+            data, target = self._validated(X, y, sample_weight, first, incremental)
+            class_weights = self._class_weights(data.labels)
+            data = self._weighed(data, class_weights)
+        validation_data = None
         if has_validation_set:
             validation_data = self._validated_for_validation(*validation_set, class_weights, data.y.shape[1:])
         if params["input_dropout"] > 0 and issparse(data.X):
@@ -212,7 +234,8 @@ class BaseMLP(
             validation_data = validation_data.in_precision(network.dtype, of="_val")
         random_state, fit = check_random_state(self.random_state), None
         if self.solver in OPTIMIZERS:
-            fit = Fit(network, params, random_state, data, validation_data, before=before, incremental=incremental)
+            kind = StreamedFit if streams else Fit
+            fit = kind(network, params, random_state, data, validation_data, before=before, incremental=incremental)
             if params["checkpoint_path"] is not None:
                 fit.keep(params["checkpoint_path"], params["checkpoint_every"], with_effect(params))
                 random_state = fit.random_state
@@ -220,7 +243,8 @@ class BaseMLP(
             initialize(network, self.weight_init, self._precision(data.X), random_state)
         self.n_outputs_, self.out_activation_ = target.n_outputs, LOSSES[target.loss]
         try:
-            network.bind(data.X, data.y, data.sample_weight)
+            if not streams:
+                network.bind(data.X, data.y, data.sample_weight)
             # SciPy's L-BFGS-B adds with its BLAS
             with single_threaded_blas() if network.uses_blas or fit is None else nullcontext():
                 if fit is None:
@@ -230,27 +254,25 @@ class BaseMLP(
             if incremental:
                 self._network = plan, network, fit.spare
         finally:
-            if incremental:  # the network stays for the next call, the data need not
+            if streams:
+                data.close()
+            if incremental or streams:  # the network stays for the next call, or in the attributes; the data need not
                 network.release()
         self._random_state = random_state
         self._keep_predictors()
         return self
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
-        """X, y and weights as `Data`, and what to aim at."""
-        y = self._checked_y(y, f"y{of}")
-        with column_named(X, type(self).__name__):
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                order="C",
-                multi_output=True,
-                dtype=(np.float64, np.float32),
-                reset=first,
-                **self._check_y,
-            )
+        """X, y and weights, or those of a source, as `Data`, and what to aim at."""
+        check = {"accept_sparse": "csr", "order": "C", "multi_output": True, "dtype": (np.float64, np.float32)}
+        if isinstance(X, Source):
+            take_features(self, X, first)
+            X, y, sample_weight = loaded(X, f"X{of}")
+            X, y = check_X_y(X, self._checked_y(y, f"y{of}"), estimator=self, **check, **self._check_y)
+        else:
+            y = self._checked_y(y, f"y{of}")
+            with column_named(X, type(self).__name__):
+                X, y = validate_data(self, X, y, reset=first, **check, **self._check_y)
         X = engine_rows(X)
         target = self._encode(y, incremental)
         sample_weight = check_weights(sample_weight, X, self._precision(X))
@@ -281,7 +303,9 @@ class BaseMLP(
 
     def _validated_for_validation(self, X_val, y_val, sample_weight_val, class_weights, shape):
         """Validation data, whose rows of y have the shape of those to train on."""
-        if X_val is None or y_val is None:
+        if isinstance(X_val, Source):
+            check_source(X_val, ("X_val", "y_val", "sample_weight_val"), (y_val, sample_weight_val))
+        elif X_val is None or y_val is None:
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         try:
             data, _ = self._validated(X_val, y_val, sample_weight_val, first=False, incremental=True, of="_val")
@@ -334,10 +358,15 @@ class BaseMLP(
         """What is asked of the network after an epoch, or None; rows are held out where it takes some."""
         if not fit.validates:
             return None
-        if fit.holds_out:
+        data, rows = fit.validation_data, None
+        if fit.holds_out and isinstance(fit, StreamedFit):
+            data = self._held_out_of(fit, fit.data.source)
+            rows = np.arange(len(data.X), dtype=np.intp)
+        elif fit.holds_out:
             fit.hold_out(
                 lambda: hold_out(fit.n_rows, self.validation_fraction, self._stratify(fit.data.y), fit.random_state)
             )
+            data, rows = fit.data, fit.held_out
 
         def fitted():
             estimator = copy(self)
@@ -347,8 +376,8 @@ class BaseMLP(
 
         return Validation(
             fit.network,
-            fit.data if fit.holds_out else fit.validation_data,
-            fit.held_out,
+            data,
+            rows,
             scoring="loss" if self.scoring is None and self._is_beyond_scikit_learn() else plain(self.scoring),
             quick_score=self._quick_score(),
             fitted=fitted,

@@ -14,13 +14,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from ..data.sources import as_table
 from ..engine import logarithm
 from ..training.scores import Accuracy
 from ..training.undo import unchanged_on_error
 from .base import BaseMLP, Target, is_stochastic
 from .fitted import OF_CLASSIFIER
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
-from .targets import as_table, check_same_type, checked_column, checked_labels, columns_of, is_indicator
+from .targets import check_same_type, checked_column, checked_labels, columns_of, is_indicator
 
 __all__ = ["MLPClassifier"]
 
@@ -265,10 +266,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             options["segments"] = self._segments
         return Target(y, n_outputs, loss, options)
 
-    def _class_weights(self, labels):
+    def _class_weights(self, labels, counts=None):
         if self.class_weight is None:
             return None
-        columns = columns_of(labels)
+        columns = columns_of(labels) if counts is None else labels
         several = len(columns) > 1
         given = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight] * len(columns)
         if len(given) != len(columns) or (several and isinstance(self.class_weight, dict)):
@@ -277,7 +278,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 " 'balanced'."
             )
         weights = []
-        for weight, classes, column in zip(given, self._classes_of(columns), columns, strict=True):
+        for i, (weight, classes) in enumerate(zip(given, self._classes_of(columns), strict=True)):
+            column = columns[i]
             balanced = isinstance(weight, str) and weight == "balanced"
             if not balanced and not (
                 isinstance(weight, dict) and all(isinstance(w, Real) and 0 <= w < np.inf for w in weight.values())
@@ -286,6 +288,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             # an indicator's label that no row has, or that all have, is no class of its column
             there = np.isin(classes, column) if balanced else np.ones(len(classes), dtype=bool)
             weights.append(np.ones(len(classes)))
+            if balanced and counts is not None:
+                weights[-1][there] = counts[i].sum() / (len(counts[i]) * counts[i])
+                continue
             try:
                 weights[-1][there] = compute_class_weight(weight, classes=classes[there], y=column)
             except ValueError as error:

@@ -17,6 +17,7 @@ from ..training.arrays import physical_memory, plain_array
 
 __all__ = [
     "check_layers",
+    "check_nonnegative",
     "check_total",
     "check_weights",
     "column_named",
@@ -211,6 +212,17 @@ def check_total(weights, dtype, name):
         )
 
 
+def check_nonnegative(weights):
+    """Refuse weights that are negative.
+
+    Raises
+    ------
+    ValueError
+    """
+    if weights.min() < 0:
+        raise ValueError(f"sample_weight must be >= 0, got {weights.min()}.")
+
+
 def check_weights(sample_weight, X, dtype):
     """`sample_weight` as float64 of shape (n,), or None.
 
@@ -222,8 +234,7 @@ def check_weights(sample_weight, X, dtype):
     if sample_weight is None:
         return None
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    if weights.min() < 0:
-        raise ValueError(f"sample_weight must be >= 0, got {weights.min()}.")
+    check_nonnegative(weights)
     check_total(weights, dtype, "sample_weight")
     return plain_array(weights, np.float64)
 

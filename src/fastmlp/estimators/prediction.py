@@ -6,9 +6,12 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
+from ..data.sources import Source
+from ..data.windows import features_of
 from ..engine import Predictor
 from ..training.arrays import check_parameters, computing_dtype, fits_precision, parameters_dtype
 from .inputs import effective_n_jobs, engine_rows, numeric_rows
+from .streaming import check_features
 
 __all__ = ["PredictionMixin"]
 
@@ -92,6 +95,8 @@ class PredictionMixin:
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         predictors = self._current_predictors()
+        if isinstance(X, Source):
+            return self._outputs_of(X, predictors)
         # validate_data takes longer than a small network; what it would find right is let through here
         rows = numeric_rows(X, getattr(self, "feature_names_in_", None))
         if rows is not None:
@@ -101,6 +106,21 @@ class PredictionMixin:
                 return outputs
         predictor, X = self._rows_to_predict(X)
         return predictor(X)
+
+    def _outputs_of(self, source, predictors):
+        """The same for a source."""
+        check_features(self, source)
+        outputs = None
+        for start, X in features_of(source):
+            predictor = predictors.of_rows(X.dtype)
+            part = predictor.quick(X)
+            if part is None:
+                rows = f"rows {start} to {start + len(X) - 1}"
+                raise ValueError(f"X has values beyond {predictor.dtype}, the precision of the model, in {rows}.")
+            if outputs is None:
+                outputs = np.empty((source.n_rows, part.shape[1]), part.dtype)
+            outputs[start : start + len(part)] = part
+        return outputs
 
     def _rows_to_predict(self, X):
         """The predictor for X, and validated X as it takes it."""

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.multiclass import type_of_target
 
+from ..data.sources import as_table
+
 __all__ = [
-    "as_table",
     "check_numbers",
     "check_same_type",
     "checked_column",
@@ -112,17 +113,6 @@ def checked_labels(y, name):
     if all(column.dtype.kind in "biuf" for column in columns) and is_indicator(matrix := np.stack(columns, axis=1)):
         return matrix
     return as_table(columns)
-
-
-def as_table(columns):
-    """Columns of labels side by side: in a dtype that they have in common, or else as objects."""
-    kinds = {column.dtype.kind for column in columns}
-    if len(kinds) == 1 or kinds <= {*"iuf"}:
-        return np.stack(columns, axis=1)
-    table = np.empty((len(columns[0]), len(columns)), dtype=object)
-    for i, column in enumerate(columns):
-        table[:, i] = list(column) if column.dtype.kind in "mM" else column  # NumPy would make integers of dates
-    return table
 
 
 def columns_of(labels):

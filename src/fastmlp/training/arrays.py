@@ -19,6 +19,7 @@ __all__ = [
     "parameters_dtype",
     "physical_memory",
     "plain_array",
+    "targets_in_precision",
 ]
 
 
@@ -35,6 +36,10 @@ class Data(NamedTuple):
         """What the user gave, by the names of `fit`."""
         return {"X": self.X, "y": self.labels, "sample_weight": self.score_weight}
 
+    def telling(self):
+        """The arrays that tell the data from others."""
+        return self.X, self.y, self.score_weight
+
     def at(self, rows):
         """Copies of some rows."""
         return Data(*(None if part is None else part[rows] for part in self))
@@ -50,13 +55,24 @@ class Data(NamedTuple):
         X, y = self.X, self.y
         if X.dtype.itemsize > dtype.itemsize and not fits_precision(X, dtype):
             raise ValueError(f"X{of} has values beyond {dtype}, in which it is trained.")
-        if y.dtype.kind != "f":
-            return self
-        with np.errstate(over="ignore"):
-            y = plain_array(y, dtype)
-        if not is_finite(y):
-            raise ValueError(f"y{of} has values beyond {dtype}, in which X{of} of dtype {X.dtype} is trained.")
-        return self._replace(y=y)
+        return self._replace(y=targets_in_precision(y, dtype, f"y{of}", f"X{of} of dtype {X.dtype}"))
+
+
+def targets_in_precision(y, dtype, name="y", trained="X"):
+    """Targets as the engine takes them: real ones in a precision, codes and bits as they are.
+
+    Raises
+    ------
+    ValueError
+        If a number is beyond the precision. It says `name`, and what is `trained` in it.
+    """
+    if y.dtype.kind != "f":
+        return y
+    with np.errstate(over="ignore"):
+        y = plain_array(y, dtype)
+    if not is_finite(y):
+        raise ValueError(f"{name} has values beyond {dtype}, in which {trained} is trained.")
+    return y
 
 
 def is_finite(array):

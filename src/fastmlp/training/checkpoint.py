@@ -72,11 +72,11 @@ class Checkpoint:
         self._written = clock()
         check_writable(self._file)  # rather now than after an hour of training
 
-    def due(self, epoch):
-        """Whether to write after this epoch, counted from 1."""
+    def due(self, epoch=None):
+        """Whether to write after this epoch, counted from 1; None: within one, where only time counts."""
         if isinstance(self.every, timedelta):
             return self._clock() - self._written >= self.every.total_seconds()
-        return epoch % self.every == 0
+        return epoch is not None and epoch % self.every == 0
 
     def write(self, state):
         """Put a state, of the types that `pack` takes, in the place of the last one.

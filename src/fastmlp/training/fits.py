@@ -16,10 +16,10 @@ from .checkpoint import Checkpoint
 from .identity import data_description, fingerprint
 from .optimizers import Optimizer
 from .progress import Progress
-from .resuming import check_state, restore, state_of
+from .resuming import check_rows, check_state, restore, state_of
 from .undo import restored_on_error, unchanged_on_error
 
-__all__ = ["INTERRUPTED", "Fit"]
+__all__ = ["INTERRUPTED", "Fit", "check_held_out"]
 
 INTERRUPTED = "Training interrupted by user."
 # Bytes of each array that are looked at to see whether the data are those of before
@@ -117,9 +117,12 @@ class Fit:
         self.checkpoint = Checkpoint(path, every)
         self.resumed = self.checkpoint.read(self.identity, partial(check_state, self))
         if self.resumed is not None:
-            self.held_out = self.resumed["held_out"]
+            self._take_held_out(self.resumed)
             if self.random_state is np.random.mtrand._rand:
                 self.random_state = np.random.RandomState()  # NumPy's own is left as it is
+
+    def _take_held_out(self, state):
+        self.held_out = state["held_out"]
 
     def hold_out(self, split):
         """Hold rows out, unless the checkpoint says which: `split` gives numbers of rows to train on and of the others.
@@ -132,8 +135,8 @@ class Fit:
         if self.held_out is None:
             self.rows, self.held_out = split()
         for weights in (self.data.sample_weight, self.data.score_weight):
-            if weights is not None and not weights[self.held_out].any():
-                raise ValueError("sample_weight or class_weight is zero on all rows of the validation set.")
+            if weights is not None:
+                check_held_out(weights[self.held_out])
 
     def begin(self, validation=None, relative_tol=False):
         """All that is left to do before the first epoch.
@@ -155,9 +158,7 @@ class Fit:
         self.scored = None if validation is None else (validation.scoring, self.validation_data is not None)
         self.trained_on = None if self.incremental else self._description()
         self.progress = self._earlier()
-        self.n_trained = self.n_rows - (0 if self.held_out is None else len(self.held_out))
-        if self.rows is None and self.shuffle:
-            self.rows = np.arange(self.n_trained, dtype=np.intp)
+        self._set_order()
         if self.network.dropout:
             self.optimizer.dropout_seed = int(self.random_state.randint(2**63, dtype=np.int64))
         if self.batch_size == "auto":
@@ -168,10 +169,16 @@ class Fit:
         if self.resumed is not None:
             restore(self, self.resumed)
 
+    def _set_order(self):
+        """The number of rows to train on, and their order before the first epoch."""
+        self.n_trained = self.n_rows - (0 if self.held_out is None else len(self.held_out))
+        if self.rows is None and self.shuffle:
+            self.rows = np.arange(self.n_trained, dtype=np.intp)
+
     def _description(self):
         """What tells the data that the best loss or score is of from others."""
         judged = [self.data, self.validation_data] if self.early_stopping and not self.holds_out else [self.data]
-        arrays = [array for data in judged for array in (data.X, data.y, data.score_weight)]
+        arrays = [array for data in judged for array in data.telling()]
         return "; ".join(data_description(array, most=_LOOKED_AT) for array in arrays)
 
     @property
@@ -251,11 +258,8 @@ class Fit:
 
     def _epoch(self):
         """One epoch: training, validation, and what both tell."""
-        progress, optimizer, network = self.progress, self.optimizer, self.network
-        if self.shuffle:
-            self.random_state.shuffle(self.rows)
-        optimizer.iteration_begins(-(-self.n_trained // self.batch_size), self.max_iter)
-        progress.loss = loss = network.epoch(self.rows, self.batch_size, optimizer, self.alpha)
+        progress, optimizer = self.progress, self.optimizer
+        progress.loss = loss = self._pass()
         progress.n_iter += 1
         progress.t += self.n_trained
         progress.losses.append(loss)
@@ -276,6 +280,18 @@ class Fit:
         if diverged:
             progress.stopped = True
             self._restore_best()
+
+    @property
+    def n_batches(self):
+        """Updates of an epoch."""
+        return -(-self.n_trained // self.batch_size)
+
+    def _pass(self):
+        """Train on all rows once; gives the loss."""
+        if self.shuffle:
+            self.random_state.shuffle(self.rows)
+        self.optimizer.iteration_begins(self.n_batches, self.max_iter)
+        return self.network.epoch(self.rows, self.batch_size, self.optimizer, self.alpha)
 
     def _judge(self):
         """Whether the epoch was the best, whether it was progress, and what follows for the rate or the end."""
@@ -389,7 +405,43 @@ class Fit:
         if checkpoint is None:
             return
         if checkpoint.due(progress.n_iter) or progress.stopped or progress.n_iter == self.max_iter:
-            checkpoint.write({"identity": self.identity, **state_of(self)})
+            self._write()
+
+    def _write(self):
+        self.checkpoint.write({"identity": self.identity, **state_of(self)})
+
+    # The order of rows in a checkpoint
+
+    def order_state(self):
+        """The part of the state that says which rows come next; arrays are not copies."""
+        return {"rows": self.rows, "held_out": self.held_out}
+
+    def set_order_state(self, state):
+        """The opposite, of a state that was checked."""
+        self.rows, self.held_out = state["rows"], state["held_out"]
+
+    def check_order_state(self, state, with_values):
+        """Raise an error unless a state has what `order_state` gives.
+
+        Returns
+        -------
+        n_trained : int
+            Rows of an epoch.
+        n_begun : int
+            Epochs begun beside those that are done.
+        """
+        return self.n_rows - check_rows(self, state, with_values), 0
+
+
+def check_held_out(weights):
+    """Refuse weights of held-out rows that are all zero.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not weights.any():
+        raise ValueError("sample_weight or class_weight is zero on all rows of the validation set.")
 
 
 def _stalls(loss, best, tol, relative):

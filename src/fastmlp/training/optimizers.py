@@ -155,12 +155,13 @@ class Optimizer:
         filled = len(memory) == expected or values["t"] == len(memory) == 0
         require(filled, f"_optimizer has {len(memory)} numbers in memory")
 
-    def iteration_begins(self, n_batches, n_epochs):
-        """Set the rates of an epoch of `n_batches`; `n_epochs` are planned from the first update on."""
+    def iteration_begins(self, n_batches, n_epochs, done=0):
+        """Set the rates of an epoch of `n_batches`, of which some are `done`; `n_epochs` are planned from the first."""
         if self.plan.steady:
             return
-        rates = self.plan.rates(self.learning_rate_init, self.t, n_batches, n_epochs)
-        factors = self.plan.warming(self.t, n_batches, n_epochs)
+        begun = self.t - done
+        rates = self.plan.rates(self.learning_rate_init, begun, n_batches, n_epochs)
+        factors = self.plan.warming(begun, n_batches, n_epochs)
         self.rates = rates
         if factors is not None:
             self.rates = factors * (self.rate if rates is None else rates)

@@ -37,17 +37,18 @@ class Progress:
             metrics["validation_loss"] = self.validation_losses[-1]
         return metrics
 
-    def check(self, max_iter, validates):
+    def check(self, max_iter, validates, least=1):
         """Raise a ValueError unless these are values of a fit of `max_iter` epochs, with validation or without.
 
-        Curves are arrays here.
+        Curves are arrays here. At `least` so many epochs are done.
         """
         n_iter = self.n_iter
         for count in (self.t, self.no_improvement_count, n_iter):
             require(is_count(count), f"it counts {count!r}")
-        require(1 <= n_iter <= max_iter, f"it has {n_iter} epochs of {max_iter}")
+        require(least <= n_iter <= max_iter, f"it has {n_iter} epochs of {max_iter}")
         require(type(self.stopped) is bool, f"stopped is {self.stopped!r}")
-        require(is_number(self.best) and is_number(self.loss), "it has no loss")
+        none_yet = n_iter == 0 and self.best is None
+        require((none_yet or is_number(self.best)) and is_number(self.loss), "it has no loss")
         for name in CURVES:
             curve = getattr(self, name)
             require(are_arrays([curve], "f", 1) and curve.dtype == np.float64, f"{name} is no curve")

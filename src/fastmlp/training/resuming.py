@@ -6,7 +6,7 @@ from ..engine import OPTIMIZERS
 from .documents import are_arrays, random_state_of, require
 from .progress import CURVES, Progress
 
-__all__ = ["check_state", "restore", "state_of"]
+__all__ = ["check_rows", "check_state", "restore", "state_of"]
 
 
 def state_of(fit):
@@ -16,8 +16,7 @@ def state_of(fit):
         "parameters": fit.parameters,
         "optimizer": fit.optimizer.get_state(),
         "progress": vars(fit.progress) | curves,
-        "rows": fit.rows,
-        "held_out": fit.held_out,
+        **fit.order_state(),
         "random_state": fit.random_state.get_state(),
     }
 
@@ -29,7 +28,7 @@ def restore(fit, state):
     fit.optimizer.set_state(state["optimizer"])
     curves = {name: state["progress"][name].tolist() for name in CURVES}
     fit.progress = Progress(**state["progress"] | curves)
-    fit.rows, fit.held_out = state["rows"], state["held_out"]
+    fit.set_order_state(state)
     fit.random_state.set_state(state["random_state"])
 
 
@@ -57,8 +56,9 @@ def check_state(fit, state, with_values):
 
     check_params(state["parameters"], "parameters")
     require(state["progress"].keys() == vars(Progress()).keys(), "it has other progress")
+    n_trained, n_begun = fit.check_order_state(state, with_values)
     progress = Progress(**state["progress"])
-    progress.check(fit.max_iter, fit.validates)
+    progress.check(fit.max_iter, fit.validates, least=1 - n_begun)
     require((progress.best_params is not None) == fit.early_stopping, "it has other best parameters")
     if fit.early_stopping:
         check_params(progress.best_params, "best parameters")
@@ -68,27 +68,29 @@ def check_state(fit, state, with_values):
     for arrays in moments:
         check_params(arrays, "moments")
     fit.optimizer.check_changing(changing)
-    require(changing["t"] <= progress.n_iter * fit.n_rows, f"it counts {changing['t']} updates")
+    most = (progress.n_iter + n_begun) * fit.n_rows
+    require(changing["t"] <= most, f"it counts {changing['t']} updates")
     require((changing["dropout_seed"] is not None) == bool(fit.network.dropout), "it has another dropout")
-    parts = _checked_rows(fit, state["rows"], state["held_out"])
-    trained = fit.n_rows - (len(state["held_out"]) if fit.holds_out else 0)
-    require(progress.t == progress.n_iter * trained, f"it has trained on {progress.t} rows")
-    if not with_values:
-        return
-    random_state_of(*state["random_state"])
-    if parts:
-        found = np.concatenate(parts)
-        in_range = 0 <= found.min() and found.max() < fit.n_rows
-        each_once = in_range and (np.bincount(found, minlength=fit.n_rows) == 1).all()
-        require(each_once, "its rows are not each of them once")
+    require(progress.t == progress.n_iter * n_trained, f"it has trained on {progress.t} rows")
+    if with_values:
+        random_state_of(*state["random_state"])
 
 
-def _checked_rows(fit, rows, held_out):
-    """Those of the two arrays that are not None; their values are not looked at."""
+def check_rows(fit, state, with_values):
+    """Refuse numbers of rows, in training order and held out, that are not those of a fit; gives how many are held out.
+
+    See `check_state`.
+    """
+    rows, held_out = state["rows"], state["held_out"]
     for array, wanted in ((rows, fit.shuffle or fit.holds_out), (held_out, fit.holds_out)):
         require((array is not None) == wanted, "it has other rows")
         require(array is None or (are_arrays([array], "i", 1) and array.dtype == np.intp), "its rows are no numbers")
     parts = [array for array in (rows, held_out) if array is not None]
     require(all(map(len, parts)), "it has no rows")
     require(not parts or sum(map(len, parts)) == fit.n_rows, f"it has other rows than {fit.n_rows}")
-    return parts
+    if with_values and parts:
+        found = np.concatenate(parts)
+        in_range = 0 <= found.min() and found.max() < fit.n_rows
+        each_once = in_range and (np.bincount(found, minlength=fit.n_rows) == 1).all()
+        require(each_once, "its rows are not each of them once")
+    return 0 if held_out is None else len(held_out)

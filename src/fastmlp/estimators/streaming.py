@@ -1,0 +1,164 @@
+"""Sources in place of arrays: what a fit by windows needs to know of all rows before it trains on the first."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ..data.sources import Source
+from ..data.statistics import Labels, Numbers, Statistics
+from ..data.windows import Stream, window_blocks
+from ..training.arrays import is_finite
+from .inputs import check_nonnegative, check_total
+from .targets import columns_of
+
+__all__ = ["SourceMixin", "check_features", "check_source", "is_larger_than_memory", "loaded", "take_features"]
+
+_DIFFERENT = 0.02  # measure of how targets of windows differ, from which on training loses by it
+
+
+def check_source(source, names, others):
+    """Refuse a source without targets, and arrays beside one that has them.
+
+    Parameters
+    ----------
+    source : Source
+    names : sequence of str
+        Of the parameters that a source stands for: X, then y and weights.
+    others : sequence of object
+        What was given for the latter.
+
+    Raises
+    ------
+    ValueError
+        That names the parameter.
+    """
+    if not source.has_targets:
+        raise ValueError(f"{names[0]} has no targets: name them where {source} is made.")
+    for name, value in zip(names[1:], others, strict=True):
+        if value is not None:
+            raise ValueError(f"{name} must be None beside {names[0]}={source}: name it where the source is made.")
+
+
+def check_features(model, source):
+    """Refuse a source whose features are others than those of the fit.
+
+    Raises
+    ------
+    ValueError
+    """
+    if source.n_features != model.n_features_in_:
+        raise ValueError(
+            f"X has {source.n_features} features, but {type(model).__name__} is expecting {model.n_features_in_}"
+            " features as input."
+        )
+    known = getattr(model, "feature_names_in_", None)
+    if known is not None and source.names is not None and source.names != known.tolist():
+        raise ValueError(
+            "The feature names should match those that were passed during fit:"
+            f" {known.tolist()}, got {source.names} of {source}."
+        )
+
+
+def take_features(model, source, first):
+    """Learn number and names of features in a fit that starts anew, else check them."""
+    if not first:
+        check_features(model, source)
+        return
+    model.n_features_in_ = source.n_features
+    vars(model).pop("feature_names_in_", None)
+    if source.names is not None:
+        model.feature_names_in_ = np.array(source.names, dtype=object)
+
+
+class SourceMixin:
+    """Fitting to rows that are not in memory together."""
+
+    def _stream(self, source, first):
+        """A source as the `Stream` that a fit takes, what to aim at, and the weights of classes."""
+        take_features(self, source, first)
+        statistics = Statistics(Labels if is_classifier(self) else Numbers)
+        for block in range(len(source.blocks)):
+            try:
+                y, weight = source.read(block)
+                y = self._targets_of_block(y)
+                if weight is not None:
+                    if not is_finite(weight):
+                        raise ValueError("Input sample_weight contains NaN or infinity.")
+                    check_nonnegative(weight)
+                statistics.add(columns_of(y), weight)
+            except (ValueError, TypeError) as error:
+                raise _placed(error, source.place(block)) from error
+        if statistics.weight is not None:
+            check_total(np.array([statistics.weight]), self._precision(source), "sample_weight")
+        # each label some times: few rows with many labels are for scikit-learn no classification
+        target = self._encode(np.repeat(statistics.few(), 4, axis=0), incremental=False)
+        columns = statistics.columns
+        class_weights = self._class_weights([c.values for c in columns], [c.counts for c in columns])
+        self._warn_if_clustered(source, statistics)
+
+        def encode(y, weight):
+            y = self._targets_of_block(y)
+            return self._encode(y, incremental=True).y, self._loss_weights(class_weights, y, weight)
+
+        weighted = source.is_weighted or class_weights is not None
+        return Stream(source, encode, target.y, weighted, statistics.digest()), target, class_weights
+
+    def _targets_of_block(self, y):
+        """y of a block, checked as far as one block tells."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        y = self._checked_y(y, "y")
+        if not is_classifier(self) and y.dtype.kind not in "biuf":
+            raise TypeError(f"y has dtype {y.dtype}: targets of a regression must be numbers.")
+        if y.dtype.kind == "f" and not is_finite(y):
+            row = np.argwhere(~np.isfinite(y))[0, 0]
+            raise ValueError(f"Input y contains NaN or infinity, the first in row {row} of it.")
+        return y
+
+    def _warn_if_clustered(self, source, statistics):
+        """Say so where the windows of an epoch have other targets than all rows have."""
+        if self.shuffle and statistics.difference(window_blocks(source, 0, 0)) > _DIFFERENT:
+            warnings.warn(
+                f"The rows of {source} are sorted or grouped by their targets: windows of at most {source.window_rows}"
+                " rows differ in them, and training follows from one to the next. Larger windows, smaller row groups or"
+                " rows in random order help."
+            )
+
+    def _held_out_of(self, fit, source):
+        """Rows that a fit by windows holds out, as `Data`; no more than a window has room for."""
+        share = float(self.validation_fraction)
+        room = source.window_rows / source.n_rows
+        if share > room:
+            warnings.warn(
+                f"validation_fraction={self.validation_fraction!r} of {source.n_rows} rows is more than a window of"
+                f" {source.window_rows} rows: {room:.2g} of the rows are held out instead."
+            )
+            share = room
+        return fit.hold_out(share)
+
+
+def _placed(error, place):
+    """An error that says where the rows are, if it does not."""
+    return error if place in str(error) else type(error)(f"{place}: {error}")
+
+
+def loaded(source, name):
+    """All rows of a source that is no larger than its window.
+
+    Raises
+    ------
+    ValueError
+        If it is larger.
+    """
+    if source.n_rows > source.window_rows:
+        raise ValueError(
+            f"{name}={source} has {source.n_rows} rows, more than its window of {source.window_rows}: they must be in"
+            " memory together."
+        )
+    return source.load()
+
+
+def is_larger_than_memory(X):
+    """Whether X is a source of more rows than a window has."""
+    return isinstance(X, Source) and X.n_rows > X.window_rows
