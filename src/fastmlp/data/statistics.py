@@ -128,7 +128,7 @@ class Statistics:
         for statistics, column in zip(self.columns, columns, strict=True):
             statistics.add(column)
             if column.dtype.kind == "U":  # as wide as a block's longest label
-                column = np.frombuffer("\n".join(column.tolist()).encode(), np.uint8)
+                column = np.frombuffer("\n".join([*column.tolist(), ""]).encode(), np.uint8)
             self._digest.update(np.ascontiguousarray(column).view(np.uint8))
         if sample_weight is not None:
             self.weight = (self.weight or 0.0) + float(sample_weight.sum())

@@ -161,13 +161,15 @@ class Fit:
         self._set_order()
         if self.network.dropout:
             self.optimizer.dropout_seed = int(self.random_state.randint(2**63, dtype=np.int64))
-        if self.batch_size == "auto":
-            self.batch_size = min(200, self.n_trained)
-        elif self.batch_size > self.n_trained:
+        if self.batch_size != "auto" and self.batch_size > self.n_trained:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-            self.batch_size = self.n_trained
+        self.batch_size = self.batch_of(self.n_trained)
         if self.resumed is not None:
             restore(self, self.resumed)
+
+    def batch_of(self, n_trained):
+        """The rows of a batch, of so many rows in all."""
+        return min(200 if self.batch_size == "auto" else self.batch_size, n_trained)
 
     def _set_order(self):
         """The number of rows to train on, and their order before the first epoch."""

@@ -176,15 +176,15 @@ class StreamedFit(Fit):
         state = {"seed": self.seed, "share": self.share, "within": None}
         if self.within is not None:
             window, done, left = self.within
-            state["within"] = {
-                "window": window, "done": done, "left": list(left), "loss": list(self.network.epoch_so_far)
-            }
+            loss = list(self.network.epoch_so_far) if done else [0.0, 0]
+            state["within"] = {"window": window, "done": done, "left": list(left), "loss": loss}
         return state
 
     def set_order_state(self, state):
         self.seed, self.share, within = state["seed"], state["share"], state["within"]
         if within is not None:
             self.within = _Within(within["window"], within["done"], tuple(within["left"]))
+        if self.within is not None and self.within.done:
             self.network.epoch_so_far = tuple(within["loss"])
 
     def check_order_state(self, state, with_values):
@@ -195,20 +195,24 @@ class StreamedFit(Fit):
         n_trained = self.n_rows - (self.data.n_held_out(seed, share) if share else 0)
         if within is None:
             return n_trained, 0
+        batch = self.batch_of(n_trained)
         require(all(is_count(within[name]) for name in ("window", "done")), "it counts no windows")
-        require(0 < within["window"] and within["done"] < n_trained, "it is beyond the epoch")
+        possible = within["done"] < n_trained and within["done"] % batch == 0 and within["window"] > 0
+        require(possible, "it is at no place within an epoch")
         total, n_rows = within["loss"]
         require(is_number(total) and n_rows == within["done"], "it has no loss of the epoch")
         shapes = [self.data.X, self.data.y, np.empty(0) if self.data.weighted else None]
-        self._check_left(within["left"], shapes)
+        _check_left(within["left"], shapes, most=batch - 1)
         return n_trained, 1
 
-    def _check_left(self, left, like):
-        require(isinstance(left, list) and len(left) == 3, "it has no rows left over")
-        n_rows = len(left[1])
-        require(n_rows < self.n_rows, "it has too many rows left over")
-        for array, own in zip(left, like, strict=True):
-            require((array is None) == (own is None), "it has other rows left over")
-            if own is not None:
-                fits = are_arrays([array], own.dtype.kind) and array.dtype == own.dtype
-                require(fits and array.shape == (n_rows, *own.shape[1:]), "it has other rows left over")
+
+def _check_left(left, like, most):
+    """Raise a ValueError unless these are rows that a window may have left over, of the dtypes and shapes of others."""
+    require(isinstance(left, list) and len(left) == 3, "it has no rows left over")
+    n_rows = len(left[1])
+    require(n_rows <= most, "it has too many rows left over")
+    for array, own in zip(left, like, strict=True):
+        require((array is None) == (own is None), "it has other rows left over")
+        if own is not None:
+            fits = are_arrays([array], own.dtype.kind) and array.dtype == own.dtype
+            require(fits and array.shape == (n_rows, *own.shape[1:]), "it has other rows left over")
