@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..training.disk import replace_file
 from .sources import Block, ChangedError, Source, as_table, rows_of_window
 
-__all__ = ["scan_parquet"]
+__all__ = ["scan_parquet", "write_parquet"]
 
 _TILE = 1 << 14  # rows whose columns are put side by side while they are in the cache
 _SUNK_ROWS = 1 << 16  # of the row groups that a lazy frame is written to
@@ -69,12 +70,46 @@ def scan_parquet(paths, target=None, features=None, sample_weight=None, *, windo
     >>> fastmlp.MLPClassifier(random_state=0).fit(source).predict(source).shape
     (1797,)
     """
+    _need_arrow("scan_parquet")
+    return ParquetSource(paths, target, features, sample_weight, window_rows, window_bytes)
+
+
+def write_parquet(path, tables):
+    """Write a Parquet file of a row group for each of some tables, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+    tables : iterable of dict of str to ndarray
+        Columns by name, the same in all.
+    """
+    _need_arrow("predict_to")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def table(columns):
+        arrays = {
+            name: pa.array(column.tolist() if column.dtype == object else column) for name, column in columns.items()
+        }
+        return pa.table(arrays)
+
+    def write(file):
+        rest = map(table, tables)
+        first = next(rest)
+        with pq.ParquetWriter(file, first.schema) as writer:
+            writer.write_table(first)
+            for other in rest:
+                writer.write_table(other)
+
+    replace_file(path, write)
+
+
+def _need_arrow(name):
     try:
         import pyarrow.fs
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise ImportError('scan_parquet needs PyArrow: pip install "fastmlp[arrow]".') from error
-    return ParquetSource(paths, target, features, sample_weight, window_rows, window_bytes)
+        raise ImportError(f'{name} needs PyArrow: pip install "fastmlp[arrow]".') from error
 
 
 class _File(NamedTuple):

@@ -144,7 +144,16 @@ class Source(ABC):
             self.read_finite(i, X[start : start + rows])
             for i, (start, rows) in enumerate(zip(self.starts, self.blocks, strict=True))
         ]
-        return X, *(np.concatenate(parts) if parts[0] is not None else None for parts in zip(*read, strict=True))
+        return X, *_stacked(read)
+
+    def targets(self):
+        """y and weights of all rows, None where there are none."""
+        return _stacked([self.read(block) for block in range(len(self.blocks))])
+
+
+def _stacked(read):
+    """Targets and weights of all blocks."""
+    return [np.concatenate(parts) if parts[0] is not None else None for parts in zip(*read, strict=True)]
 
 
 def rows_of_window(n_features, dtype, window_rows, window_bytes):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..training.arrays import Data, fits_precision, targets_in_precision
 
-__all__ = ["Stream", "Window", "features_of", "window_blocks"]
+__all__ = ["BlockRows", "Stream", "Window", "features_of", "window_blocks"]
 
 
 class Rows(NamedTuple):
@@ -20,6 +20,13 @@ class Rows(NamedTuple):
 
     shape: tuple
     dtype: np.dtype
+
+
+class BlockRows(NamedTuple):
+    """Features of a block, checked to be finite."""
+
+    start: int  # number of the first row
+    X: np.ndarray
 
 
 class Window(NamedTuple):
@@ -276,14 +283,9 @@ class Stream:
 
 
 def features_of(source):
-    """Blocks of features in their order, the next one read ahead by a thread.
+    """Blocks of features in their order, as `BlockRows`, the next one read ahead by a thread.
 
-    Yields
-    ------
-    start : int
-        Number of the first row.
-    X : ndarray of shape (n, n_features)
-        Good until the next one is asked for.
+    Each is good until the next one is asked for.
     """
     most = int(source.blocks.max())
     buffers = [np.empty((most, source.n_features), source.dtype) for _ in range(min(2, len(source.blocks)))]
@@ -291,7 +293,7 @@ def features_of(source):
     def read(block):
         X = buffers[block % 2][: source.blocks[block]]
         source.read_finite(block, X, targets=False)
-        return int(source.starts[block]), X
+        return BlockRows(int(source.starts[block]), X)
 
     with ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader") as pool:
         ahead = pool.submit(read, 0)

@@ -21,6 +21,7 @@ from ..training.undo import unchanged_on_error
 from .base import BaseMLP, Target, is_stochastic
 from .fitted import OF_CLASSIFIER
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
+from .streaming import targets_of
 from .targets import check_same_type, checked_column, checked_labels, columns_of, is_indicator
 
 __all__ = ["MLPClassifier"]
@@ -394,7 +395,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
             Samples.
 
         Returns
@@ -442,7 +443,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
             Samples.
 
         Returns
@@ -472,7 +473,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
             Samples.
 
         Returns
@@ -489,7 +490,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
             Samples.
 
         Returns
@@ -501,14 +502,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None):
         """Accuracy of the predictions; with several outputs of a sample all of them must be right.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
+            Samples. A source has y and sample_weight too.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             True labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
@@ -524,6 +525,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             missing, or if y has another number of columns than the model has outputs.
         """
         check_is_fitted(self)
+        y, sample_weight = targets_of(X, y, sample_weight)
         y = checked_labels(y, "y")
         labels = y if issparse(y) else np.asarray(y)
         if self._segments is None:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ..data.sources import Source
-from ..data.windows import features_of
+from ..data.windows import BlockRows, features_of
 from ..engine import Predictor
 from ..training.arrays import check_parameters, computing_dtype, fits_precision, parameters_dtype
 from .inputs import effective_n_jobs, engine_rows, numeric_rows
@@ -87,6 +87,16 @@ class _Predictors:
         return predictor
 
 
+def _outputs_of_block(predictors, block):
+    """Outputs for rows of a source."""
+    predictor = predictors.of_rows(block.X.dtype)
+    outputs = predictor.quick(block.X)
+    if outputs is None:
+        rows = f"rows {block.start} to {block.start + len(block.X) - 1}"
+        raise ValueError(f"X has values beyond {predictor.dtype}, the precision of the model, in {rows}.")
+    return outputs
+
+
 class PredictionMixin:
     """The forward pass of a fitted network."""
 
@@ -95,8 +105,6 @@ class PredictionMixin:
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         predictors = self._current_predictors()
-        if isinstance(X, Source):
-            return self._outputs_of(X, predictors)
         # validate_data takes longer than a small network; what it would find right is let through here
         rows = numeric_rows(X, getattr(self, "feature_names_in_", None))
         if rows is not None:
@@ -104,22 +112,21 @@ class PredictionMixin:
             outputs = predictor.quick(rows if rows.dtype.char in "fd" else rows.astype(predictor.dtype))
             if outputs is not None:
                 return outputs
+        if isinstance(X, BlockRows):
+            return _outputs_of_block(predictors, X)
+        if isinstance(X, Source):
+            return self._outputs_of_source(predictors, X)
         predictor, X = self._rows_to_predict(X)
         return predictor(X)
 
-    def _outputs_of(self, source, predictors):
-        """The same for a source."""
+    def _outputs_of_source(self, predictors, source):
         check_features(self, source)
         outputs = None
-        for start, X in features_of(source):
-            predictor = predictors.of_rows(X.dtype)
-            part = predictor.quick(X)
-            if part is None:
-                rows = f"rows {start} to {start + len(X) - 1}"
-                raise ValueError(f"X has values beyond {predictor.dtype}, the precision of the model, in {rows}.")
+        for block in features_of(source):
+            part = _outputs_of_block(predictors, block)
             if outputs is None:
                 outputs = np.empty((source.n_rows, part.shape[1]), part.dtype)
-            outputs[start : start + len(part)] = part
+            outputs[block.start : block.start + len(part)] = part
         return outputs
 
     def _rows_to_predict(self, X):

@@ -15,6 +15,7 @@ from ..engine import LOSS_ROWS
 from ..training.scores import R2
 from .base import BaseMLP, Target, is_stochastic
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
+from .streaming import targets_of
 from .targets import check_numbers
 
 __all__ = ["MLPRegressor"]
@@ -196,14 +197,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _quick_score(self):
         return R2
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None):
         """Coefficient of determination of the predictions, R2; for loss="quantile" D2 of the pinball loss.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
+            Samples. A source has y and sample_weight too.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             True values.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
@@ -213,6 +214,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         score : float
             `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over levels and outputs.
         """
+        y, sample_weight = targets_of(X, y, sample_weight)
         check_numbers(y, "y")
         if self.loss != "quantile":
             return super().score(X, y, sample_weight)
@@ -261,7 +263,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
             Samples.
 
         Returns

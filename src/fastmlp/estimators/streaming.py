@@ -3,16 +3,27 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
 
+from ..data.parquet import write_parquet
 from ..data.sources import Source
 from ..data.statistics import Labels, Numbers, Statistics
-from ..data.windows import Stream, window_blocks
+from ..data.windows import Stream, features_of, window_blocks
 from ..training.arrays import is_finite
 from .inputs import check_nonnegative, check_total
 from .targets import columns_of
 
-__all__ = ["SourceMixin", "check_features", "check_source", "is_larger_than_memory", "loaded", "take_features"]
+__all__ = [
+    "SourceMixin",
+    "check_features",
+    "check_source",
+    "is_larger_than_memory",
+    "loaded",
+    "take_features",
+    "targets_of",
+]
 
 _DIFFERENT = 0.02  # measure of how targets of windows differ, from which on training loses by it
 
@@ -38,6 +49,22 @@ def check_source(source, names, others):
     for name, value in zip(names[1:], others, strict=True):
         if value is not None:
             raise ValueError(f"{name} must be None beside {names[0]}={source}: name it where the source is made.")
+
+
+def targets_of(X, y, sample_weight):
+    """y and weights as they are, or all those of a source.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or if they are given beside a source.
+    """
+    if isinstance(X, Source):
+        check_source(X, ("X", "y", "sample_weight"), (y, sample_weight))
+        return X.targets()
+    if y is None:
+        raise ValueError("y must be given where X is no source, got None.")
+    return y, sample_weight
 
 
 def check_features(model, source):
@@ -71,8 +98,72 @@ def take_features(model, source, first):
         model.feature_names_in_ = np.array(source.names, dtype=object)
 
 
+# What `predict_to` names the columns of a method
+_PREFIXES = {
+    "predict": "prediction",
+    "predict_proba": "probability",
+    "predict_log_proba": "log_probability",
+    "decision_function": "score",
+}
+
+
 class SourceMixin:
-    """Fitting to rows that are not in memory together."""
+    """Fitting to rows that are not in memory together, and predictions that are not."""
+
+    def predict_to(self, source, path, method="predict"):
+        """Predict for a source and write a Parquet file, block by block.
+
+        Needs ``pip install "fastmlp[arrow]"``.
+
+        Parameters
+        ----------
+        source : source
+            Of `scan_parquet` or `scan_npy`.
+        path : str or path
+            The file to write. It is replaced when the new one is whole.
+        method : str, default="predict"
+            "predict", "predict_proba", "predict_log_proba" or "decision_function", if the model has it. The file has
+            the column "prediction", "probability", "log_probability" or "score"; where the method gives several, one
+            for each, with a label of `classes_`, or a number from 0, behind an underscore.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`, or if `source` or `method` is none.
+        OSError
+            If the file cannot be written; the one that was there is as it was.
+        ImportError
+            If PyArrow is missing.
+        """
+        if not isinstance(source, Source):
+            raise TypeError(f"source must be one of scan_parquet or scan_npy, got {type(source).__name__}.")
+        if method not in _PREFIXES:
+            raise ValueError(f"method must be one of {', '.join(map(repr, _PREFIXES))}, got {method!r}.")
+        check_is_fitted(self)
+        check_features(self, source)
+        predict = getattr(self, method)
+
+        def tables():
+            for block in features_of(source):
+                yield self._columns_of(predict(block), _PREFIXES[method])
+
+        write_parquet(path, tables())
+
+    def _columns_of(self, predicted, prefix):
+        """What a method has given as columns by name."""
+        classes = getattr(self, "classes_", None)
+        if isinstance(predicted, list):  # of several outputs of classes
+            parts = zip(classes, predicted, strict=True)
+            return {
+                f"{prefix}_{i}_{label}": column
+                for i, (labels, part) in enumerate(parts)
+                for label, column in zip(labels.tolist(), part.T, strict=True)
+            }
+        if predicted.ndim == 1:
+            return {prefix: predicted}
+        predicted = predicted.toarray() if issparse(predicted) else predicted
+        labels = range(predicted.shape[1]) if classes is None or self._segments is not None else classes.tolist()
+        return {f"{prefix}_{label}": column for label, column in zip(labels, predicted.T, strict=True)}
 
     def _stream(self, source, first):
         """A source as the `Stream` that a fit takes, what to aim at, and the weights of classes."""
