@@ -19,9 +19,10 @@ BLOCKS = {
     if page.exists() and (blocks := re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
 }
 NEEDS = {
+    "docs/c.md": ["pandas"],
     "docs/inspecting.md": ["matplotlib"],
     "docs/larger-than-memory.md": ["pandas", "pyarrow.parquet"],
-    "docs/onnx.md": ["onnx", "onnxruntime", "skl2onnx"],
+    "docs/onnx.md": ["onnx", "onnxruntime", "pandas", "skl2onnx"],
     "docs/saving.md": ["safetensors", "skops"],
     "docs/tabular.md": ["pandas"],
 }
