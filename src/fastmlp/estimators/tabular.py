@@ -103,7 +103,8 @@ _MORE = """\
         Source of folds, initial weights, orders of rows and dropout.
     recipe : Recipe, dict or None, default=None
         Hyperparameters of the networks and their training, see `fastmlp.training.recipes.Recipe`. None is a portfolio
-        of recipes, `fastmlp.training.portfolio`; of a dict all of these take what it has; a `Recipe` takes their place."""
+        of recipes, `fastmlp.training.portfolio`; of a dict all of these take what it has; a `Recipe` takes their
+        place."""
 _ATTRIBUTES = """\
     n_features_in_ : int
         Columns.
