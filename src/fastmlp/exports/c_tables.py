@@ -1,5 +1,7 @@
 """A fitted model of tables as one file of C99: raw columns in, numbers and texts."""
 
+import re
+
 import numpy as np
 
 from ..engine.architecture import Dense, Embedding, Indicators, Numbers, Parametric, Periodic, Piecewise, Scale
@@ -197,7 +199,7 @@ def _outputs(constants, table, dtype):
     name, n_outputs, encoding = constants.name, table.n_outputs, table.encoding
     calls, sizes = [], {"x": 0, "codes": 0, "a": 0, "b": 0, "q": 0}
     for i, (layers, parameters, weight) in enumerate(table.members):
-        own = [single(array, f"members_[{i}].parameters") for array in parameters]
+        own = [single(array, "The parameters of members_") for array in parameters]
         calls += [f"/* member {i} */", *_member(constants, f"{i}", layers, own, dtype, sizes)]
         if table.activation == "softmax":
             calls.append(f"{name}_softmax(z, {n_outputs});")
@@ -209,7 +211,7 @@ def _outputs(constants, table, dtype):
     sizes |= {"x": inputs.n_features, "codes": len(inputs.levels), "z": n_outputs}
     kinds = {"codes": "int32_t", "q": "int16_t"}
     read = {"numbers": encoding.numeric, "categories": encoding.categorical}
-    read |= {key: any(f", {key}" in call for call in calls) or not sizes[key] for key in ("x", "codes")}
+    read |= {key: not sizes[key] or re.search(rf"[( ]{key}\b", "".join(calls)) for key in ("x", "codes")}
     return [
         *(f"{name.upper()}_STORAGE {kinds.get(key, 'float')} {key}[{n}];" for key, n in sizes.items() if n),
         *["float step;"] * (dtype == "int8"),
