@@ -6,6 +6,7 @@ from .estimators.classifier import MLPClassifier
 from .estimators.perceptron import Perceptron
 from .estimators.rebuilding import rebuilt
 from .estimators.regressor import MLPRegressor
+from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
 from .exports.files import read
 from .exports.onnx_graph import convert, parse_classifier, set_types
 from .exports.onnx_nodes import needs
@@ -15,7 +16,8 @@ from .training.optimizers import Optimizer
 
 __all__ = ["KINDS", "from_sklearn", "load", "register_onnx_converters"]
 
-KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
+_OF_MATRICES = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
+KINDS = _OF_MATRICES | {kind.__name__: kind for kind in (TabularMLPClassifier, TabularMLPRegressor)}
 
 
 def load(path):
@@ -28,7 +30,7 @@ def load(path):
 
     Returns
     -------
-    MLPClassifier, MLPRegressor or Perceptron
+    MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier or TabularMLPRegressor
         As it was saved: the same parameters, fitted attributes and predictions, and `partial_fit` and warm starts go
         on as they would have.
 
@@ -88,9 +90,9 @@ def from_sklearn(estimator):
     """
     theirs = ("sklearn.neural_network.", "sklearn.linear_model.")
     names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith(theirs)]
-    kind = next((KINDS[name] for name in names if name in KINDS), None)
+    kind = next((_OF_MATRICES[name] for name in names if name in _OF_MATRICES), None)
     if kind is None:
-        raise TypeError(f"estimator must be scikit-learn's {' or '.join(KINDS)}, got {estimator!r}.")
+        raise TypeError(f"estimator must be scikit-learn's {' or '.join(_OF_MATRICES)}, got {estimator!r}.")
     taken = counterpart(kind, estimator)
     if kind is Perceptron:
         return taken

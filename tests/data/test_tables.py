@@ -690,7 +690,7 @@ def test_state_is_data():
         if isinstance(value, list):
             return all(map(plain, value))
         return value is None or type(value) in (str, int, float, bool) or (
-            type(value) is np.ndarray and value.dtype == np.float64
+            type(value) is np.ndarray and value.dtype in (np.float64, bool)
         )
 
     assert plain(encoder(big(100)).state())

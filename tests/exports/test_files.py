@@ -13,16 +13,15 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from comparing import same, state, through_file
 from scipy import sparse
 from sklearn import linear_model, neural_network
 from sklearn.datasets import load_iris, load_wine
-from sklearn.preprocessing import LabelBinarizer
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, Perceptron, from_sklearn
 from fastmlp.engine import ACTIVATIONS, LOSS_ROWS, OPTIMIZERS
 from fastmlp.exports import files
-from fastmlp.training.optimizers import Optimizer
 from fastmlp.training.schedules import SCHEDULES
 
 safetensors = pytest.importorskip("safetensors")
@@ -33,44 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X, IRIS = load_iris(return_X_y=True)
 Z = load_wine().data[:150, :3] / load_wine().data.max(axis=0)[:3]  # numbers to regress on
 SMALL = {"hidden_layer_sizes": (5, 3), "max_iter": 3, "random_state": 0}
-
-
-def same(a, b):
-    """Equal to the bit, types included, but that NumPy's numbers are Python's."""
-    a, b = (value.item() if isinstance(value, np.generic) else value for value in (a, b))
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, np.ndarray):
-        values = a.dtype == b.dtype and (a.tolist() == b.tolist() if a.dtype == object else a.tobytes() == b.tobytes())
-        return values and a.shape == b.shape and a.flags.writeable == b.flags.writeable
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, np.random.RandomState):
-        return same(a.get_state(), b.get_state())
-    if isinstance(a, Optimizer):
-        return same({"dropout_seed": None} | a.__getstate__(), {"dropout_seed": None} | b.__getstate__())
-    if isinstance(a, LabelBinarizer):
-        return same(vars(a), vars(b))
-    return repr(a) == repr(b)
-
-
-def state(model):
-    """All that a pickle keeps but the random state, which every fit takes from the parameter."""
-    return {name: value for name, value in model.__getstate__().items() if name != "_random_state"}
-
-
-def through_file(model, tmp_path):
-    """The model from a file, after checks that it is as from a pickle, and makes the same file."""
-    path = tmp_path / "model.fastmlp"
-    model.save(path)
-    content = path.read_bytes()
-    loaded = fastmlp.load(path)
-    assert same(state(loaded), state(pickle.loads(pickle.dumps(model))))
-    loaded.save(str(path))
-    assert path.read_bytes() == content and os.listdir(tmp_path) == [path.name]
-    return loaded
 
 
 def check_goes_on(model, tmp_path, X=X, y=IRIS):

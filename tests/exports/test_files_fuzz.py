@@ -13,6 +13,7 @@ import struct
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 
 import fuzzing
 import numpy as np
@@ -22,8 +23,9 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor, Perceptron
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.exports import files
+from fastmlp.training.recipes import Recipe
 
 pytest.importorskip("safetensors")
 forging = pytest.importorskip("forging")
@@ -32,7 +34,7 @@ SECONDS = 10  # that a file may take, on a machine that is busy
 BYTES = 1 << 23  # that it may take, beyond its own size twice
 KINDS = ("is not a fastmlp file", "is truncated", "is corrupt", "is too large", "was written by a newer version")
 OUTCOMES = collections.Counter()
-fuzzed = fuzzing.fuzzed(n_tests=4, n_examples=80)
+fuzzed = fuzzing.fuzzed(n_tests=4, n_examples=120)
 
 
 @functools.cache
@@ -59,7 +61,8 @@ def corpus():
             Perceptron(early_stopping=True, n_jobs=2).fit(X.astype(np.float32), codes > 0),
             MLPRegressor(loss="poisson", **small).fit(X, abs(X[:, :2]), X_val=X, y_val=abs(X[:, :2])),
         ]
-    models[-1].feature_names_in_ = np.array(["x", "größe", "z"], dtype=object)
+        models[-1].feature_names_in_ = np.array(["x", "größe", "z"], dtype=object)
+        models += models_of_tables(X, names)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model")
         contents = []
@@ -68,6 +71,31 @@ def corpus():
             with open(path, "rb") as file:
                 contents.append((file.read(), *forging.taken_apart(path)))
     return contents
+
+
+def models_of_tables(X, names):
+    """Models of tables with columns, names of columns and labels of every kind, and members of several recipes."""
+    recipe = {"hidden_layer_sizes": (2,), "epochs": 2, "frequencies": 2, "number_width": 1, "category_width": 1}
+    table = {
+        "number": np.where(X[:, 0] > 1, np.nan, X[:, 0]),
+        2: np.datetime64("2024-02-29T07") + np.arange(20) * np.timedelta64(13, "D"),
+        ("few", None): names,
+        3.5: [f"level {i % 10}" for i in range(20)],
+        None: X[:, 1] > 0,
+        "empty": [None] * 20,
+    }
+    given = {"n_members": 2, "random_state": 0, "recipe": recipe}
+    deep = {**recipe, "hidden_layer_sizes": [2, 1], "n_bins": 3, "piecewise_width": 1}
+    models = [
+        TabularMLPClassifier(**given, class_weight={"a": 1, "b": 2.5, "c": 1}).fit(table, names),
+        TabularMLPClassifier(**given | {"recipe": Recipe(**deep)}, scoring="roc_auc").fit(table, names == "a"),
+        TabularMLPRegressor(**given, loss="gamma").fit(X.astype(np.float32), np.exp(X[:, 1])),
+        TabularMLPRegressor(**given, categorical_features=["a"]).fit({"a": [1, 2] * 10, "b": X[:, 0]}, X[:, :2]),
+    ]
+    model = TabularMLPRegressor(**given).fit(table, X[:, 2])
+    other = TabularMLPRegressor(**given | {"recipe": deep}).fit(table, X[:, 2])
+    model.members_ = [replace(model.members_[0], weight_=0.75), replace(other.members_[0], weight_=0.25)]
+    return [*models, model]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,6 +128,9 @@ def use(model):
     """Predict, which must go well, and train, which the parameters may forbid."""
     if not hasattr(model, "n_features_in_"):
         return
+    if hasattr(model, "members_"):
+        use_table(model)
+        return
     linear = isinstance(model, Perceptron)
     X = np.linspace(-1, 1, 4 * model.n_features_in_).reshape(4, -1)
     if not linear and (model.dtype is not None or model.coefs_[0].dtype == np.float32):
@@ -118,9 +149,27 @@ def use(model):
             pass
 
 
-NAMES = ["", "coefs_.0", "coefs_.1", "_best_coefs.0", "coef_", "intercept_", "classes_"]
+def use_table(model):
+    """Predict rows of all kinds."""
+    cells = {"number": [0.5, None, 1e300, -3], "date": ["2024-02-29", None, "0001-01-01", "9999-12-31T23:59:59"]}
+    table = {}
+    for column in model.encoder_.columns_:
+        levels = [*getattr(column, "levels", [])[-2:], None, "?", "1", True]
+        table[column.name] = cells.get(column.role, levels[:4])
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for rows in (table, {name: values[0] for name, values in table.items()}):
+            predicted = model.predict(rows)
+            assert len(predicted) == (4 if rows is table else 1)
+            if hasattr(model, "predict_proba"):
+                assert model.predict_proba(rows).shape == (len(predicted), len(model.classes_))
+
+
+NAMES = ["", "coefs_.0", "coefs_.1", "_best_coefs.0", "coef_", "intercept_", "classes_", "_scale"]
+NAMES += ["members_.0.parameters.0", "members_.1.loss_curve", "encoder_.columns.constants", "encoder_.columns.scale"]
 WORDS = [*NAMES, "array", "tuple", "dict", "strings", "softmax", "logistic", "relu", "multiclass", "sgd", "cosine"]
 WORDS += ["<U1", "<U99999999", "object", "MLPRegressor", "Perceptron", "__class__", "MT19937", ">", "\ud800"]
+WORDS += ["TabularMLPClassifier", "recipe", "levels", "number", "empty", "binary", "onehot", "embedding", "date"]
 BROKEN = ['"', "\\", "[", "}", ",", "1e999", "NaN", "9" * 5000]
 TOKENS = ["", "0", "1", "8", "-1", str(2**63), str(2**64 - 1), "1e3", "[", "]", "}", "[" * 3000, "\xff", "\0"]
 TOKENS += ['"F32"', '"F64"', '"BF16"', '"BOOL"', '"F8_E5M2"', '"coefs_.0"', '"dtype"', '"__metadata__"']

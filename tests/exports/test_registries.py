@@ -22,9 +22,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fastmlp import MLPClassifier, MLPRegressor, Perceptron
+from fastmlp import MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.engine import OPTIMIZERS
 from fastmlp.exports import SKOPS_TRUSTED_TYPES
+from fastmlp.training.recipes import Recipe
 
 skops = pytest.importorskip("skops.io")
 
@@ -91,8 +92,36 @@ def test_a_perceptron_through_skops():
     np.testing.assert_array_equal(loaded[-1].coef_, model[-1].coef_)
 
 
+RECIPE = {"hidden_layer_sizes": (5,), "epochs": 3}
+
+
+def table_of_all_kinds():
+    """Columns of numbers with gaps, strings, bools and dates, and what is to be learnt of them."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
+    frame.loc[::7, "b"] = np.nan
+    frame["name"], frame["long"] = NAMES, X[:, 0] > 6
+    frame["day"] = pandas.Timestamp("2024-02-29") + pandas.to_timedelta(np.arange(len(X)) * 13, "h")
+    frame["level"] = [f"level {i % 12}" for i in range(len(X))]
+    return frame
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, Recipe(**RECIPE, n_bins=4)])
+@pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
+def test_tables_through_skops(kind, recipe):
+    frame = table_of_all_kinds()
+    y = NAMES if kind is TabularMLPClassifier else X[:, :2]
+    model = make_pipeline("passthrough", kind(2, random_state=0, recipe=recipe)).fit(frame, y)
+    loaded = through_skops(model)
+    for rows in (frame, frame.iloc[:1]):
+        np.testing.assert_array_equal(loaded.predict(rows), model.predict(rows))
+    assert loaded[-1].members_[1].loss_curve_ == model[-1].members_[1].loss_curve_
+    assert loaded[-1].recipe == recipe and loaded[-1].oof_score_ == model[-1].oof_score_
+
+
 def test_the_list_has_no_type_that_is_not_needed():
     models = [kind.fit(X, IRIS) for kind in (MLPClassifier(**SMALL), MLPRegressor(**SMALL), Perceptron())]
+    models += [kind(2, recipe=RECIPE).fit(X, IRIS) for kind in (TabularMLPClassifier, TabularMLPRegressor)]
     assert skops.get_untrusted_types(data=skops.dumps(models)) == sorted(SKOPS_TRUSTED_TYPES)
 
 
@@ -197,6 +226,16 @@ def test_a_pipeline_in_mlflow(mlflow):
     np.testing.assert_array_equal(mlflow.sklearn.load_model(uri).predict(frame), model.predict(frame))
     flavour = mlflow.models.get_model_info(uri).flavors["sklearn"]
     assert flavour["serialization_format"] == "skops" and flavour["skops_trusted_types"] == SKOPS_TRUSTED_TYPES
+
+
+def test_a_model_of_tables_in_mlflow(mlflow):
+    frame = table_of_all_kinds()
+    model = TabularMLPClassifier(2, random_state=0, recipe=RECIPE).fit(frame, NAMES)
+    uri = through_mlflow(mlflow, model)
+    loaded = mlflow.sklearn.load_model(uri)
+    assert type(loaded) is TabularMLPClassifier
+    np.testing.assert_array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(uri).predict(frame), model.predict(frame))
 
 
 def test_mlflow_asks_for_the_types(mlflow, tmp_path):

@@ -9,10 +9,10 @@ from ..training.recipes import N_BINS
 from .columns import as_numbers
 from .frames import described
 
-__all__ = ["CategoricalColumn", "NumericColumn", "date_fields", "fitted_levels", "fitted_numbers"]
+__all__ = ["DATE_FIELDS", "CategoricalColumn", "NumericColumn", "date_fields", "fitted_levels", "fitted_numbers"]
 
 _DAY = 86_400_000_000  # microseconds
-_DATE_FIELDS = ("days", "year", "month", "day of week", "hour")
+DATE_FIELDS = ("days", "year", "month", "day of week", "hour")
 
 
 @dataclass
@@ -192,7 +192,7 @@ def fitted_numbers(name, column, rows):
     """
     where = described(name)
     if column.kind == "date":
-        role, fields = "date", list(_DATE_FIELDS)
+        role, fields = "date", list(DATE_FIELDS)
         values = date_fields(column.values[rows], fields)
     else:
         role, fields = "number", [""]

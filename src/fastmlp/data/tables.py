@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from dataclasses import asdict
 from datetime import date
 from itertools import accumulate
 from operator import itemgetter
@@ -11,8 +10,9 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from .columns import as_category, as_dates, as_numbers, level_key, of_objects
-from .fitting import CategoricalColumn, NumericColumn, date_fields, fitted_levels, fitted_numbers
+from .fitting import NumericColumn, date_fields, fitted_levels, fitted_numbers
 from .frames import described, few_rows, read_table
+from .states import columns_of, state_of
 
 __all__ = ["TableEncoder"]
 
@@ -416,12 +416,18 @@ class TableEncoder:
             state["categorical_features"] = np.asarray(self.categorical_features).tolist()
         if hasattr(self, "columns_"):
             state["names"] = self._names
-            state["columns"] = [asdict(column) for column in self.columns_]
+            state["columns"] = state_of(self.columns_)
         return state
 
     @classmethod
     def from_state(cls, state):
-        """The opposite of `state`."""
+        """The opposite of `state`.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If its columns cannot have been fitted.
+        """
         encoder = cls.__new__(cls)
         encoder.__setstate__(state)
         return encoder
@@ -432,8 +438,7 @@ class TableEncoder:
         for name in _PARAMETERS:
             setattr(self, name, state[name])
         if "columns" in state:
-            kinds = (NumericColumn, CategoricalColumn)
-            self._set([kinds["levels" in column](**column) for column in state["columns"]], state["names"])
+            self._set(columns_of(state["columns"], state["names"]), state["names"])
 
 
 _PARAMETERS = ("categorical_features", "min_frequency", "max_onehot_levels", "estimator")

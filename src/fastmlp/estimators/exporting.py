@@ -9,18 +9,19 @@ from ..exports.scikit_learn import to_sklearn
 from ..training.disk import replace_file
 from .rebuilding import rebuilt
 
-__all__ = ["ExportMixin", "written"]
+__all__ = ["ExportMixin", "SaveMixin", "written"]
 
 
-class ExportMixin:
-    """For the estimators."""
+class SaveMixin:
+    """For all estimators."""
 
     def save(self, path):
         """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
 
         Its arrays are those of a safetensors container, named ``coefs_.0``, ``intercepts_.0`` and so on; the rest is
         JSON in its metadata. The same estimator always makes the same bytes. Of a `Perceptron` the arrays are ``coef_``
-        and ``intercept_``.
+        and ``intercept_``, of an estimator of tables ``members_.0.parameters.0`` and so on, and those of its columns,
+        ``encoder_.columns.center`` and others.
 
         Parameters
         ----------
@@ -45,6 +46,10 @@ class ExportMixin:
             `scoring`, checkpoint_path, attributes that are not the estimator's own.
         """
         write(self, path, lambda name, params, fitted: rebuilt(type(self), params, fitted))
+
+
+class ExportMixin(SaveMixin):
+    """For the estimators of matrices."""
 
     def to_sklearn(self):
         """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.

@@ -2,7 +2,15 @@
 
 from typing import NamedTuple
 
-__all__ = ["OF_CLASSIFIER", "OF_EPOCHS", "OF_MLP", "OF_PERCEPTRON", "OF_TABULAR", "Attribute"]
+__all__ = [
+    "OF_CLASSIFIER",
+    "OF_EPOCHS",
+    "OF_MLP",
+    "OF_PERCEPTRON",
+    "OF_TABULAR_CLASSIFIER",
+    "OF_TABULAR_REGRESSOR",
+    "Attribute",
+]
 
 
 class Attribute(NamedTuple):
@@ -60,12 +68,21 @@ OF_PERCEPTRON = {
     "feature_names_in_": Attribute("feature names"),
 }
 OF_TABULAR = {
-    "members_": Attribute("members", needed=True),
-    "encoder_": Attribute("encoder", needed=True),
     "n_features_in_": Attribute("count", needed=True),
     "n_outputs_": Attribute("count", needed=True),
     "n_iter_": Attribute("count"),
     "oof_score_": Attribute("number"),
     "feature_names_in_": Attribute("feature names"),
+    "encoder_": Attribute("encoder", needed=True),
+    "members_": Attribute("members", needed=True),
     "_loss": Attribute("name", needed=True),
+}
+OF_TABULAR_CLASSIFIER = OF_TABULAR | {"classes_": Attribute("labels", needed=True)}
+OF_TABULAR_REGRESSOR = OF_TABULAR | {
+    "_one": Attribute("flag", needed=True),  # whether y had one dimension
+    # of each output: how y was standardised, and its range
+    "_center": Attribute("array", needed=True),
+    "_scale": Attribute("array", needed=True),
+    "_least": Attribute("array", needed=True),
+    "_greatest": Attribute("array", needed=True),
 }

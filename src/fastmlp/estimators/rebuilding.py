@@ -13,6 +13,7 @@ from ..training.documents import LARGEST_COUNT, are_arrays, is_count, is_number,
 from ..training.optimizers import EXTRAS, RULES, Optimizer
 from .inputs import hidden_units
 from .parameters import CONSTRAINTS
+from .tabular_rebuilding import rebuild_table, recipe_of
 
 __all__ = ["rebuilt"]
 
@@ -40,6 +41,9 @@ def rebuilt(kind, params, fitted):
     if not fitted:
         return estimator
     _check_attributes(kind, fitted)
+    if kind._fitted_by == "members_":
+        rebuild_table(estimator, fitted)
+        return estimator
     several_layers = kind._fitted_by == "coefs_"
     if several_layers:
         _check_layers(kind, fitted)
@@ -67,6 +71,9 @@ def _constructed(kind, params):
         params["dtype"] = _PRECISIONS[name]
     if isinstance(params.get("random_state"), tuple):
         params["random_state"] = random_state_of(*params["random_state"])
+    if isinstance(params.get("recipe"), tuple):
+        (values,) = params["recipe"]
+        params["recipe"] = recipe_of(values)
     estimator = kind(**params)
     estimator._validate_params()
     if hasattr(estimator, "hidden_layer_sizes"):
@@ -126,6 +133,11 @@ def _array(name, value):
     return value
 
 
+def _flag(name, value):
+    require(type(value) is bool, f"{name} is {value!r}")
+    return value
+
+
 def _labels(name, value):
     every = value if isinstance(value, list) else [value]
     require(every and are_arrays(every, "biufUO", ndim=1) and all(map(len, every)), f"{name} are not labels")
@@ -151,6 +163,7 @@ _CHECKS = {
     "curve": _curve,
     "parameters": _parameters,
     "array": _array,
+    "flag": _flag,
     "labels": _labels,
     "scoring": _scoring,
     "description": _description,

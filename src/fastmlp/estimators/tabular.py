@@ -38,7 +38,7 @@ from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeLogLoss
 from .callbacks import Listeners
-from .fitted import OF_TABULAR
+from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
 from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
 from .pickling import PickleMixin
@@ -138,7 +138,6 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
     """Fitting and averaging of the members, whatever the targets."""
 
     _transient: ClassVar[tuple] = ("_average", "oof_prediction_")
-    _attributes: ClassVar[dict] = OF_TABULAR
     _fitted_by: ClassVar[str] = "members_"
     _parameter_constraints: ClassVar[dict] = {
         "n_members": [Interval(Integral, 1, None, closed="left"), None],
@@ -612,6 +611,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         **BaseTabularMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+    _attributes: ClassVar[dict] = OF_TABULAR_CLASSIFIER
     _portfolio: ClassVar[tuple] = CLASSIFICATION
 
     def __init__(
@@ -789,6 +789,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         **BaseTabularMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma"})],
     }
+    _attributes: ClassVar[dict] = OF_TABULAR_REGRESSOR
     _portfolio: ClassVar[tuple] = REGRESSION
 
     def __init__(

@@ -2,12 +2,12 @@
 
 from ..exports.c_tables import table_to_c
 from ..exports.onnx_tables import table_to_onnx
-from .exporting import written
+from .exporting import SaveMixin, written
 
 __all__ = ["TabularExportMixin"]
 
 
-class TabularExportMixin:
+class TabularExportMixin(SaveMixin):
     """For the estimators of tables."""
 
     def to_onnx(self, *, dtype="float64", opset=18):

@@ -5,10 +5,15 @@ ESTIMATORS = {
     "MLPClassifier": "fastmlp.estimators.classifier.MLPClassifier",
     "MLPRegressor": "fastmlp.estimators.regressor.MLPRegressor",
     "Perceptron": "fastmlp.estimators.perceptron.Perceptron",
+    "TabularMLPClassifier": "fastmlp.estimators.tabular.TabularMLPClassifier",
+    "TabularMLPRegressor": "fastmlp.estimators.tabular.TabularMLPRegressor",
 }
 #: What of fastmlp a skops file may have in it: for ``skops.io.load(trusted=...)`` and MLflow's ``skops_trusted_types``.
 SKOPS_TRUSTED_TYPES = [
     *ESTIMATORS.values(),
     "fastmlp.training.optimizers.Optimizer",
     "fastmlp.training.schedules.Schedule",
+    "fastmlp.data.tables.TableEncoder",
+    "fastmlp.training.ensembles.Member",
+    "fastmlp.training.recipes.Recipe",
 ]

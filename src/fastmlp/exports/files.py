@@ -48,11 +48,12 @@ class RefusedError(ValueError):
 
 
 def write(estimator, path, make):
-    """Write an estimator to a file, once it is seen that it comes back; see `ExportMixin.save`.
+    """Write an estimator to a file, once it is seen that it comes back; see `SaveMixin.save`.
 
     Parameters
     ----------
-    estimator : MLPClassifier, MLPRegressor or Perceptron
+    estimator : object
+        Of one of `ESTIMATORS`.
     path : str or path-like
     make : callable
         As `read` takes it.

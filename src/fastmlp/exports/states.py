@@ -1,9 +1,12 @@
 """Estimators as data: their parameters and fitted attributes."""
 
+from datetime import datetime
 from inspect import signature
 
 import numpy as np
 from scipy.sparse import issparse
+
+from ..training.recipes import Recipe
 
 __all__ = ["OF_PROCESS", "state_of"]
 
@@ -37,6 +40,8 @@ def _params_of(estimator):
     for name, value in estimator.get_params(deep=False).items():
         if name == "dtype" and isinstance(value, type):
             value = (value.__name__,)  # apart from a name
+        elif type(value) is Recipe:
+            value = (dict(vars(value)),)  # apart from a dict, which has some of the fields
         elif isinstance(value, np.dtype):
             value = value.name  # which is equal to it
         elif isinstance(value, np.random.RandomState):
@@ -76,6 +81,36 @@ def _binarizer_of(binarizer):
     return {"y_type": binarizer.y_type_, "sparse_input": bool(binarizer.sparse_input_)}
 
 
+def _members_of(members):
+    return [
+        {
+            "recipe": dict(vars(member.recipe)),
+            "parameters": list(map(np.asarray, member.parameters)),
+            "loss_curve": np.array(member.loss_curve_, dtype=np.float64),
+            "validation_scores": np.array(member.validation_scores_, dtype=np.float64),
+            "best_epoch": member.best_epoch_,
+            "weight": member.weight_,
+        }
+        for member in members
+    ]
+
+
+def _encoder_of(encoder):
+    """The columns; what they were fitted by is the estimator's."""
+    state = encoder.state()
+    names = state["names"]
+    return {"names": None if names is None else list(map(_plain_name, names)), "columns": state["columns"]}
+
+
+def _plain_name(name):
+    """A column's name, of Python's types where pandas has its own."""
+    if isinstance(name, tuple):
+        return tuple(map(_plain_name, name))
+    if isinstance(name, datetime) and not getattr(name, "nanosecond", 1):  # equal to it, the hash included
+        return name.to_pydatetime()
+    return name
+
+
 def _scoring_of(scored):
     scoring, given = scored
     return _A_FUNCTION if callable(scoring) else scoring, given
@@ -89,4 +124,6 @@ _AS_DATA = {
     "binarizer": _binarizer_of,
     "scoring": _scoring_of,
     "optimizer": _optimizer_of,
+    "encoder": _encoder_of,
+    "members": _members_of,
 }

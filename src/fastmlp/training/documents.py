@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date, datetime
 
 import numpy as np
 
@@ -25,6 +26,7 @@ MOST_DIGITS = 20  # of an integer
 
 # strings, which may have any character in them, or brackets; what is not closed ends with the text
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
+_DATES = {"date": date.fromisoformat, "datetime": datetime.fromisoformat}
 
 
 class TooLargeError(ValueError):
@@ -80,7 +82,7 @@ def encoded(value, keep, path=""):
 
     Parameters
     ----------
-    value : dict, list, tuple, ndarray, number, str, bool or None
+    value : dict, list, tuple, ndarray, number, str, bool, date, datetime or None
         Nested at will.
     keep : callable
         (array, path) -> what refers to the array, of JSON's types; None if such an array cannot be kept.
@@ -111,6 +113,8 @@ def encoded(value, keep, path=""):
     if kind is dict:
         items = value.items()
         return {"dict": [[encoded(key, keep, path), encoded(item, keep, f"{path}.{key}")] for key, item in items]}
+    if kind in (date, datetime):
+        return {kind.__name__: value.isoformat()}
     if kind is np.ndarray and (reference := keep(value, path)) is not None:
         return {"array": reference}
     what = f"array of dtype {value.dtype}" if kind is np.ndarray else f"{kind.__module__}.{kind.__qualname__}"
@@ -132,6 +136,8 @@ def decoded(value, array):
     ((tag, content),) = value.items()
     if tag == "array":
         return array(content)
+    if tag in _DATES:
+        return _DATES[tag](content)
     return {"tuple": tuple, "dict": dict}[tag](decoded(content, array))
 
 
