@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..training.arrays import is_finite, physical_memory
+from ..training.identity import fingerprint
 
 __all__ = ["Block", "ChangedError", "Source", "as_table", "scan_npy"]
 
@@ -146,9 +147,103 @@ class Source(ABC):
         ]
         return X, *_stacked(read)
 
+    def partial_fit(self, transformer):
+        """Fit one of scikit-learn's transformers to all rows, a block at a time.
+
+        Parameters
+        ----------
+        transformer : object
+            With `partial_fit`, such as `sklearn.preprocessing.StandardScaler`. It gets the features as arrays, without
+            targets and weights.
+
+        Returns
+        -------
+        transformer : object
+            The same.
+
+        Raises
+        ------
+        TypeError
+            If it has no `partial_fit`.
+        ValueError, OSError
+            If rows cannot be read, or are not finite.
+        """
+        if not hasattr(transformer, "partial_fit"):
+            raise TypeError(f"transformer must have partial_fit, which {type(transformer).__name__} has not.")
+        X = np.empty((int(self.blocks.max()), self.n_features), self.dtype)
+        for block, n_rows in enumerate(self.blocks):
+            self.read_finite(block, X[:n_rows], targets=False)
+            transformer.partial_fit(X[:n_rows])
+        return transformer
+
+    def transformed(self, transformer):
+        """The same rows with their features transformed when they are read.
+
+        Parameters
+        ----------
+        transformer : object
+            Fitted, with `transform`: features of a block in, as an array, and as many rows of numbers out.
+
+        Returns
+        -------
+        source : Source
+            Its features have no names.
+        """
+        return _Transformed(self, transformer)
+
     def targets(self):
         """y and weights of all rows, None where there are none."""
         return _stacked([self.read(block) for block in range(len(self.blocks))])
+
+
+class _Transformed(Source):
+    """See `Source.transformed`."""
+
+    def __init__(self, source, transformer):
+        self._source, self._transformer = source, transformer
+        self.has_targets, self.is_weighted = source.has_targets, source.is_weighted
+        first = np.empty((int(source.blocks[0]), source.n_features), source.dtype)
+        source.read_finite(0, first, targets=False)
+        shape, dtype = self._transform(0, first[:1]).shape, self._transform(0, first[:1]).dtype
+        single = dtype == np.float32
+        super().__init__(source.blocks, shape[1], np.float32 if single else np.float64, None, source.window_rows, None)
+
+    def __repr__(self):
+        return f"{self._source} by {type(self._transformer).__name__}"
+
+    def _transform(self, block, X):
+        try:
+            transformed = np.asarray(self._transformer.transform(X))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{self.place(block)}: {error}") from error
+        if transformed.ndim != 2 or len(transformed) != len(X) or transformed.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{type(self._transformer).__name__} must make as many rows of numbers, got"
+                f" {transformed.shape} of {transformed.dtype} from {X.shape}."
+            )
+        return transformed
+
+    def read(self, block, X=None, targets=True):
+        if X is None:
+            return self._source.read(block, None, targets)
+        own = np.empty((len(X), self._source.n_features), self._source.dtype)
+        read = self._source.read_finite(block, own, targets)
+        X[...] = self._transform(block, own)
+        return read
+
+    def place(self, block):
+        return self._source.place(block)
+
+    def row(self, block, i):
+        return self._source.row(block, i)
+
+    def column(self, j):
+        return f"column {j} of what {type(self._transformer).__name__} makes"
+
+    def description(self):
+        digest = blake2b(self._source.description(), digest_size=16)
+        digest.update(fingerprint({"transformer": self._transformer}, {})["params"]["transformer"].encode())
+        return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _stacked(read):

@@ -1,0 +1,164 @@
+"""Fits to files beside the fit in memory: rows per second, and resident memory over files larger than a limit.
+
+`python bench/streaming.py speed` trains 30-128-128-2 in float32 on the same rows in memory, in an `.npy` file and in
+Parquet files, in turn, in one process. `python bench/streaming.py memory` trains in a process whose memory is limited
+to a tenth of the file, and prints how much of it is resident. Files go to a temporary folder.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from timing import Lane, interleave, ratio
+
+import fastmlp
+
+F, HIDDEN, BATCH = 30, (128, 128), 256
+GROUP = 100_000  # rows of a row group
+PEERS = {"memory": "arrays", "npy": ".npy", "plain": "Parquet, plain", "snappy": "Parquet, snappy and dictionaries"}
+STATUS = Path("/proc/self/status")
+
+
+def rows(n_rows, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, F), dtype=np.float32)
+    return X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(np.int64)
+
+
+def write_parquet(path, n_rows, **options):
+    names = [f"f{j}" for j in range(F)]
+    schema = pa.schema([(name, pa.float32()) for name in names] + [("y", pa.int64())])
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for start in range(0, n_rows, GROUP):
+            X, y = rows(min(GROUP, n_rows - start), start)
+            columns = dict(zip(names, X.T, strict=True)) | {"y": y}
+            writer.write_table(pa.table(columns, schema), row_group_size=GROUP)
+
+
+def write_npy(folder, n_rows):
+    X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.float32, (n_rows, F))
+    y = np.lib.format.open_memmap(folder / "y.npy", "w+", np.int64, (n_rows,))
+    for start in range(0, n_rows, GROUP):
+        X[start : start + GROUP], y[start : start + GROUP] = rows(min(GROUP, n_rows - start), start)
+
+
+def model(epochs):
+    return fastmlp.MLPClassifier(
+        HIDDEN, batch_size=BATCH, max_iter=epochs, random_state=0, n_iter_no_change=epochs + 1
+    )
+
+
+def speed(n_rows, window_rows, epochs, rounds):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write_npy(folder, n_rows)
+        write_parquet(folder / "plain.parquet", n_rows, compression="none", use_dictionary=False)
+        write_parquet(folder / "snappy.parquet", n_rows)
+        arrays = np.load(folder / "X.npy"), np.load(folder / "y.npy")
+        window = {"window_rows": window_rows}
+        data = {
+            "memory": arrays,
+            "npy": (fastmlp.scan_npy(folder / "X.npy", folder / "y.npy", **window),),
+            "plain": (fastmlp.scan_parquet(folder / "plain.parquet", "y", **window),),
+            "snappy": (fastmlp.scan_parquet(folder / "snappy.parquet", "y", **window),),
+        }
+        few = tuple(array[:10_000] for array in arrays)
+        lanes = [
+            Lane(name, None, lambda given=given: model(epochs).fit(*given), lambda: model(1).fit(*few), n_rows * epochs)
+            for name, given in data.items()
+        ]
+        interleave(lanes, rounds)
+        print(f"{n_rows:,} rows of {F} features, windows of {window_rows:,}, {epochs} epochs, {rounds} rounds")
+        for lane in lanes:
+            share = 1 / ratio(lane, lanes[0])[0]
+            print(f"{PEERS[lane.peer]:34} {1e-6 / lane.best:6.2f} million rows/s  {share:6.1%} of arrays")
+        for name, source in data.items():
+            if name != "memory":
+                began = time.perf_counter()
+                source[0].load()
+                print(f"{PEERS[name]:34} read in {1e9 * (time.perf_counter() - began) / n_rows:5.0f} ns a row")
+
+
+def _kib(field):
+    return int(STATUS.read_text().partition(f"{field}:")[2].split()[0])
+
+
+def within(folder, kind, limit, window_bytes):
+    """Train on a file with so many bytes allowed beside those of the loaded libraries; run in a process of its own."""
+    small = rows(2000, 0)
+    model(1).fit(*small)
+    if kind == "npy":
+        source = fastmlp.scan_npy(folder / "X.npy", folder / "y.npy", window_bytes=window_bytes)
+    else:
+        source = fastmlp.scan_parquet(folder / "rows.parquet", "y", window_bytes=window_bytes)
+    allowed = 1024 * _kib("VmData") + limit
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    baseline, seen, done = _kib("VmRSS"), [], threading.Event()
+
+    def watch():
+        while not done.wait(0.1):
+            seen.append(_kib("VmRSS") - baseline)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    model(1).fit(source)
+    seconds = time.perf_counter() - began
+    done.set()
+    watcher.join()
+    n_bytes = source.n_rows * F * 4
+    print(
+        f"{kind}: {n_bytes / 2**20:.0f} MiB of features, {limit / 2**20:.0f} MiB allowed, windows of"
+        f" {window_bytes / 2**20:.0f} MiB, {source.n_rows / seconds / 1e6:.2f} million rows/s"
+    )
+    tenths = [max(part) / 1024 for part in np.array_split(seen, 10)]
+    print("  grown by, in MiB, tenth by tenth:", " ".join(f"{mib:.0f}" for mib in tenths))
+    try:
+        source.load()
+        print("  all rows fit into the limit: it is none")
+    except MemoryError:
+        print("  all rows in memory: MemoryError")
+
+
+def memory(limit):
+    n_rows = 10 * limit // (F * 4)
+    for kind in ("npy", "parquet"):
+        with tempfile.TemporaryDirectory() as folder:
+            if kind == "npy":
+                write_npy(Path(folder), n_rows)
+            else:
+                write_parquet(Path(folder) / "rows.parquet", n_rows)
+            command = [sys.executable, __file__, "within", folder, kind, str(limit), str(limit // 5)]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    timed = commands.add_parser("speed", help="rows per second")
+    timed.add_argument("--rows", type=int, default=2_000_000)
+    timed.add_argument("--window-rows", type=int, default=400_000)
+    timed.add_argument("--epochs", type=int, default=2)
+    timed.add_argument("--rounds", type=int, default=5)
+    limited = commands.add_parser("memory", help="resident memory over a file ten times a limit")
+    limited.add_argument("--limit", type=int, default=256, help="MiB")
+    alone = commands.add_parser("within", help="what memory runs in a process of its own")
+    alone.add_argument("arguments", nargs=4)
+    given = parser.parse_args()
+    if given.command == "speed":
+        speed(given.rows, given.window_rows, given.epochs, given.rounds)
+    elif given.command == "memory":
+        memory(given.limit * 2**20)
+    else:
+        folder, kind, limit, window = given.arguments
+        within(Path(folder), kind, int(limit), int(window))
