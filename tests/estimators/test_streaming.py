@@ -8,6 +8,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from streamed import CODES, KINDS, LABELS, NUMBERS, SMALL, WEIGHTS, WINDOW, F, N, X, assert_same, npy, parquet, targets
 
 import fastmlp
@@ -43,6 +45,22 @@ def test_one_window(kind, dtype, tmp_path):
     np.testing.assert_array_equal(
         clone(lbfgs).fit(source).coefs_[0], clone(lbfgs).fit(X.astype(dtype), targets(kind)).coefs_[0]
     )
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS * (np.arange(N) > 200)], ids=["", "weights"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_lbfgs_sums_over_windows(kind, weights, tmp_path):
+    model = kind(hidden_layer_sizes=(6, 4), solver="lbfgs", activation="tanh", alpha=0.1, max_iter=6, random_state=0)
+    source = parquet(tmp_path, kind, weights=weights)
+    streamed, expected = clone(model).fit(source), clone(model).fit(X, targets(kind), weights)
+    assert streamed.n_iter_ == expected.n_iter_ and streamed.loss_ == pytest.approx(expected.loss_, rel=1e-9)
+    for one, other in zip(streamed.coefs_ + streamed.intercepts_, expected.coefs_ + expected.intercepts_, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+    again = clone(model).set_params(n_jobs=1).fit(source)
+    for one, other in zip(streamed.coefs_, again.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="solver='lbfgs' does not use a validation set"):
+        model.fit(source, X_val=source)
 
 
 MORE = {
@@ -225,13 +243,21 @@ def test_what_is_refused():
         model.fit(fastmlp.scan_npy(X))
     with pytest.raises(TypeError, match=r"partial_fit takes no source"):
         model.partial_fit(source, None, classes=np.unique(LABELS))
-    with pytest.raises(ValueError, match="solver='lbfgs' needs all rows in memory together"):
-        model.set_params(solver="lbfgs").fit(source)
     with pytest.raises(TypeError, match="targets of a regression must be numbers"):
         MLPRegressor(**SMALL).fit(source)
     with pytest.raises(ValueError, match="Unknown label type"):
         MLPClassifier(**SMALL).fit(npy(MLPRegressor))
     assert not hasattr(model, "coefs_") and not hasattr(model, "n_features_in_")
+
+
+def test_others_say_what_takes_a_source():
+    source, message = npy(MLPClassifier), r"scan_npy\(X\) is a source and no array: fit, score, predict"
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier())
+    for model in (pipeline, fastmlp.Perceptron(), fastmlp.TabularMLPClassifier(), StandardScaler()):
+        with pytest.raises(TypeError, match=message):
+            model.fit(source, LABELS)
+    with pytest.raises(TypeError, match=message):
+        MLPClassifier(**SMALL).fit(X, LABELS).input_gradients(source)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -91,6 +91,12 @@ class Source(ABC):
                 f" window_rows={self.blocks[largest]} or more, or write the file with smaller row groups."
             )
 
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            f"{self} is a source and no array: fit, score, predict and the like of MLPClassifier and MLPRegressor take"
+            " it. Its partial_fit and transformed are for transformers, and its load gives all rows as arrays."
+        )
+
     @abstractmethod
     def read(self, block, X=None, targets=True):
         """Read a block.

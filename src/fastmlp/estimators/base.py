@@ -20,7 +20,7 @@ from ..training.arrays import Data, check_finite, computing_dtype
 from ..training.fits import Fit
 from ..training.initialization import initialize
 from ..training.optimizers import Optimizer
-from ..training.streams import StreamedFit
+from ..training.streams import StreamedFit, SummedNetwork
 from ..training.undo import unchanged_on_error
 from .callbacks import CallbackSupportMixin, Listeners, with_callbacks
 from .explanations import ExplanationMixin
@@ -209,9 +209,6 @@ class BaseMLP(
         params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
         streams = is_larger_than_memory(X)
         if streams:
-            if self.solver not in OPTIMIZERS:
-                raise ValueError(f"solver={self.solver!r} needs all rows in memory together, got X={X} of more than a"
-                                 f" window of {X.window_rows}: use a solver of mini-batches, or a larger window.")
             data, target, class_weights = self._stream(X, first)
         else:
             data, target = self._validated(X, y, sample_weight, first, incremental)
@@ -248,7 +245,8 @@ class BaseMLP(
             # SciPy's L-BFGS-B adds with its BLAS
             with single_threaded_blas() if network.uses_blas or fit is None else nullcontext():
                 if fit is None:
-                    self._fit_lbfgs(network, params, listeners, t=before.get("t_", 0))
+                    summed = SummedNetwork(network, data) if streams else network
+                    self._fit_lbfgs(summed, params, listeners, t=before.get("t_", 0))
                 else:
                     self._fit_epochs(fit, listeners)
             if incremental:

@@ -8,7 +8,7 @@ from .documents import are_arrays, is_count, is_number, require
 from .fits import Fit, check_held_out
 from .identity import data_description
 
-__all__ = ["Order", "StreamedFit"]
+__all__ = ["Order", "StreamedFit", "SummedNetwork"]
 
 _MOST = 2**63
 
@@ -34,6 +34,51 @@ class _Within(NamedTuple):
     window: int = 0  # the next one
     done: int = 0  # rows trained on
     left: tuple | None = None  # X, y and weights of the rows that were left over: less than a batch
+
+
+class SummedNetwork:
+    """A network whose loss and gradient over all rows are sums over windows, in the order of the rows.
+
+    Parameters
+    ----------
+    network : Network
+    stream : Stream
+    """
+
+    def __init__(self, network, stream):
+        self.coefs, self.intercepts = network.coefs, network.intercepts
+        self._network, self._stream, self._n_calls = network, stream, 0
+        self._sums = [np.empty_like(param) for param in self.coefs + self.intercepts]
+
+    def loss_and_grad(self, rows, alpha):
+        """As `Network.loss_and_grad` of all rows.
+
+        Parameters
+        ----------
+        rows : None
+        alpha : float
+        """
+        total = weight = 0.0
+        for sums in self._sums:
+            sums[...] = 0
+        now, then = (Order(None, self._n_calls + i, None, 0.0, 0) for i in range(2))
+        self._n_calls += 1
+        for window in self._stream.windows(now, follows=then):
+            of_window = float(window.stop if window.sample_weight is None else window.sample_weight.sum())
+            if of_window > 0:
+                self._network.bind(window.X, window.y, window.sample_weight)
+                loss, *gradients = self._network.loss_and_grad()
+                total += of_window * loss
+                weight += of_window
+                for sums, gradient in zip(self._sums, sum(gradients, []), strict=True):
+                    sums += of_window * gradient
+        n_coefs = len(self.coefs)
+        for sums, coef in zip(self._sums, self.coefs, strict=False):
+            sums += alpha * coef
+            total += 0.5 * alpha * float((coef**2).sum())
+        for sums in self._sums:
+            sums /= weight
+        return total / weight, self._sums[:n_coefs], self._sums[n_coefs:]
 
 
 class StreamedFit(Fit):
