@@ -49,7 +49,7 @@ from .validation import hold_out, strata
 
 __all__ = ["BaseTabularMLP", "TabularMLPClassifier", "TabularMLPRegressor"]
 
-_MEMBERS = 5
+_MEMBERS = 15
 _MOST_ROWS = 10_000  # whose predictions decide the weights of members
 
 # Attributes of a fit that the next one may lack
@@ -103,8 +103,7 @@ _MORE = """\
         Source of folds, initial weights, orders of rows and dropout.
     recipe : Recipe, dict or None, default=None
         Hyperparameters of the networks and their training, see `fastmlp.training.recipes.Recipe`. None is a portfolio
-        of recipes, `fastmlp.training.portfolio`; of a dict all of these take what it has; a `Recipe` takes their
-        place."""
+        of recipes, `fastmlp.training.portfolio`; all of them take what a dict has, and a `Recipe` takes their place."""
 _ATTRIBUTES = """\
     n_features_in_ : int
         Columns.
@@ -301,7 +300,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         """The members to train, or with a limit of time the most of them."""
         if self.n_members is not None:
             return int(self.n_members)
-        return _MEMBERS if self.time_limit is None else _MEMBERS * n_recipes
+        return _MEMBERS if self.time_limit is None else n_folds_of(math.inf) * n_recipes
 
     def _plan(self, recipe):
         """What a network of a recipe is made of, and whether it calls BLAS; refuses what no member could be."""
@@ -685,6 +684,12 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _quick_score(self, rows, held_out, weight):
         kind = {None: Accuracy, "accuracy": Accuracy, "neg_log_loss": NegativeLogLoss}.get(self.scoring)
         return None if kind is None else kind(rows.y[held_out], weight)
+
+    def _weigher(self, rows, known):
+        if self.scoring not in (None, "accuracy"):
+            return None
+        # accuracy of some rows is too coarse to weigh by
+        return NegativeLogLoss(rows.y[known], None if rows.sample_weight is None else rows.sample_weight[known])
 
     def _lacks_classes(self, labels):
         return len(np.unique(labels)) < self.n_outputs_

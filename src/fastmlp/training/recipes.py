@@ -35,6 +35,7 @@ __all__ = [
 _BATCH_SIZES = ((1024, 64), (8192, 128), (30_000, 256), (100_000, 512))  # most rows, size of a batch
 N_BINS = 48  # that an encoder divides a column of numbers into; a recipe may take fewer
 _MOST_ROWS = 4096  # that an initialisation looks at
+_WIDE = 200  # columns of numbers; more of them, such as pixels, say little each and take long to embed
 _CLIP = 3.01  # no number of an encoder is greater
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -76,7 +77,7 @@ class Recipe:
     frequencies: int = 16  # of the periodic embedding of a number; 0: no such embedding
     number_width: int = 3  # length of that embedding, beside the number itself
     frequency_scale: float = 0.1  # standard deviation of the frequencies at first
-    n_bins: int = 0  # of the piecewise-linear embedding of a number, at most; 0: no such embedding
+    n_bins: int = 0  # of the piecewise-linear embedding of a number, at most; 0, and wide tables: no such embedding
     piecewise_width: int = 8  # length of that embedding
     category_width: int = 8  # length of the embedding of a category
     dropout: float = 0.15
@@ -176,7 +177,7 @@ def layers_for(recipe, encoder, n_outputs):
     layers = [Inputs(n_numbers, tuple(map(int, encoder.n_levels_)))]
     if recipe.frequencies and encoder.n_continuous_:
         layers.append(Periodic(range(encoder.n_continuous_), recipe.frequencies, recipe.number_width))
-    if recipe.n_bins and encoder.n_continuous_:
+    if recipe.n_bins and 0 < encoder.n_continuous_ <= _WIDE:
         edges = _edges(encoder.knots_, recipe.n_bins)
         layers.append(Piecewise(edges, range(encoder.n_continuous_), recipe.piecewise_width, _PIECEWISE))
     if n_numbers:
