@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+import sys
 import threading
 import time
 import warnings
@@ -30,6 +31,7 @@ from fastmlp.data.tables import TableEncoder
 from fastmlp.engine import Network
 from fastmlp.training import ensembles
 from fastmlp.training.ensembles import folds, integer_seed
+from fastmlp.training.portfolio import CLASSIFICATION
 from fastmlp.training.recipes import Recipe, layers_for, train_member
 
 pd = pytest.importorskip("pandas")
@@ -252,7 +254,7 @@ def test_members_are_those_of_train_member(cancer):
     encoder = TableEncoder()
     numbers, codes = encoder.fit_transform(X)
     labels = (y == "malignant").astype(np.intp)
-    recipe = Recipe(**SMALL, label_smoothing=0.0)
+    recipe = replace(CLASSIFICATION[0], **SMALL, label_smoothing=0.0)
     rows, held_out = folds(len(y), 3, seed, labels)(0, 1)
     layers, dropout = layers_for(recipe, encoder, 2)
     trained = train_member(
@@ -474,12 +476,14 @@ def test_scoring_of_regressions(diabetes):
     assert regressor(scoring="r2").fit(X, y).oof_score_ == regressor().fit(X, y).oof_score_
 
 
-def test_labels_are_smoothed_for_accuracy_alone(cancer):
+def test_labels_are_smoothed_for_accuracy_alone(cancer, monkeypatch):
     X, y = cancer
-    smooth, sharp = classifier().fit(X, y), classifier(scoring="neg_log_loss").fit(X, y)
+    recipe = {**SMALL, "learning_rate": 0.05}
+    monkeypatch.setattr(TabularMLPClassifier, "_portfolio", (Recipe(),))
+    smooth, sharp = (classifier(scoring=scoring, recipe=recipe).fit(X, y) for scoring in (None, "neg_log_loss"))
     assert np.array_equal(parameters(smooth)[0], parameters(sharp)[0]) is False
     for scoring, other, value in ((None, sharp, 0.0), ("neg_log_loss", smooth, 0.1)):
-        model = classifier(scoring=scoring, recipe={**SMALL, "label_smoothing": value}).fit(X, y)
+        model = classifier(scoring=scoring, recipe={**recipe, "label_smoothing": value}).fit(X, y)
         assert model.members_[0].loss_curve_ == other.members_[0].loss_curve_
 
 
@@ -605,8 +609,16 @@ def test_second_signal_gives_up(cancer):
         begun.set()
         released.wait(60)
 
+    def waits():  # for the members: before that, Ctrl-C finds none that has begun
+        frame = sys._current_frames()[main]
+        while frame is not None and "concurrent" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        return frame is not None and frame.f_code.co_name == "wait"
+
     def send():
         begun.wait(60)
+        while not waits():
+            time.sleep(0.001)
         for n in (1, 2):
             signal.pthread_kill(main, signal.SIGINT)
             while len(caught) < n:

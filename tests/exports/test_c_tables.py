@@ -18,6 +18,7 @@ from fastmlp.data.tables import TableEncoder
 from fastmlp.exports.c_columns import COLUMN_HELPERS, encoded
 from fastmlp.exports.c_text import Constants, file_of
 from fastmlp.exports.tables import encoding_of
+from fastmlp.training.recipes import Recipe
 
 pytest.importorskip("pandas")
 pytestmark = pytest.mark.skipif(CC is None, reason="there is no C compiler")
@@ -294,7 +295,7 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
     if shutil.which("nm") is None:
         pytest.skip("there is no nm")
     rows = np.random.default_rng(0).normal(size=(40, 3))
-    model = TabularMLPRegressor(n_members=2, recipe=SMALL, random_state=0).fit(rows, rows[:, 0])
+    model = TabularMLPRegressor(n_members=2, recipe=Recipe(**SMALL), random_state=0).fit(rows, rows[:, 0])
     source = model.to_c(dtype=dtype)
     (tmp_path / "net.c").write_text(source)
     run([CC, *C99, "-c", "net.c"], cwd=tmp_path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp.training.ensembles import greedy_weights, n_folds_of, weighted_average
+from fastmlp.training.portfolio import CLASSIFICATION, REGRESSION
 
 
 def slow_weights(outputs, score, n_steps):
@@ -62,3 +63,10 @@ def test_weighted_average():
 @pytest.mark.parametrize(("n_members", "n_folds"), [(2, 2), (5, 5), (9, 9), (10, 5), (23, 5)])
 def test_folds_of_members(n_members, n_folds):
     assert n_folds_of(n_members) == n_folds
+
+
+def test_portfolio():
+    for recipes in (CLASSIFICATION, REGRESSION):
+        assert len(set(recipes)) == len(recipes) > 10
+        # the default trains the first three of them: they differ in what they make of numbers
+        assert len({(recipe.frequencies > 0, recipe.n_bins) for recipe in recipes[:3]}) > 1
