@@ -76,7 +76,8 @@ def targets(X, kind):
 def fitted(X, kind="words", **params):
     """An estimator that has learnt a little."""
     regresses = kind in ("one output", "several outputs", "positive")
-    estimator = (TabularMLPRegressor if regresses else TabularMLPClassifier)(n_members=2, random_state=0, recipe=Recipe(**SMALL))
+    made = TabularMLPRegressor if regresses else TabularMLPClassifier
+    estimator = made(n_members=2, random_state=0, recipe=Recipe(**SMALL))
     return estimator.set_params(**params).fit(X, targets(X, kind))
 
 

@@ -152,7 +152,7 @@ def train_members(train, recipe_of, n_members, *, n_workers, work=None, deadline
                 pass
         except KeyboardInterrupt:
             run.interrupt()
-            pool.shutdown()
+            run.wait()  # and not for the pool: it knows nothing of a thread that it was just starting
     finally:
         run.stop.set()
         pool.shutdown(wait=False)
@@ -173,8 +173,9 @@ class _Run:
         self.epoch_ends = epoch_ends
         self.config = get_config()  # scikit-learn has one for each thread
         self.lock, self.stop = threading.Lock(), threading.Event()
+        self.member_ends = threading.Condition(self.lock)
         self.interrupted = False
-        self.n_begun = 0
+        self.n_begun = self.n_ended = 0
         self.results = {}  # number -> result, whether the member is trained
         self.errors = []
 
@@ -182,12 +183,23 @@ class _Run:
         self.interrupted = True
         self.stop.set()
 
+    def wait(self):
+        """Wait until all members that have begun have ended."""
+        with self.member_ends:
+            while self.n_ended < self.n_begun:
+                self.member_ends.wait(_LOOK)
+
     def work(self):
         """Train one member after another."""
         try:
             with config_context(**self.config):
                 while (begun := self._begin()) is not None:
-                    self._train(*begun)
+                    try:
+                        self._train(*begun)
+                    finally:
+                        with self.member_ends:
+                            self.n_ended += 1
+                            self.member_ends.notify_all()
         except BaseException as error:
             self.errors.append(error)
             self.stop.set()
