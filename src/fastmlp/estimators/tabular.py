@@ -50,6 +50,7 @@ from .validation import hold_out, strata
 __all__ = ["BaseTabularMLP", "TabularMLPClassifier", "TabularMLPRegressor"]
 
 _MEMBERS = 15
+_REPEATS = 3  # of the portfolio on other folds, at most, while there is time
 _MOST_ROWS = 10_000  # whose predictions decide the weights of members
 
 # Attributes of a fit that the next one may lack
@@ -73,8 +74,8 @@ _SHARED = """\
         Networks whose outputs are averaged. Up to nine are trained by one recipe, each on all folds but one; the fold
         that is left decides its best epoch. From ten on, five folds are trained on by one recipe after another, and the
         weights of the recipes in the average are chosen by what their members predict for the folds that are left [2]_.
-        One alone holds out `validation_fraction` of the rows. None is {n_members}; with `time_limit` it is as many as
-        there are recipes for. A number given beside `time_limit` is the most of them.
+        One alone holds out `validation_fraction` of the rows. None is {n_members}, or with `time_limit` as many as
+        there is time for; a number given beside `time_limit` is the most of them.
     time_limit : float, default=None
         Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. Without it the
         same `random_state` gives the same bits on any number of threads.
@@ -300,7 +301,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         """The members to train, or with a limit of time the most of them."""
         if self.n_members is not None:
             return int(self.n_members)
-        return _MEMBERS if self.time_limit is None else n_folds_of(math.inf) * n_recipes
+        return _MEMBERS if self.time_limit is None else _REPEATS * n_folds_of(math.inf) * n_recipes
 
     def _plan(self, recipe):
         """What a network of a recipe is made of, and whether it calls BLAS; refuses what no member could be."""

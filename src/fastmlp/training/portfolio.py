@@ -52,19 +52,6 @@ CLASSIFICATION = (
         dropout=0.34, weight_decay=0.0029, label_smoothing=0.088, learning_rate=0.063, beta_2=0.96, first_rate=0.54,
         scale_rate=5.9, number_rate=0.23, piecewise_rate=0.71, epochs=48,
     ),
-    Recipe(
-        hidden_layer_sizes=(128, 128), activation="relu", number_width=7, frequency_scale=0.16, n_bins=24,
-        piecewise_width=4, category_width=16, dropout=0.18, weight_decay=0.0094, label_smoothing=0.0,
-        learning_rate=0.054, beta_2=0.99, first_rate=0.74, scale_rate=5.9, number_rate=0.12, piecewise_rate=0.62,
-    ),
-    Recipe(
-        hidden_layer_sizes=(256, 256), activation="relu", frequency_scale=0.05, dropout=0.25, label_smoothing=0.03,
-        learning_rate=0.03, epochs=48,
-    ),
-    Recipe(
-        hidden_layer_sizes=(64, 64), activation="mish", frequencies=0, n_bins=48, dropout=0.12, weight_decay=0.014,
-        label_smoothing=0.0, learning_rate=0.029, beta_2=0.97, first_rate=0.73, scale_rate=3.1, piecewise_rate=0.81,
-    ),
     Recipe(),
 )
 REGRESSION = (
@@ -123,20 +110,5 @@ REGRESSION = (
         piecewise_width=4, dropout=0.27, weight_decay=0.025, learning_rate=0.14, beta_2=0.99, first_rate=1.5,
         scale_rate=3.6, number_rate=0.083, piecewise_rate=0.67, epochs=48,
     ),
-    Recipe(
-        hidden_layer_sizes=(128, 128), activation="mish", frequency_scale=0.27, n_bins=48, piecewise_width=12,
-        dropout=0.14, weight_decay=0.0073, learning_rate=0.025, beta_2=0.96, first_rate=0.59, scale_rate=7.7,
-        number_rate=0.069, piecewise_rate=0.49, epochs=96,
-    ),
-    Recipe(
-        hidden_layer_sizes=(128, 128, 128), activation="relu", frequency_scale=0.15, n_bins=16, piecewise_width=4,
-        dropout=0.1, learning_rate=0.08, beta_2=0.97,
-    ),
-    Recipe(
-        hidden_layer_sizes=(128, 128), activation="relu", number_width=7, frequency_scale=0.16, n_bins=24,
-        piecewise_width=4, category_width=16, dropout=0.18, weight_decay=0.0094, learning_rate=0.054, beta_2=0.99,
-        first_rate=0.74, scale_rate=5.9, number_rate=0.12, piecewise_rate=0.62,
-    ),
-    Recipe(activation="mish", frequency_scale=0.2, dropout=0.1, weight_decay=0.01, learning_rate=0.1, epochs=48),
 )
 # fmt: on
