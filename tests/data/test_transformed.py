@@ -1,5 +1,7 @@
 """Sources whose features a transformer changes when they are read."""
 
+import threading
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -40,6 +42,24 @@ def test_other_numbers_of_features():
     assert (source.transformed(StandardScaler().fit(X)).description() != reduced.description()).any()
     again = source.transformed(IncrementalPCA(n_components=2, batch_size=6).fit(X))
     assert (again.description() != reduced.description()).any()
+
+
+class Doubling:
+    """Has no value that another process could compare with."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def transform(self, rows):
+        return 2 * rows
+
+
+def test_transformers_without_a_value(tmp_path):
+    source = npy(KINDS[0]).transformed(Doubling())
+    model = KINDS[0](**SMALL, shuffle=False).fit(source)
+    assert_same(model, clone(model).fit(2 * X, targets(KINDS[0])))
+    with pytest.raises(ValueError, match="checkpoint_path needs parameters that can be compared .*: transformer holds"):
+        model.set_params(checkpoint_path=tmp_path / "c").fit(source)
 
 
 def test_what_is_refused():

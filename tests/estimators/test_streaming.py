@@ -283,15 +283,16 @@ def test_callbacks_are_told_of_epochs():
     assert told == [(i + 1, loss, (N,)) for i, loss in enumerate(model.loss_curve_)] and model.n_iter_ == 2
 
 
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0, 1.6])
 @pytest.mark.parametrize("solver", ["adam", "schedule_free_adamw"])
-def test_an_interrupt_between_windows_keeps_the_model(solver, monkeypatch):
+def test_an_interrupt_between_windows_keeps_the_model(solver, share, monkeypatch):
     """Parameters are those after the last batch: of an optimizer that averages, the averages."""
     source = npy(MLPClassifier)
     read, blocks = NpySource.read, []
 
     def interrupting(self, block, X=None, targets=True):
         blocks.append(block)
-        if X is not None and len(blocks) > len(source.blocks) + 2 * len(source.blocks) // 3:
+        if X is not None and len(blocks) > (1 + share) * len(source.blocks):
             raise KeyboardInterrupt
         return read(self, block, X, targets)
 
@@ -300,10 +301,15 @@ def test_an_interrupt_between_windows_keeps_the_model(solver, monkeypatch):
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(source)
     monkeypatch.undo()
-    n_rows = 32 * model._optimizer.t
-    assert 0 < n_rows < N
+    n_epochs, n_batches = divmod(model._optimizer.t, -(-N // 32))
+    assert model.n_iter_ == n_epochs == (share >= 1) and (n_batches > 0) == (share % 1 > 0)
     expected = MLPClassifier(**{**SMALL, "max_iter": 1}, solver=solver, shuffle=False)
-    expected.partial_fit(X[:n_rows], LABELS[:n_rows], classes=np.unique(LABELS))
+    if n_epochs:
+        expected.partial_fit(X, LABELS, classes=np.unique(LABELS))
+    if n_batches:
+        expected.partial_fit(X[: 32 * n_batches], LABELS[: 32 * n_batches], classes=np.unique(LABELS))
+    if not n_epochs and not n_batches:
+        return
     for one, other in zip(model.coefs_, expected.coefs_, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -135,7 +135,10 @@ class Stream:
 
     def telling(self):
         """The arrays that tell the data from others."""
-        return tuple(self.given().values())
+        try:
+            return tuple(self.given().values())
+        except ValueError:  # of a transformer without a value: its targets tell a source nearly as well
+            return (self._digest,)
 
     def in_precision(self, dtype):
         """The same, of which rows are checked to be of a precision, and real targets converted to it."""
