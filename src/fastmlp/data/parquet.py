@@ -177,6 +177,9 @@ class ParquetSource(Source):
         most = rows_of_window(len(self._features), dtype, window_rows, window_bytes)
         super().__init__(blocks, len(self._features), dtype, list(self._features), most, None)
 
+    def __getstate__(self):
+        return vars(self) | {"_folder": None}  # which goes with the source that made it
+
     def __repr__(self):
         more = "" if len(self._files) == 1 else f" and {len(self._files) - 1} more"
         return f"scan_parquet({_quoted(self._files[0])}{more})"
@@ -283,7 +286,10 @@ def _files_at(path):
     import pyarrow as pa
 
     if "://" in path:
-        import fsspec
+        try:
+            import fsspec
+        except ImportError as error:
+            raise ImportError(f'paths={path!r} needs fsspec: pip install "fastmlp[arrow]".') from error
 
         filesystem, inner = fsspec.core.url_to_fs(path)
         if any(character in inner for character in "*?["):
