@@ -1,10 +1,12 @@
 """Who is told of every epoch: functions, and scikit-learn's callbacks."""
 
 import copy
+import math
 from functools import cached_property
 
 import numpy as np
 
+from ..training.ensembles import Member
 from .fitted import OF_EPOCHS
 
 try:
@@ -19,7 +21,7 @@ except ImportError:  # before scikit-learn 1.9, which has no set_callbacks eithe
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Listeners", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "Listeners", "MemberListeners", "with_callbacks"]
 
 
 class _Fitted:
@@ -47,13 +49,16 @@ class Listeners:
 
     Parameters
     ----------
-    estimator : BaseMLP
+    estimator : BaseMLP or BaseTabularMLP
         The one that is fitted.
     X, y, sample_weight : array-like, default=None
         As given to `fit`; handed to scikit-learn's callbacks, which are told only if there is an X.
+    n_members : int, default=None
+        The most members of an ensemble, whose tasks may be done side by side. None: there are at most `max_iter` tasks,
+        one after another.
     """
 
-    def __init__(self, estimator, X=None, y=None, sample_weight=None):
+    def __init__(self, estimator, X=None, y=None, sample_weight=None, n_members=None):
         functions = estimator.callbacks
         if functions is None:
             functions = ()
@@ -63,11 +68,22 @@ class Listeners:
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.root = self.step = None
         if X is not None and hasattr(estimator, "_skl_callbacks"):
-            self.root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            in_order = n_members is None
+            self.root = estimator._init_callback_context(
+                max_subtasks=estimator.max_iter if in_order else n_members, sequential_subtasks=in_order
+            )
             self.root.call_on_fit_task_begin(**self.data)
 
     def __bool__(self):
         return bool(self.functions) or self.root is not None
+
+    def member_begins(self, number, n_epochs):
+        """Before the epochs of a member; gives the `Listeners` that are to be told of them."""
+        of_member = copy.copy(self)
+        if self.root is not None:
+            task = self.root.subcontext(task_name="member", task_id=number, max_subtasks=n_epochs)
+            of_member.root = task.call_on_fit_task_begin(**self.data)
+        return of_member
 
     def step_begins(self, task):
         """Before an epoch or iteration, as scikit-learn's contexts shall call it."""
@@ -101,6 +117,55 @@ class Listeners:
 
     def fit_ends(self):
         """After the last one, when the estimator is fitted."""
-        if self.root is not None:
-            fitted = {name: value for name, value in vars(self.estimator).items() if name.endswith("_")}
-            self.root.call_on_fit_task_end(**self.data, reconstruction_attributes=fitted)
+        self.task_ends({name: value for name, value in vars(self.estimator).items() if name.endswith("_")})
+
+    def task_ends(self, attributes):
+        """After the last step of a fit, or of a member; gives whether a callback of scikit-learn's asks to stop."""
+        if self.root is None:
+            return False
+        return self.root.call_on_fit_task_end(**self.data, reconstruction_attributes=attributes)
+
+
+class MemberListeners:
+    """Those who are told of an ensemble, as `train_members` takes them; prints what `verbose` asks for.
+
+    Parameters
+    ----------
+    listeners : Listeners
+        Of the whole fit.
+    n_members : int
+        The most members.
+    """
+
+    def __init__(self, listeners, n_members):
+        self.listeners, self.n_members = listeners, n_members
+        self.verbose = listeners.estimator.verbose
+        self.of = {}  # number of a member in training -> Listeners
+
+    def __bool__(self):
+        return bool(self.listeners) or bool(self.verbose)
+
+    def member_begins(self, number, recipe):
+        self.of[number] = self.listeners.member_begins(number, recipe.epochs)
+
+    def epoch_begins(self, number):
+        self.of[number].step_begins("epoch")
+
+    def epoch_ends(self, number, recipe, trained):
+        epoch, loss = len(trained.losses), trained.losses[-1]
+        metrics = {"member": number, "loss": loss}
+        if trained.scores:
+            metrics["validation_score"] = trained.scores[-1]
+        if self.verbose > 1 or self.verbose and epoch % max(1, recipe.epochs // 10) in (0, recipe.epochs):
+            score = metrics.get("validation_score", math.nan)
+            print(
+                f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: loss = {loss:.6f},"
+                f" validation score = {score:.6f}"
+            )
+        return self.of[number].step_ends(
+            epoch, metrics, lambda: {"members_": [Member.of(trained, recipe)], "n_iter_": epoch}
+        )
+
+    def member_ends(self, number, result):
+        member = copy.copy(result.member)  # its weight is still to come
+        return self.of.pop(number).task_ends({"members_": [member], "n_iter_": len(member.loss_curve_)})

@@ -4,10 +4,11 @@ import math
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import fields, replace
-from functools import partial
+from dataclasses import asdict, fields, replace
+from functools import cache, partial
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
@@ -26,6 +27,7 @@ from ..data.tables import TableEncoder
 from ..engine import LOSS_ROWS, Average, Network, effective_n_threads, logarithm, single_threaded_blas
 from ..training.ensembles import (
     Member,
+    Result,
     folds,
     greedy_weights,
     integer_seed,
@@ -34,13 +36,15 @@ from ..training.ensembles import (
     weighted_average,
 )
 from ..training.fits import INTERRUPTED
+from ..training.identity import fingerprint
+from ..training.kept_members import MOST_SEED, KeptMembers
 from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeLogLoss
-from .callbacks import Listeners
+from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
 from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
-from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
+from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain, with_effect
 from .pickling import PickleMixin
 from .representation import NetworkReprMixin
 from .tabular_exporting import TabularExportMixin
@@ -55,6 +59,46 @@ _MOST_ROWS = 10_000  # whose predictions decide the weights of members
 
 # Attributes of a fit that the next one may lack
 _OF_A_FIT = ("feature_names_in_", "members_", "oof_prediction_", "oof_score_", "_average")
+
+
+class _Plan(NamedTuple):
+    """What the networks of a recipe are made of, and their shapes."""
+
+    layers: list
+    dropout: list
+    loss: str
+    loss_options: dict
+    uses_blas: bool
+    shapes: list  # of the parameters
+
+
+class _Ensemble(NamedTuple):
+    """What each member is, by its number."""
+
+    recipes: tuple
+    plans: list  # one for each recipe
+    n_members: int  # the most
+    n_folds: int
+    division: Callable  # seed -> (repeat, fold) -> the rows that a member trains on, and those that it holds out
+
+    def recipe_of(self, number):
+        return self.recipes[self._place(number)[1]]
+
+    def rows_of(self, seed, number):
+        repeat, _, fold = self._place(number)
+        return self.division(seed)(repeat, fold)
+
+    def plan_of(self, number):
+        return self.plans[self._place(number)[1]]
+
+    def expected(self, seed, number):
+        """What `KeptMembers` asks for."""
+        return self.recipe_of(number), self.plan_of(number).shapes, self.rows_of(seed, number)[1]
+
+    def _place(self, number):
+        """Repeat, recipe and fold."""
+        turn, fold = divmod(number, self.n_folds)
+        return *divmod(turn, len(self.recipes)), fold
 
 
 class _Rows(NamedTuple):
@@ -98,6 +142,10 @@ _MORE = """\
         member alone, as it is then; the number of the epoch from 1; a dict of "member", "loss" and
         "validation_score". One that returns True ends the member. They are called by the members' threads, one at a
         time.
+    checkpoint_path : str, path or None, default=None
+        File to which `fit` writes each member as it is trained. The same call finds them there, if it was killed or
+        interrupted, trains those that are left and comes to the same model bit for bit; after other parameters or data
+        the file is refused. With `time_limit` the time starts anew. It stays when `fit` is done.
     verbose : bool or int, default=False
         Print a line for each tenth of a member's epochs; above 1 for each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -134,7 +182,15 @@ _REFERENCES = """\
     .. [2] Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble Selection from Libraries of Models, 2004."""
 
 
-class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkReprMixin, BaseEstimator, ABC):
+class BaseTabularMLP(
+    ParametersMixin,
+    PickleMixin,
+    TabularExportMixin,
+    NetworkReprMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    ABC,
+):
     """Fitting and averaging of the members, whatever the targets."""
 
     _transient: ClassVar[tuple] = ("_average", "oof_prediction_")
@@ -148,6 +204,7 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": CONSTRAINTS["n_jobs"],
         "callbacks": CONSTRAINTS["callbacks"],
+        "checkpoint_path": CONSTRAINTS["checkpoint_path"],
         "verbose": CONSTRAINTS["verbose"],
         "random_state": CONSTRAINTS["random_state"],
         "recipe": [Recipe, dict, None],
@@ -243,59 +300,110 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         self._take_over(fitted)
         return self
 
+    @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, began):
         recipes = self._recipes_in_effect()
-        rows = self._read(X, y, sample_weight, X_val, y_val)
         n_members = self._n_members(len(recipes))
+        listeners = Listeners(self, X, y, sample_weight, n_members)
+        rows = self._read(X, y, sample_weight, X_val, y_val)
         n_folds = 1 if X_val is not None or n_members == 1 else n_folds_of(n_members)
         recipes = recipes[: math.ceil(n_members / n_folds)]
         plans = [self._plan(recipe) for recipe in recipes]
-        self._loss = plans[0][2]
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        rows_of = self._division(rows, n_folds, seed)
+        self._loss = plans[0].loss
+        division = cache(partial(self._division, rows, n_folds))
+        ensemble = _Ensemble(recipes, plans, n_members, n_folds, division)
         score_of = self._scores(rows)
-        n_workers = effective_n_threads(max_threads=self._max_threads())
+        kept = None
+        if self.checkpoint_path is not None:
+            limited = self.time_limit is not None
+            kept = KeptMembers(
+                self.checkpoint_path, self._identity(rows), n_members, ensemble.expected, self.n_outputs_, limited
+            )
+        seed = self._seed(kept)
+        if kept is not None and kept.finished:
+            results = kept.results
+        else:
+            results = self._trained(ensemble, rows, score_of, seed, kept, began, listeners)
+        turns = {}
+        for number, result in results.items():
+            if result.member.best_epoch_:
+                turns.setdefault(number // n_folds, []).append(result)
+        self._keep([*turns.values()], rows, score_of)
+        listeners.fit_ends()
 
-        def train(number, recipe, epoch_ends):
-            turn, fold = divmod(number, n_folds)
-            repeat, i = divmod(turn, len(recipes))
-            own, held_out = rows_of(repeat, fold)
-            layers, dropout, loss, options, _ = plans[i]
+    def _trained(self, ensemble, rows, score_of, seed, kept, began, listeners):
+        """Results of the members by number: those that are kept, and those that are trained here."""
+        n_workers = effective_n_threads(max_threads=self._max_threads())
+        listener = MemberListeners(listeners, ensemble.n_members)
+
+        def train(number, recipe, epoch_begins, epoch_ends):
+            plan = ensemble.plan_of(number)
+            own, held_out = ensemble.rows_of(seed, number)
             trained = train_member(
-                layers,
-                dropout,
+                plan.layers,
+                plan.dropout,
                 (rows.X, rows.codes, rows.y, rows.sample_weight),
                 own,
                 held_out,
                 recipe,
-                loss=loss,
-                loss_options=options,
+                loss=plan.loss,
+                loss_options=plan.loss_options,
                 seed=(seed, number),
                 score=score_of(held_out),
-                n_threads=1 if n_members > 1 else None if self.n_jobs is None else n_workers,
+                n_threads=1 if ensemble.n_members > 1 else None if self.n_jobs is None else n_workers,
+                epoch_begins=epoch_begins,
                 epoch_ends=epoch_ends,
             )
             outputs = trained.network.predict(rows.X, held_out, codes=rows.codes)
-            return Member.of(trained, recipe), held_out, outputs
+            return Result(Member.of(trained, recipe), held_out, outputs)
 
-        uses_blas = any(uses for *_, uses in plans)
+        uses_blas = any(plan.uses_blas for plan in ensemble.plans)
         with single_threaded_blas() if uses_blas else nullcontext():
             results, interrupted = train_members(
                 train,
-                lambda number: recipes[number // n_folds % len(recipes)],
-                n_members,
+                ensemble.recipe_of,
+                ensemble.n_members,
                 n_workers=n_workers,
                 work=partial(_work, self.encoder_.n_continuous_, len(self.encoder_.number_names_)),
                 deadline=None if self.time_limit is None else began + self.time_limit,
-                epoch_ends=self._epoch_ends(n_members),
+                listener=listener or None,
+                taken=None if kept is None else kept.results,
+                keep=None if kept is None else kept.write,
             )
         if interrupted:
             warnings.warn(INTERRUPTED)
-        turns = {}
-        for number, result in results.items():
-            if result[0].best_epoch_:
-                turns.setdefault(number // n_folds, []).append(result)
-        self._keep([*turns.values()], rows, score_of)
+        elif kept is not None:
+            kept.write(results, finished=True)
+        return results
+
+    def _seed(self, kept):
+        """The seed of folds and members: that of a checkpoint, or drawn, and then to be kept there."""
+        random_state = check_random_state(self.random_state)
+        resumed = kept is not None and kept.seed is not None
+        if resumed and random_state is np.random.mtrand._rand:  # NumPy's own is left as it is
+            return kept.seed
+        drawn = random_state.randint(MOST_SEED + 1)
+        if resumed:
+            return kept.seed
+        if kept is not None:
+            kept.seed = drawn
+        return drawn
+
+    def _identity(self, rows):
+        """What tells this fit from others: the parameters that its members depend on, and the data as they see them."""
+        params = with_effect(self.get_params(deep=False))
+        if isinstance(self.recipe, Recipe):
+            params["recipe"] = asdict(self.recipe)
+        params["portfolio"] = [asdict(recipe) for recipe in self._portfolio]
+        n, weight, encoder = rows.n_train, rows.score_weight, self.encoder_.state()
+        given = {
+            "X": (rows.X[:n], rows.codes[:n], encoder["names"], encoder["columns"]),
+            "y": rows.labels[:n],
+            "sample_weight": None if weight is None else weight[:n],
+        }
+        if n < len(rows.X):
+            given |= {"X_val": (rows.X[n:], rows.codes[n:]), "y_val": rows.labels[n:]}
+        return fingerprint(params, given)
 
     def _n_members(self, n_recipes):
         """The members to train, or with a limit of time the most of them."""
@@ -304,11 +412,12 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         return _MEMBERS if self.time_limit is None else _REPEATS * n_folds_of(math.inf) * n_recipes
 
     def _plan(self, recipe):
-        """What a network of a recipe is made of, and whether it calls BLAS; refuses what no member could be."""
+        """What the networks of a recipe are made of; refuses what no member could be."""
         layers, dropout = layers_for(recipe, self.encoder_, self.n_outputs_)
         loss, options = self._engine_loss(recipe)
         network = Network(layers, None, loss, np.float32, loss_options=options, dropout=dropout)
-        return layers, dropout, loss, options, network.uses_blas
+        shapes = [array.shape for _, array, _ in network.parameters]
+        return _Plan(layers, dropout, loss, options, network.uses_blas, shapes)
 
     def _recipes_in_effect(self):
         """The recipes of the members, in the order in which they are trained."""
@@ -380,29 +489,6 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
         both = hold_out(n, self.validation_fraction, parts, np.random.RandomState(integer_seed(seed)))
         return lambda repeat, fold: both
 
-    def _epoch_ends(self, n_members):
-        """What `train_members` calls after an epoch, or None."""
-        listeners = Listeners(self)
-        if not listeners and not self.verbose:
-            return None
-
-        def epoch_ends(number, recipe, trained):
-            epoch, loss = len(trained.losses), trained.losses[-1]
-            metrics = {"member": number, "loss": loss}
-            if trained.scores:
-                metrics["validation_score"] = trained.scores[-1]
-            if self.verbose > 1 or self.verbose and epoch % max(1, recipe.epochs // 10) in (0, recipe.epochs):
-                score = metrics.get("validation_score", math.nan)
-                print(
-                    f"Member {number + 1} of {n_members}, epoch {epoch} of {recipe.epochs}: loss = {loss:.6f},"
-                    f" validation score = {score:.6f}"
-                )
-            return listeners.step_ends(
-                epoch, metrics, lambda: {"members_": [Member.of(trained, recipe)], "n_iter_": epoch}
-            )
-
-        return epoch_ends
-
     def _scores(self, rows):
         """Some rows -> what scores the outputs of a network for them."""
 
@@ -447,8 +533,8 @@ class BaseTabularMLP(ParametersMixin, PickleMixin, TabularExportMixin, NetworkRe
 
         Parameters
         ----------
-        turns : list of list of (Member, held_out, outputs)
-            The members of each turn of a recipe through the folds, and their outputs for the rows that they held out.
+        turns : list of list of Result
+            The members of each turn of a recipe through the folds.
         rows : _Rows
         score_of : callable
             Of `_scores`.
@@ -626,6 +712,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         validation_fraction=0.2,
         n_jobs=None,
         callbacks=None,
+        checkpoint_path=None,
         verbose=False,
         random_state=None,
         recipe=None,
@@ -810,6 +897,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         validation_fraction=0.2,
         n_jobs=None,
         callbacks=None,
+        checkpoint_path=None,
         verbose=False,
         random_state=None,
         recipe=None,

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from sklearn import config_context, get_config
@@ -16,7 +17,16 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from .recipes import Recipe
 
-__all__ = ["Member", "folds", "greedy_weights", "integer_seed", "n_folds_of", "train_members", "weighted_average"]
+__all__ = [
+    "Member",
+    "Result",
+    "folds",
+    "greedy_weights",
+    "integer_seed",
+    "n_folds_of",
+    "train_members",
+    "weighted_average",
+]
 
 _MOST_FOLDS = 9  # of one recipe; more members are divided among several
 _FOLDS = 5  # of each of several
@@ -59,6 +69,14 @@ class Member:
         """A copy of what `train_member` gives."""
         arrays = [array.copy() for _, array, _ in trained.network.parameters]
         return cls(recipe, arrays, list(trained.losses), list(trained.scores), trained.best_epoch)
+
+
+class Result(NamedTuple):
+    """A member, the numbers of the rows that it held out, and its outputs for them, float32 of (n, n_outputs)."""
+
+    member: Member
+    held_out: np.ndarray
+    outputs: np.ndarray
 
 
 def integer_seed(*numbers):
@@ -110,17 +128,19 @@ def folds(n_rows, n_folds, seed, classes=None):
     return rows_of
 
 
-def train_members(train, recipe_of, n_members, *, n_workers, work=None, deadline=None, epoch_ends=None):
+def train_members(
+    train, recipe_of, n_members, *, n_workers, work=None, deadline=None, listener=None, taken=None, keep=None
+):
     """Train members on threads, each by one of them.
 
-    Ctrl-C, in the main thread or raised by `epoch_ends`, ends the members that are in training after their epoch, and
+    Ctrl-C, in the main thread or raised by the listener, ends the members that are in training after their epoch, and
     no other begins; a second one is raised. So is the first error of a member.
 
     Parameters
     ----------
     train : callable
-        (number, recipe, epoch_ends) -> result: trains a member. It calls its epoch_ends with a `Trained` after each
-        epoch and ends where that returns true.
+        (number, recipe, epoch_begins, epoch_ends) -> result: trains a member. It calls epoch_begins before each epoch,
+        and epoch_ends with a `Trained` after it, and ends where that returns true.
     recipe_of : callable
         Number of a member, from 0 -> Recipe.
     n_members : int
@@ -132,19 +152,26 @@ def train_members(train, recipe_of, n_members, *, n_workers, work=None, deadline
     deadline : float, default=None
         Time, by `time.monotonic`, at which all ends. Members then begin as long as there is time for a quarter of their
         recipe's epochs, and those that find no time for all of them have fewer, on the same schedule.
-    epoch_ends : callable, default=None
-        (number, recipe, trained) -> whether this member ends there. Called by one thread at a time.
+    listener : object, default=None
+        Its methods are called by one thread at a time: member_begins(number, recipe), epoch_begins(number),
+        epoch_ends(number, recipe, trained) -> whether this member ends there, and member_ends(number, result) ->
+        whether no other begins.
+    taken : dict of int to object, default={}
+        Results of members that were trained by an earlier call.
+    keep : callable, default=None
+        Called, by one thread at a time, after each member that was trained to its end: with the results of all of
+        these by number, the taken ones included.
 
     Returns
     -------
     results : dict of int to object
-        By number, ascending: those of the members that have done three quarters of their epochs or ended by themselves;
-        if there are none, all.
+        By number, ascending: those of the members that were taken, that have done three quarters of their epochs, or
+        ended by themselves; if there are none, all.
     interrupted : bool
     """
-    run = _Run(train, recipe_of, n_members, work, deadline, epoch_ends)
-    n_workers = min(n_workers, n_members)
-    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="fastmlp-member")
+    run = _Run(train, recipe_of, n_members, work, deadline, listener, taken or {}, keep)
+    n_workers = min(n_workers, len(run.left))
+    pool = ThreadPoolExecutor(max(1, n_workers), thread_name_prefix="fastmlp-member")
     try:
         try:
             workers = [pool.submit(run.work) for _ in range(n_workers)]
@@ -167,16 +194,18 @@ def train_members(train, recipe_of, n_members, *, n_workers, work=None, deadline
 class _Run:
     """What the workers share."""
 
-    def __init__(self, train, recipe_of, n_members, work, deadline, epoch_ends):
-        self.train, self.recipe_of, self.n_members = train, recipe_of, n_members
+    def __init__(self, train, recipe_of, n_members, work, deadline, listener, taken, keep):
+        self.train, self.recipe_of = train, recipe_of
         self.pace = None if deadline is None else _Pace(work, deadline)
-        self.epoch_ends = epoch_ends
+        self.listener, self.keep = listener, keep
         self.config = get_config()  # scikit-learn has one for each thread
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.member_ends = threading.Condition(self.lock)
         self.interrupted = False
-        self.n_begun = self.n_ended = 0
-        self.results = {}  # number -> result, whether the member is trained
+        self.left = [number for number in range(n_members) if number not in taken]
+        self.whole = dict(taken)  # number -> result of a member that was trained to its end
+        self.n_begun = self.n_ended = len(taken)
+        self.results = {number: (result, True) for number, result in taken.items()}  # and whether it is trained
         self.errors = []
 
     def interrupt(self):
@@ -188,6 +217,16 @@ class _Run:
         with self.member_ends:
             while self.n_ended < self.n_begun:
                 self.member_ends.wait(_LOOK)
+
+    def tell(self, what, *args):
+        """Call a method of the listener; gives what it returns."""
+        if self.listener is None:
+            return None
+        try:
+            with self.lock:
+                return getattr(self.listener, what)(*args)
+        except KeyboardInterrupt:
+            self.interrupt()
 
     def work(self):
         """Train one member after another."""
@@ -207,28 +246,37 @@ class _Run:
     def _begin(self):
         """The number and the recipe of the next member; None if there is none."""
         with self.lock:
-            if self.stop.is_set() or self.n_begun == self.n_members:
+            if self.stop.is_set() or not self.left:
                 return None
-            recipe = whole = self.recipe_of(self.n_begun)
+            recipe = whole = self.recipe_of(self.left[0])
             if self.pace is not None:
                 recipe = self.pace.within_time(whole)
                 if self.n_begun and recipe.epochs < _SHORTEST * whole.epochs:
                     return None
             self.n_begun += 1
-            return self.n_begun - 1, recipe
+            return self.left.pop(0), recipe
 
     def _train(self, number, recipe):
+        self.tell("member_begins", number, recipe)
         while True:
             progress = _Progress(self, number, recipe)
-            result = self.train(number, recipe, progress.epoch_ends)
+            result = self.train(number, recipe, progress.epoch_begins, progress.epoch_ends)
             if not progress.too_slow:
                 break
-            recipe = self.pace.within_time(recipe)
+            # so that the epochs are no more in all than the listener was told
+            recipe = self.pace.within_time(replace(recipe, epochs=recipe.epochs - progress.n_epochs))
         if self.pace is not None:
             self.pace.note(recipe, progress.n_epochs, time.monotonic() - progress.began)
         cut = progress.cut and progress.n_epochs < _TRAINED * recipe.epochs
         with self.lock:
             self.results[number] = result, not cut
+            if not progress.cut or progress.n_epochs == recipe.epochs:
+                self.whole[number] = result
+                if self.keep is not None:
+                    self.keep(self.whole)
+        if self.tell("member_ends", number, result):
+            with self.lock:
+                self.left.clear()
 
 
 class _Pace:
@@ -274,17 +322,14 @@ class _Progress:
         self.cut = self.too_slow = False
         self.judges = run.pace is not None and run.pace.unit is None  # whether there may be too many epochs
 
+    def epoch_begins(self):
+        self.run.tell("epoch_begins", self.number)
+
     def epoch_ends(self, trained):
         """Whether the member ends here."""
         run = self.run
         self.n_epochs = len(trained.losses)
-        ends = False
-        if run.epoch_ends is not None:
-            try:
-                with run.lock:
-                    ends = run.epoch_ends(self.number, self.recipe, trained)
-            except KeyboardInterrupt:
-                run.interrupt()
+        ends = run.tell("epoch_ends", self.number, self.recipe, trained)
         self.cut = run.stop.is_set()
         if (pace := run.pace) is not None:
             now = time.monotonic()
@@ -293,7 +338,7 @@ class _Progress:
                 pace.note(self.recipe, 2, now - self.began)
                 possible = pace.epochs(self.recipe)
                 self.too_slow = not self.cut and possible is not None and possible + 2 < self.recipe.epochs
-        return ends or self.cut or self.too_slow
+        return bool(ends) or self.cut or self.too_slow
 
 
 def greedy_weights(outputs, score, n_steps=_STEPS):

@@ -25,6 +25,7 @@ LONGEST = 60  # characters of a value that an error shows
 MOST = 6  # differences that an error lists
 READABLE = 200  # characters of a description; a longer one is replaced by its hash
 
+_COMPARED = {"params": "parameters", "data": "data"}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented))
 _STANDARD = tuple(os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _LIBRARIES = {"site-packages", "dist-packages"}
@@ -48,8 +49,8 @@ def fingerprint(params, data):
           by value in turn; bound methods by the object too;
         - classes by their members, bases and metaclass; other objects by their class and state;
         - modules, and what an installed library defines, by name and version.
-    data : dict of str to ndarray, CSR matrix or None
-        Counted by shape, dtype and a hash of all values (BLAKE2b, RFC 7693).
+    data : dict of str to ndarray, CSR matrix, None or tuple
+        Arrays count by shape, dtype and a hash of all values (BLAKE2b, RFC 7693), tuples as parameters do.
 
     Returns
     -------
@@ -59,19 +60,21 @@ def fingerprint(params, data):
     Raises
     ------
     ValueError
-        If a parameter holds something without a value that another process could have too, such as an open file. The
-        sentence names the parameter.
+        If one holds something without a value that another process could have too, such as an open file. The sentence
+        names it.
     """
-    described = {}
-    for name, value in params.items():
-        try:
-            described[name] = _Describer()(value)
-        except (_Incomparable, RecursionError) as error:
-            raise ValueError(
-                f"checkpoint_path needs parameters that can be compared with those of another process: {name} holds"
-                f" {error}."
-            ) from error
-    return {"params": described, "data": {name: data_description(value) for name, value in data.items()}}
+    described = {"params": {}, "data": {}}
+    for kind, values in (("params", params), ("data", data)):
+        for name, value in values.items():
+            by_value = kind == "params" or isinstance(value, tuple)
+            try:
+                described[kind][name] = _Describer()(value) if by_value else data_description(value)
+            except (_Incomparable, RecursionError) as error:
+                raise ValueError(
+                    f"checkpoint_path needs {_COMPARED[kind]} that can be compared with those of another process:"
+                    f" {name} holds {error}."
+                ) from error
+    return described
 
 
 def check_fingerprint(value):

@@ -279,7 +279,7 @@ class Trained:
 
 
 def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, n_threads=None,
-                 epoch_ends=None):
+                 epoch_begins=None, epoch_ends=None):
     """Train a network on some rows and keep the parameters that are best on others.
 
     Parameters
@@ -299,6 +299,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
         The score of outputs for the held-out rows; greater is better.
     n_threads : int, default=None
         As `Network` takes it.
+    epoch_begins : callable, default=None
+        Called before each epoch.
     epoch_ends : callable, default=None
         Called with a `Trained` after each epoch; training ends where it returns true.
 
@@ -319,6 +321,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     network.bind(X, y, sample_weight, codes=codes)
     try:
         for epoch in range(recipe.epochs):
+            if epoch_begins is not None:
+                epoch_begins()
             order = rng.permutation(rows)[: n_batches * batch_size]
             optimizer.schedule(recipe, epoch * n_batches, n_batches)
             trained.losses.append(network.epoch(order, batch_size, optimizer, 0.0))
