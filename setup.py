@@ -24,6 +24,7 @@ MODULES = {
     "kinds": [],
     "passes": [],
     "forward": [],
+    "average": [],
     "gradients": [],
     "step": [],
     "plan": [],

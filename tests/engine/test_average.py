@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.engine import Average, Network
+from fastmlp.engine import ISAS, Average, Network, Predictor
 from fastmlp.engine.architecture import Dense, Embedding, Inputs, Numbers, Parametric, Periodic, Scale
 
 INPUTS = Inputs(3, (4, 2))
@@ -53,6 +53,30 @@ def test_members_of_any_layers_and_weights(loss, n_rows):
     np.testing.assert_array_equal(found, total * np.float32(WEIGHTS[0]))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_same_bits_for_any_rows_and_threads(isa):
+    X, codes = rows(700)
+    average = Average([(*member, weight) for member, weight in zip(MEMBERS, WEIGHTS, strict=True)], "log_loss", isa=isa)
+    expected = average(X, codes)
+    for n_threads in (1, 2, 3):
+        np.testing.assert_array_equal(average(X, codes, n_threads=n_threads), expected)
+        for start, stop in ((0, 1), (5, 12), (100, 164), (300, 699)):
+            part = average(X[start:stop], codes[start:stop], n_threads=n_threads)
+            np.testing.assert_array_equal(part, expected[start:stop])
+
+
+def test_float64():
+    X, codes = rows(30)
+    members = [(layers, [array.astype(np.float64) for array in parameters]) for layers, parameters in MEMBERS]
+    average = Average([(*member, weight) for member, weight in zip(members, WEIGHTS, strict=True)], "squared_error")
+    expected = np.zeros((30, 2))
+    for (layers, parameters), weight in zip(members, WEIGHTS, strict=True):
+        expected += weight * Predictor.of(layers, parameters, "identity")(X, codes=codes)
+    found = average(X, codes)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_equal_weights_are_a_plain_mean():
     X, codes = rows(50)
     average = Average([(*member, 1 / 3) for member in MEMBERS], "squared_error")
@@ -81,6 +105,21 @@ def test_parameters_are_copied():
 def test_weights_are_refused(weights):
     with pytest.raises(ValueError, match="members: weights of at least 0 that add up to 1"):
         Average([(*member, weight) for member, weight in zip(MEMBERS, weights, strict=True)], "log_loss")
+
+
+def test_data_are_refused():
+    X, codes = rows(4)
+    average = Average([(*MEMBERS[0], 1.0)], "log_loss")
+    for wrong, of, match in (
+        (X[:, :2].copy(), codes, "X has 2 features, the network 3"),
+        (X, codes[:, :1].copy(), "codes: 1 categories, the network has 2"),
+        (X, codes + 4, "below"),
+        (X, None, "codes: 0 categories, the network has 2"),
+        (X.astype(int), codes, "a two-dimensional array of float32 or float64"),
+        (X, codes.astype(np.int64), "codes: shape"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            average(wrong, of)
 
 
 @pytest.mark.parametrize("other", [[INPUTS, Dense(3)], [Inputs(3, (4, 3)), Dense(2)]])

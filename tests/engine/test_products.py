@@ -56,6 +56,18 @@ def test_every_tile(isa, dtype, columns, by_columns):
 
 @every_isa
 @every_dtype
+@pytest.mark.parametrize("columns", [*range(66, 300, 13), 256, 385, 512])
+def test_a_single_row(isa, dtype, columns):
+    rng = np.random.default_rng(columns)
+    for depth, gap, shift in [(0, 0, 0), (1, 0, 0), (77, 3, 1), (300, 0, 0)]:
+        b = padded(rng, depth, columns, dtype, gap, shift)
+        for a in (padded(rng, 1, depth, dtype, gap, shift), padded(rng, depth, 1, dtype, gap, shift).T):
+            for accumulate in (False, True):
+                check(a, b, isa, accumulate, gap, shift)
+
+
+@every_isa
+@every_dtype
 @pytest.mark.parametrize("gap", [0, 1, 5])
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_odd_strides_and_misaligned_pointers(isa, dtype, gap, shift):
@@ -128,7 +140,7 @@ def test_the_same_bits_on_every_instruction_set_that_fuses(dtype):
 @every_dtype
 def test_a_row_does_not_depend_on_the_others(isa, dtype):
     rng = np.random.default_rng(1)
-    for n, depth in [(1, 50), (3, 16), (10, 100), (100, 64), (130, 140)]:
+    for n, depth in [(1, 50), (3, 16), (10, 100), (100, 64), (130, 140), (250, 300), (300, 31), (517, 9)]:
         a, b = padded(rng, 53, depth, dtype), padded(rng, depth, n, dtype)
         whole = check(a, b, isa)
         for rows in (slice(0, 1), slice(5, 12), slice(20, 53)):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from networks import DTYPES, same_bits
 
-from fastmlp.engine import ISAS
-from fastmlp.engine.kernels import table_kernels
+from fastmlp.engine import ACTIVATIONS, ISAS, Network
+from fastmlp.engine.architecture import Dense, Inputs, Parametric
+from fastmlp.engine.kernels import apply, product, table_kernels
 
 every_isa = pytest.mark.parametrize("isa", ISAS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -134,6 +135,29 @@ def test_scale_and_mix(rows, n, dtype, isa):
 # ---- levels ----
 
 
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_products_end_in_a_parametric_activation(name, dtype, isa):
+    rng = np.random.default_rng(0)
+    layers = [Inputs(9), Dense(37), Parametric(name), Dense(70), Parametric(name), Dense(2)]
+    network = Network(layers, None, "squared_error", dtype, isa=isa)
+    for _, array, _ in network.parameters:
+        array[...] = normal(rng, *array.shape)
+    X = normal(rng, 41, 9, dtype=dtype)
+    values, parameters = X, [array for _, array, _ in network.parameters]
+    for weights, bias, a in zip(parameters[::3], parameters[1::3], [*parameters[2::3], None], strict=True):
+        sums = product(values, weights, np.empty((len(X), len(bias)), dtype), isa=isa) + bias
+        if a is None:
+            values = sums
+            break
+        out = Slice(sums, dtype)
+        call("mix", dtype, isa, out, Slice(sums, dtype), Slice(apply(name, sums.copy(), isa), dtype), a, *sums.shape)
+        values = out.values.copy()
+    assert same_bits([network.predict(X)], [values])
+    assert same_bits([network.predict(X[7:8])], [values[7:8]])
+
+
 def levels(rng, rows, sizes, ordered):
     """Codes of some rows of a wider table, offsets, and the rows one-hot."""
     codes = np.stack([rng.integers(-1, size, rows + 9) for size in sizes], axis=1)
@@ -217,7 +241,13 @@ def test_periodic(rows, n_columns, k, width, dtype, isa):
     x, d = Slice(normal(rng, rows, n_columns), dtype), Slice(normal(rng, rows, n_columns * width), dtype)
     p = normal(rng, n_columns, (2 + width) * k + width, dtype=dtype)
     out, gradient, dx = periodic(*(v.astype(np.float64) for v in (x.values, p)), k, width, d.values.astype(np.float64))
-    check_rows("periodic", dtype, isa, np.ones(out.shape), out, x, p, n_columns, k, width, rows)
+    got = check_rows("periodic", dtype, isa, np.ones(out.shape), out, x, p, n_columns, k, width, rows)
+    for i, some in ((0, 1), (rows - 1, 1), (rows // 3, min(rows - rows // 3, 3))):  # rows do not depend on others
+        part = Slice(x.values[i : i + some], dtype)
+        alone = check_rows(
+            "periodic", dtype, isa, got[i : i + some], out[i : i + some], part, p, n_columns, k, width, some
+        )
+        assert same_bits([alone], [got[i : i + some]])
     check_tiles("periodic_gradient", dtype, isa, gradient, x, d, p, k, width, rows)
     before = normal(rng, rows, n_columns, dtype=dtype)
     check_rows("periodic_input_gradient", dtype, isa, before, before + dx, x, d, p, n_columns, k, width, rows)

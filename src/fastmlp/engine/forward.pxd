@@ -7,7 +7,11 @@ from .threads cimport Signals, fm_phases
 
 # One call: what its workers share.
 ctypedef struct Prediction:
-    Pass net
+    Pass *nets                  # the members: one network, or several whose outputs are averaged
+    int n_members
+    const double *ratios        # (n_members,): weights divided by the largest; one member has none
+    double share                # the largest weight
+    bint kept                   # parameters of one row are readable to whole lanes, one behind the other
     Reader reader
     bint check                  # refuse NaN and infinity in dense rows
     bint refused
@@ -15,6 +19,7 @@ ctypedef struct Prediction:
     char *scratch               # a worker's: gathered input rows, two layers' outputs in turn, targets
     ptrdiff_t scratch_size, targets_at
     char *out                   # (n_rows, n_outputs)
+    ptrdiff_t n_outputs
     const ptrdiff_t *offsets    # where the segments of outputs begin, and n_outputs; each has a softmax of its own
     ptrdiff_t n_segments
     # the loss of the rows in place of their outputs; score NULL: outputs
@@ -29,8 +34,8 @@ ctypedef struct Prediction:
 
 
 cdef int threads_for(double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1
-cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
-cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads)
+cdef ptrdiff_t block_rows_for(bint uses_blas, ptrdiff_t row_size, ptrdiff_t n_rows, int threads)
+cdef object outputs_of(Prediction *job, list members, n_threads, max_threads)
 cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sample_weight, int loss,
                       const fm_loss_options *options, n_threads, max_threads) except? -1
 
@@ -44,6 +49,8 @@ cdef class Predictor:
     cdef readonly object segments, max_threads
     cdef object offsets             # array of intp
     cdef Layers layers
+    cdef list members               # of which there is one
+    cdef Pass net
     cdef Prediction job             # without the fields of a call
 
     cdef _set(self, Layers layers, list parameters, str out_activation, segments, max_threads)

@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 
+from cython cimport floating
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uintptr_t
@@ -12,7 +13,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from .kernels cimport FM_ROW_BYTES, activation_number, fm_loss_options, loss_row, offsets_of
-from .kinds cimport first_kind, tiled_kind
+from .kinds cimport ends_product, first_kind, tiled_kind
 from .layers cimport Layer, Layers, Parameter, Pass, Trace
 from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
@@ -31,28 +32,75 @@ _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 cdef bint all_finite(const Prediction *job, const Rows *x, ptrdiff_t rows) noexcept nogil:
     """Whether dense rows are; what lies between them is not looked at."""
+    cdef const Pass *net = &job.nets[0]
     cdef ptrdiff_t i
     if x.ld == job.reader.n_features:
-        return job.net.kernels.all_finite(x.dense, rows * x.ld)
+        return net.kernels.all_finite(x.dense, rows * x.ld)
     for i in range(rows):
-        if not job.net.kernels.all_finite(x.dense + i * x.ld * job.net.itemsize, job.reader.n_features):
+        if not net.kernels.all_finite(x.dense + i * x.ld * net.itemsize, job.reader.n_features):
             return False
     return True
 
 
+cdef void add_rows(floating *total, const floating *z, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n, double ratio,
+                   bint first, bint last, double share) noexcept nogil:
+    """total (rows, n) = [total +] ratio * z (rows, ld), and behind the last times share."""
+    cdef floating factor = <floating> ratio, whole = <floating> share
+    cdef ptrdiff_t i, j
+    for i in range(rows):
+        for j in range(n):
+            if first:
+                total[i * n + j] = z[i * ld + j] * factor
+            else:
+                total[i * n + j] += z[i * ld + j] * factor
+            if last:
+                total[i * n + j] *= whole
+
+
+cdef void add_member(const Prediction *job, int m, const char *z, ptrdiff_t ld, ptrdiff_t first,
+                     ptrdiff_t rows) noexcept nogil:
+    """Add the outputs z of a member for some rows; the members come in their order."""
+    cdef char *total = job.out + first * job.n_outputs * job.nets[m].itemsize
+    cdef bint last = m == job.n_members - 1
+    if job.nets[m].itemsize == sizeof(float):
+        add_rows(<float *> total, <const float *> z, ld, rows, job.n_outputs, job.ratios[m], m == 0, last, job.share)
+    else:
+        add_rows(<double *> total, <const double *> z, ld, rows, job.n_outputs, job.ratios[m], m == 0, last, job.share)
+
+
+cdef void use_outputs(const Prediction *job, int m, char *z, ptrdiff_t first, ptrdiff_t rows,
+                      char *targets) noexcept nogil:
+    """Do with a member's outputs z for some rows what the call is about."""
+    cdef const Pass *net = &job.nets[m]
+    cdef const Layer *last = &net.layers[net.n_layers - 1]
+    cdef const char *bias = net.parameters[net.n_parameters - 1].value
+    cdef ptrdiff_t i, width = job.n_outputs * net.itemsize
+    if job.score != NULL:
+        net.kernels.targets[job.target](targets, job.targets, NULL, first, rows, last.n_out, last.ld, job.loss_options)
+        job.score(z, bias, targets, job.sample_weight + first if job.sample_weight != NULL else NULL,
+                  job.row_loss + first, rows, last.n_out, last.ld, job.loss_options)
+        return
+    if job.n_segments > 1:
+        net.kernels.softmax_segments(z, bias, rows, last.ld, job.offsets, job.n_segments)
+    if job.n_members > 1:
+        add_member(job, m, z, last.ld, first, rows)
+        return
+    for i in range(rows):
+        memcpy(job.out + (first + i) * width, z + i * last.ld * net.itemsize, width)
+
+
 cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
-    """Blocks of rows through the network, as each worker takes them: outputs or losses."""
-    cdef const Pass *net = &job.net
+    """Blocks of rows through the networks, as each worker takes them: outputs or losses."""
     cdef ptrdiff_t workspace = worker * job.scratch_size
     cdef char *inputs = job.scratch + workspace
-    cdef char *targets = inputs + job.targets_at
-    cdef Layer *last = &net.layers[net.n_layers - 1]
-    cdef char *bias = net.parameters[net.n_parameters - 1].value
-    cdef char *z = net.traces[net.n_layers - 1].outputs + workspace
-    cdef ptrdiff_t block, first, rows, i, width = last.n_out * net.itemsize
+    cdef ptrdiff_t block, first, rows
+    cdef int m
+    cdef const Pass *net
+    cdef Signals *signals = &job.signals if worker == 0 else NULL
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef Rows x
-    while not stopped(&job.signals, worker):
+    cdef bint goes_on = True
+    while goes_on and not stopped(&job.signals, worker):
         block = fm_take(&job.phases, worker)
         if block < 0 or fm_is_set(&job.refused):
             break
@@ -62,18 +110,12 @@ cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
         if job.check and not all_finite(job, &x, rows):
             fm_set(&job.refused)
             break
-        if not forward_pass(net, &x, net.n_layers, first, rows, workspace, 0, &job.signals if worker == 0 else NULL):
-            break
-        if job.score != NULL:
-            net.kernels.targets[job.target](targets, job.targets, NULL, first, rows, last.n_out, last.ld,
-                                            job.loss_options)
-            job.score(z, bias, targets, job.sample_weight + first if job.sample_weight != NULL else NULL,
-                      job.row_loss + first, rows, last.n_out, last.ld, job.loss_options)
-            continue
-        if job.n_segments > 1:
-            net.kernels.softmax_segments(z, bias, rows, last.ld, job.offsets, job.n_segments)
-        for i in range(rows):
-            memcpy(job.out + (first + i) * width, z + i * last.ld * net.itemsize, width)
+        for m in range(job.n_members):
+            net = &job.nets[m]
+            goes_on = forward_pass(net, &x, net.n_layers, first, rows, workspace, 0, signals)
+            if not goes_on:
+                break
+            use_outputs(job, m, net.traces[net.n_layers - 1].outputs + workspace, first, rows, inputs + job.targets_at)
     fm_restore_subnormals(mode)
 
 
@@ -87,62 +129,114 @@ cdef int threads_for(double operations, ptrdiff_t n_rows, n_threads, max_threads
     return startable(threads)
 
 
-cdef ptrdiff_t block_rows_for(Layers layers, ptrdiff_t row_size, ptrdiff_t n_rows, int threads):
+cdef ptrdiff_t block_rows_for(bint uses_blas, ptrdiff_t row_size, ptrdiff_t n_rows, int threads):
     """Rows that a worker takes through the layers at a time, with a workspace of row_size bytes for each."""
     # for BLAS no function of the number of threads: it may add in another order for another number of rows
     cdef ptrdiff_t rows = min(max(<ptrdiff_t> 1, PREDICT_BYTES // row_size), <ptrdiff_t> PREDICT_ROWS,
-                              n_rows if layers.uses_blas else ceil_div(n_rows, threads))
+                              n_rows if uses_blas else ceil_div(n_rows, threads))
     return max(rows, ceil_div(n_rows, FM_MOST_ITEMS))
 
 
-cdef object outputs_of(Prediction *job, Layers layers, n_threads, max_threads):
-    """Outputs of the job's rows, (n_rows, n_outputs), or None if it is refused or about losses."""
-    cdef int l, i, threads, half = 1
-    cdef Pass *net = &job.net
-    cdef ptrdiff_t row_size, itemsize = net.itemsize, outputs_at
-    cdef double operations = 2.0 * layers.multiply_adds * job.n_rows
-    cdef bint uses_blas = layers.calls_blas(job.n_rows)
-    cdef char *memory
-    cdef char *piece
-    out = None
-    if job.score == NULL:
-        out = np.empty((job.n_rows, layers.units[-1]), dtype=layers.dtype)
-        if job.n_rows == 0:
-            return out
-        job.out = data_of(out, True)
-    threads = threads_for(operations, job.n_rows, n_threads, max_threads)
-    job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(net.layers[0].n_in, itemsize)
-    row_size = (job.input_ld + 2 * layers.widest_ld) * itemsize
-    if job.score != NULL:
-        row_size += net.layers[net.n_layers - 1].ld * itemsize
-    job.block_rows = block_rows_for(layers, row_size, job.n_rows, threads)
-    fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
-    job.scratch_size = job.block_rows * row_size
-    outputs_at = job.block_rows * job.input_ld * itemsize
-    job.targets_at = outputs_at + 2 * job.block_rows * layers.widest_ld * itemsize
-    memory = <char *> malloc(FM_ROW_BYTES + layers.one_row_bytes + threads * job.scratch_size
-                             + net.n_layers * (sizeof(Layer) + sizeof(Trace)) + net.n_parameters * sizeof(Parameter))
-    if memory == NULL:
-        raise MemoryError
-    # this call's copies: biases readable to whole lanes, and what says where they are
-    piece = memory + (FM_ROW_BYTES - <uintptr_t> memory % FM_ROW_BYTES) % FM_ROW_BYTES
-    job.scratch = piece + layers.one_row_bytes
-    net.layers = <Layer *> memcpy(job.scratch + threads * job.scratch_size, net.layers, net.n_layers * sizeof(Layer))
+cdef char *copy_network(Pass *net, bint sparse, bint uses_blas, char *room) noexcept:
+    """Give the call layers and parameters of its own, and traces, which are empty; returns what follows them.
+
+    What a product can end in is no layer any more.
+    """
+    cdef int l, n = 0
+    cdef Layer *layer
+    net.layers = <Layer *> memcpy(room, net.layers, net.n_layers * sizeof(Layer))
     net.parameters = <Parameter *> memcpy(&net.layers[net.n_layers], net.parameters,
                                           net.n_parameters * sizeof(Parameter))
     net.traces = <Trace *> &net.parameters[net.n_parameters]
-    for i in range(net.n_parameters):
-        piece = layers.copy_one_row(&net.parameters[i], piece)
-    net.layers[0].kind = first_kind(net, job.reader.sparse)
+    room = <char *> &net.traces[net.n_layers]
+    net.layers[0].kind = first_kind(net, sparse)
     for l in range(net.n_layers):
-        if net.layers[l].kind.calls_blas and not uses_blas:
-            net.layers[l].kind = tiled_kind()
+        layer = &net.layers[l]
+        if ends_product(layer):
+            net.layers[n - 1].epilogue = net.kernels.parametric[layer.activation]
+            continue
+        if layer.kind.calls_blas and not uses_blas:
+            layer.kind = tiled_kind()
+        layer.shared = n if layer.shared == l else layer.shared
+        net.layers[n] = layer[0]
+        n += 1
+    net.n_layers = n
+    return room
+
+
+cdef void set_traces(Pass *net, char *outputs, ptrdiff_t half_size) noexcept:
+    """Let layers leave their outputs in two halves of a workspace by turns."""
+    cdef int l, half = 1
+    for l in range(net.n_layers):
         half = (half + 1) % 2 if net.layers[l].shared == l else half
-        net.traces[l].activations = job.scratch + outputs_at + half * job.block_rows * layers.widest_ld * itemsize
-        net.traces[l].outputs = net.traces[l].activations
+        net.traces[l].activations = net.traces[l].outputs = outputs + half * half_size
         net.traces[l].own = NULL
-    if job.score != NULL or job.n_segments > 1:
-        net.output = NULL
+
+
+cdef char *prepare(Prediction *job, list members, int threads, ptrdiff_t row_size) except NULL:
+    """Everything that the call needs of its own: workspaces, and networks that say where these are; to be freed."""
+    cdef ptrdiff_t one_row_bytes = 0, size = job.n_members * sizeof(Pass), itemsize = job.nets[0].itemsize
+    cdef ptrdiff_t outputs_at = job.block_rows * job.input_ld * itemsize
+    cdef Layers layers
+    cdef Pass *net
+    cdef char *memory
+    cdef char *one_row
+    cdef char *room
+    cdef int m, i
+    for layers in members:
+        one_row_bytes += 0 if job.kept else layers.one_row_bytes
+        size += (layers.net.n_layers * (sizeof(Layer) + sizeof(Trace)) + layers.net.n_parameters * sizeof(Parameter))
+    job.scratch_size = job.block_rows * row_size
+    memory = <char *> malloc(FM_ROW_BYTES + one_row_bytes + threads * job.scratch_size + size)
+    if memory == NULL:
+        raise MemoryError
+    one_row = memory + (FM_ROW_BYTES - <uintptr_t> memory % FM_ROW_BYTES) % FM_ROW_BYTES
+    job.scratch = one_row + one_row_bytes
+    job.nets = <Pass *> memcpy(job.scratch + threads * job.scratch_size, job.nets, job.n_members * sizeof(Pass))
+    room = <char *> &job.nets[job.n_members]
+    for m, layers in enumerate(members):
+        net = &job.nets[m]
+        room = copy_network(net, job.reader.sparse, layers.calls_blas(job.n_rows), room)
+        for i in range(0 if job.kept else net.n_parameters):
+            one_row = layers.copy_one_row(&net.parameters[i], one_row)
+        set_traces(net, job.scratch + outputs_at, job.block_rows * layers.widest_ld * itemsize)
+        if job.score != NULL or job.n_segments > 1:
+            net.output = NULL
+        job.targets_at = max(job.targets_at, outputs_at + 2 * job.block_rows * layers.widest_ld * itemsize)
+    return memory
+
+
+cdef object outputs_of(Prediction *job, list members, n_threads, max_threads):
+    """Outputs of the job's rows, (n_rows, n_outputs), or None if it is refused or about losses."""
+    cdef const Pass *net = &job.nets[0]
+    cdef Layers layers
+    cdef ptrdiff_t itemsize = net.itemsize, widest_ld = 0, row_size
+    cdef double operations = 0, of_a_member = 0
+    cdef bint may_use_blas = False, uses_blas = False
+    cdef int threads
+    cdef char *memory
+    out = None
+    for layers in members:
+        operations += 2.0 * layers.multiply_adds * job.n_rows
+        of_a_member = max(of_a_member, 2.0 * layers.multiply_adds * job.n_rows)
+        widest_ld = max(widest_ld, layers.widest_ld)
+        may_use_blas |= layers.uses_blas
+        uses_blas |= layers.calls_blas(job.n_rows)
+    job.n_outputs = layers.units[-1]
+    if job.score == NULL:
+        out = np.empty((job.n_rows, job.n_outputs), dtype=layers.dtype)
+        if job.n_rows == 0:
+            return out
+        job.out = data_of(out, True)
+    # every thread reads the weights of all members, which few rows do not repay
+    threads = threads_for(of_a_member, job.n_rows, n_threads, max_threads)
+    job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(net.layers[0].n_in, itemsize)
+    row_size = (job.input_ld + 2 * widest_ld) * itemsize
+    if job.score != NULL:
+        row_size += net.layers[net.n_layers - 1].ld * itemsize
+    job.block_rows = block_rows_for(may_use_blas, row_size, job.n_rows, threads)
+    fm_open(&job.phases, ceil_div(job.n_rows, job.block_rows))
+    memory = prepare(job, members, threads, row_size)
     try:
         watch(&job.signals, operations >= WATCHED_FLOPS)
         with single_threaded_blas() if uses_blas else _no_guard:
@@ -164,9 +258,9 @@ cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sa
     cdef double total = 0, weight = source.n_rows
     cdef double[::1] row_loss = np.empty(source.n_rows)
     cdef ptrdiff_t i
-    job.reader = reader_of(source, job.net.kernels, job.net.itemsize, NULL)
+    job.reader = reader_of(source, job.nets.kernels, job.nets.itemsize, NULL)
     job.n_rows = source.n_rows
-    job.score = job.net.kernels.loss[loss]
+    job.score = job.nets.kernels.loss[loss]
     job.target = loss_row(loss).target
     job.loss_options = options
     job.targets = data_of(targets, False)
@@ -178,7 +272,7 @@ cdef double mean_loss(Prediction *job, Layers layers, Source source, targets, sa
     if not weight > 0:
         raise ValueError("no rows" if job.n_rows == 0 else "sample_weight: all zero")
     job.row_loss = &row_loss[0]
-    outputs_of(job, layers, n_threads, max_threads)
+    outputs_of(job, [layers], n_threads, max_threads)
     for i in range(job.n_rows):
         total += row_loss[i]
     return total / weight
@@ -272,12 +366,13 @@ cdef class Predictor:
         return predictor
 
     cdef _set(self, Layers layers, list parameters, str out_activation, segments, max_threads):
-        cdef Pass *net = &self.job.net
+        cdef Pass *net = &self.net
         cdef int i
+        self.job.nets, self.job.n_members = net, 1
         self.max_threads = checked_max_threads(max_threads)
         if segments is not None and out_activation != "softmax":
             raise ValueError(f"segments={segments!r}: only outputs with softmax have them, not {out_activation}")
-        self.layers = layers
+        self.layers, self.members = layers, [layers]
         self.out_activation = out_activation
         self.segments = None if segments is None else tuple(segments)
         self.offsets = offsets_of(self.segments, layers.units[-1])
@@ -344,10 +439,10 @@ cdef class Predictor:
         """
         cdef Source source = self.layers.source_of(X, codes)
         cdef Prediction job = self.job
-        job.reader = reader_of(source, job.net.kernels, job.net.itemsize, index_of(rows, source.n_rows))
+        job.reader = reader_of(source, self.net.kernels, self.net.itemsize, index_of(rows, source.n_rows))
         job.n_rows = source.n_rows if rows is None else len(rows)
         self.refresh()
-        return outputs_of(&job, self.layers, n_threads, self.max_threads)
+        return outputs_of(&job, self.members, n_threads, self.max_threads)
 
     def quick(self, X):
         """Outputs for X, if it is an array that needs no conversion; else None.
@@ -379,12 +474,12 @@ cdef class Predictor:
                 return None
             if <uintptr_t> view.buf % <uintptr_t> view.itemsize:
                 return None
-            job.reader = dense_reader(job.net.kernels, <const char *> view.buf, view.itemsize == 8, view.shape[1],
-                                      job.net.itemsize)
+            job.reader = dense_reader(self.net.kernels, <const char *> view.buf, view.itemsize == 8, view.shape[1],
+                                      self.net.itemsize)
             job.n_rows = view.shape[0]
             job.check = True
             self.refresh()
-            return outputs_of(&job, self.layers, None, self.max_threads)
+            return outputs_of(&job, self.members, None, self.max_threads)
         finally:
             PyBuffer_Release(&view)
 

@@ -185,7 +185,7 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
     operations = 2.0 * layers.multiply_adds * job.n_rows * (1 + job.count) * max(<ptrdiff_t> 1, job.n_steps)
     threads = threads_for(operations, job.n_rows, n_threads, predictor.max_threads)
     job.uses_blas = layers.calls_blas(job.n_rows)
-    job.block_rows = block_rows_for(layers, sum(row_sizes.values()), job.n_rows, threads)
+    job.block_rows = block_rows_for(layers.uses_blas, sum(row_sizes.values()), job.n_rows, threads)
 
     arena = Arena()
     arena.reserve("layers", net.n_layers * sizeof(Layer))
@@ -271,7 +271,7 @@ cdef object run(Gradients *job, Predictor predictor, X, codes, target, bint raw_
     cdef int threads
     if job.n_steps > 0 and source.sparse:
         raise ValueError("X: dense, for a path from a baseline to it")
-    job.net = predictor.job.net
+    job.net = predictor.net
     job.offsets = predictor.job.offsets
     job.n_segments = predictor.job.n_segments
     job.reader = reader_of(source, job.net.kernels, job.net.itemsize, NULL)

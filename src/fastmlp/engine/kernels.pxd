@@ -213,6 +213,7 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef struct fm_kernels:
         bint portable
         fm_epilogue *forward
+        fm_epilogue *parametric
         fm_epilogue *backward
         fm_map *map
         fm_dropout dropout

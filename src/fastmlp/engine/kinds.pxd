@@ -1,9 +1,10 @@
 """The kinds of layers."""
 
 from .kernels cimport fm_kernels
-from .layers cimport Kind, Pass
+from .layers cimport Kind, Layer, Pass
 
 cdef const Kind *kind_of(str name) except NULL
+cdef bint ends_product(const Layer *layer) noexcept nogil
 cdef const Kind *tiled_kind() noexcept nogil
 cdef const Kind *dense_kind(const fm_kernels *kernels, ptrdiff_t n_in, ptrdiff_t n_out) noexcept nogil
 cdef const Kind *first_kind(const Pass *p, bint sparse) noexcept nogil

@@ -306,6 +306,11 @@ cdef const Kind *kind_of(str name) except NULL:
     raise ValueError(f"no kind of layer is called {name!r}")
 
 
+cdef bint ends_product(const Layer *layer) noexcept nogil:
+    """Whether the product before can end in what the layer does, where no backward pass follows."""
+    return layer.kind.forward == &forward_parametric
+
+
 cdef const Kind *tiled_kind() noexcept nogil:
     """Dense input, by tiles whatever the shape."""
     return &table[0]

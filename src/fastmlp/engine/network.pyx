@@ -14,7 +14,7 @@ from .kernels cimport (
     optimizer_number,
 )
 from .kinds cimport first_kind
-from .layers cimport Dropout, Layers, Parameter, Trace
+from .layers cimport Dropout, Layers, Parameter, Pass, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .plan cimport Plan
 from .source cimport Source, index_of, reader_of
@@ -602,12 +602,13 @@ cdef class Network:
 
     # ---- prediction ----
 
-    cdef Prediction _prediction(self):
-        """A prediction by this network, without its rows."""
+    cdef Prediction _prediction(self, Pass *net):
+        """A prediction by this network, without its rows; net is room for a description of the network."""
         cdef Prediction job
         memset(&job, 0, sizeof(Prediction))
-        job.net = self.job.net
-        job.net.traced = False
+        net[0] = self.job.net
+        net.traced = False
+        job.nets, job.n_members = net, 1
         return job
 
     def predict(self, X, rows=None, *, codes=None):
@@ -616,13 +617,14 @@ cdef class Network:
         Calls from several threads at once are safe while nothing trains.
         """
         cdef Source source = self._source_of(X, codes)
-        cdef Prediction job = self._prediction()
-        job.net.output = job.net.kernels.forward[loss_row(self.job.loss_number).activation]
+        cdef Pass net
+        cdef Prediction job = self._prediction(&net)
+        net.output = net.kernels.forward[loss_row(self.job.loss_number).activation]
         job.offsets = self.job.loss_options.offsets
         job.n_segments = self.job.loss_options.n_segments
-        job.reader = reader_of(source, job.net.kernels, job.net.itemsize, index_of(rows, source.n_rows))
+        job.reader = reader_of(source, net.kernels, net.itemsize, index_of(rows, source.n_rows))
         job.n_rows = source.n_rows if rows is None else len(rows)
-        return outputs_of(&job, self._layers, self.n_threads, self.max_threads)
+        return outputs_of(&job, [self._layers], self.n_threads, self.max_threads)
 
     def evaluate(self, X, y, sample_weight=None, *, codes=None):
         """Mean loss of other data at the current parameters, without dropout; data that are bound stay so.
@@ -656,6 +658,7 @@ cdef class Network:
 
     cdef double _evaluate(self, X, y, sample_weight, codes) except? -1:
         cdef Source source = self._checked(X, y, sample_weight, codes)
-        cdef Prediction job = self._prediction()
+        cdef Pass net
+        cdef Prediction job = self._prediction(&net)
         return mean_loss(&job, self._layers, source, y, sample_weight, self.job.loss_number, &self.job.loss_options,
                          self.n_threads, self.max_threads)

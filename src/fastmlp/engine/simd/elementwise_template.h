@@ -54,6 +54,22 @@ INLINE REAL FN(fold_max)(REAL *lanes)
     }
 FM_ACTIVATIONS(ACTIVATION_KERNELS)
 
+/* z = s + a (f(s) - s), s = z + bias: bias and a are the two rows of the operand, which has the row stride of z */
+#define PARAMETRIC_KERNEL(name, hidden, in, value, slope)                                                      \
+    static void FN(parametric_##name)(void *z_, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) \
+    {                                                                                                          \
+        const REAL *restrict bias = AT_VECTOR(operand), *restrict a = AT_VECTOR((const REAL *)operand + ld);   \
+        for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
+            REAL *restrict row = AT_VECTOR((REAL *)z_ + i * ld);                                               \
+            for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES)                                                    \
+                FOR_VECTOR {                                                                                   \
+                    REAL s = row[j + l] + bias[j + l], z = s + (REAL)0; /* -0 is 0 to f, as behind a bias */   \
+                    row[j + l] = FN(fma)(a[j + l], (value) - s, s);                                            \
+                }                                                                                              \
+        }                                                                                                      \
+    }
+FM_ACTIVATIONS(PARAMETRIC_KERNEL)
+
 #define MAP_KERNEL_a(name, value)
 #define MAP_KERNEL_z(name, value)                                                                              \
     static void FN(map_##name)(void *out_, const void *z_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)          \

@@ -12,6 +12,7 @@
 static const fm_kernels FN(kernels) = {
     .portable = FM_VECTOR_BYTES == FM_PORTABLE_BYTES,
 #define FM_FORWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(forward_##name),
+#define FM_PARAMETRIC(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(parametric_##name),
 #define FM_BACKWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(backward_##name),
 #define FM_MAP_a(name)
 #define FM_MAP_z(name) [FM_ACTIVATION_##name] = FN(map_##name),
@@ -22,6 +23,7 @@ static const fm_kernels FN(kernels) = {
     [FM_OPTIMIZER_##name] = FN(adjusted_step_##name),
 #define FM_SET_TABLE_KERNEL(name) .name = FN(name),
     .forward = {FM_ACTIVATIONS(FM_FORWARD) [FM_ACTIVATION_softmax] = FN(forward_softmax)},
+    .parametric = {FM_ACTIVATIONS(FM_PARAMETRIC)},
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
     .map = {FM_ACTIVATIONS(FM_MAP)},
     .dropout = FN(dropout),

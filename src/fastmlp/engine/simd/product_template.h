@@ -22,6 +22,8 @@
  * enough rows of A repay it; so are columns of A that lie far apart, if they serve several panels. A few tiles of C that
  * are complete are finished (bias and activation, or the activation's derivative) while they are hot.
  *
+ * A single row of A reads B once, row after row, with as many vectors of C in registers as there are.
+ *
  * Few columns would leave most of a vector empty. Where the rows of A lie in memory, up to FM_DOT_COLUMNS of them are dot
  * products over LANES virtual lanes; where its columns do, the transpose B^T A is computed, which has long rows.
  *
@@ -36,6 +38,12 @@
 #else
 #define MOST_VECTORS 3
 #define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
+#endif
+/* Vectors of C that a product with a single row keeps in registers, beside one element of A. */
+#if FM_VECTOR_BYTES == 64
+#define ROW_VECTORS 16
+#else
+#define ROW_VECTORS 12
 #endif
 #define DOT_ROWS 4 /* rows of a tile of dot products, FM_DOT_COLUMNS wide at most */
 
@@ -149,6 +157,62 @@ static void FN(panel_product)(const FN(panel) *panel, REAL *c, const REAL *a, pt
     }
 }
 
+/* ---- a single row of A: B is read once, along its rows ---- */
+
+/* c (vectors,) = [c +] a b; vectors and whole (the last vector is a whole one) are constants where it is inlined */
+INLINE void FN(row_tile)(const int vectors, const int whole, const FN(panel) *panel, REAL *c, const REAL *a)
+{
+    const ptrdiff_t part = panel->part, a_k = panel->a_k, ldb = panel->ldb;
+    const int last = vectors - 1;
+    const REAL *b = panel->b;
+    FN(vector) sum[ROW_VECTORS];
+    UNROLLED for (int v = 0; v < vectors; v++) sum[v] = panel->accumulate ? LOAD_VECTOR(c, v) : (FN(vector)){0};
+    for (ptrdiff_t k = 0; k < panel->depth; k++, a += a_k, b += ldb) {
+        FN(vector) x = FN(splat)(*a);
+        UNROLLED for (int v = 0; v < vectors; v++) sum[v] = FN(vfma)(x, LOAD_VECTOR(b, v), sum[v]);
+    }
+    UNROLLED for (int v = 0; v < last; v++) *(FN(vector) *)(c + v * VECTOR_LANES) = sum[v];
+    if (whole)
+        *(FN(vector) *)(c + last * VECTOR_LANES) = sum[last];
+    else
+        FN(store_part)(c + last * VECTOR_LANES, sum[last], part);
+}
+
+#define ROW_CASE(vectors)                                                                                      \
+    case vectors:                                                                                              \
+        if (panel->part == VECTOR_LANES)                                                                       \
+            FN(row_tile)(vectors, 1, panel, c, a);                                                             \
+        else                                                                                                   \
+            FN(row_tile)(vectors, 0, panel, c, a);                                                             \
+        break;
+
+static void FN(row_tiles)(const FN(panel) *panel, REAL *c, const REAL *a)
+{
+    switch (panel->vectors) {
+        ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6)
+        ROW_CASE(7) ROW_CASE(8) ROW_CASE(9) ROW_CASE(10) ROW_CASE(11) ROW_CASE(12)
+#if ROW_VECTORS == 16
+        ROW_CASE(13) ROW_CASE(14) ROW_CASE(15) ROW_CASE(16)
+#endif
+        default: __builtin_unreachable();
+    }
+}
+
+static void FN(single_row)(REAL *c, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb, ptrdiff_t n,
+                           ptrdiff_t depth, int accumulate)
+{
+    const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
+    const ptrdiff_t panels = (vectors + ROW_VECTORS - 1) / ROW_VECTORS;
+    for (ptrdiff_t p = 0; p < panels; p++) {
+        const ptrdiff_t v = vectors * p / panels, width = vectors * (p + 1) / panels - v;
+        const FN(panel) panel = {
+            .b = b + v * VECTOR_LANES, .ldb = ldb, .depth = depth, .vectors = (int)width,
+            .part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES,
+            .a_k = a_k, .accumulate = accumulate};
+        FN(row_tiles)(&panel, c + v * VECTOR_LANES, a);
+    }
+}
+
 /* The panel's rows side by side, whole vectors each. */
 INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
                            ptrdiff_t depth, ptrdiff_t part)
@@ -227,6 +291,11 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         return;
     }
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
+    if (m == 1) {
+        FN(single_row)(c_, a_, a_k, b_, ldb, n, depth, accumulate);
+        if (finish) finish(c_, operand, 1, n, ldc);
+        return;
+    }
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && panels > 2 && depth > 0) {
         FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);

@@ -228,6 +228,7 @@ static void FN(expand)(void *out_, ptrdiff_t ld, const fm_codes *codes, const pt
 #define TWO_PI R(6.283185307179586)
 #define PERIODIC_FREQUENCIES 64 /* frequencies whose cosines are in memory together */
 #define PERIODIC_SUMS 64        /* outputs that are in memory, a row to a lane, until they are transposed */
+#define PERIODIC_FEW 3          /* rows that take less time one by one than side by side */
 #define PERIODIC_ROWS 32        /* rows whose cosines and slopes are in memory together */
 
 /* sin(2 pi u), |u| <= 1/4, of which P has 1.5 units of the last place of float, 2 of double */
@@ -322,6 +323,29 @@ static void FN(periodic_column)(REAL *sums, const REAL *x, const REAL *p, ptrdif
     }
 }
 
+/* out (n_columns * width,) of a single row, a frequency to a lane: the same additions */
+static void FN(periodic_row)(REAL *out, const REAL *x, const REAL *p, ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width)
+{
+    REAL cosines[PERIODIC_FREQUENCIES];
+    for (ptrdiff_t j = 0; j < n_columns; j++, out += width, p += (2 + width) * k + width) {
+        const REAL *weights = p + 2 * k, *bias = weights + width * k;
+        for (ptrdiff_t m = 0; m < width; m++) out[m] = bias[m];
+        for (ptrdiff_t f = 0; f < k; f += PERIODIC_FREQUENCIES) {
+            const ptrdiff_t some = (k - f < PERIODIC_FREQUENCIES) ? k - f : PERIODIC_FREQUENCIES;
+            for (ptrdiff_t l = 0; l < some; l += VECTOR_LANES) {
+                FN(vector) phase = FN(load_up_to)(p + k + f + l, some - l) * FN(splat)(INVERSE_TWO_PI);
+                FN(vector) t = FN(vfma)(FN(load_up_to)(p + f + l, some - l), FN(splat)(x[j]), phase);
+                *(FN(vector) *)(cosines + l) = FN(cos_of_turns)(t);
+            }
+            for (ptrdiff_t m = 0; m < width; m++) {
+                REAL sum = out[m];
+                for (ptrdiff_t l = 0; l < some; l++) sum = FN(fma)(weights[m * k + f + l], cosines[l], sum);
+                out[m] = sum;
+            }
+        }
+    }
+}
+
 static void FN(periodic)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t x_ld, const void *p_,
                          ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows)
 {
@@ -333,6 +357,11 @@ static void FN(periodic)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t
         REAL *out = (REAL *)out_ + i * out_ld; /* of the first output that is in sums */
         const ptrdiff_t height = (rows - i < LANES) ? rows - i : LANES;
         ptrdiff_t filled = 0;
+        if (height <= PERIODIC_FEW) {
+            for (ptrdiff_t r = 0; r < height; r++)
+                FN(periodic_row)(out + r * out_ld, x + r * x_ld, p_, n_columns, k, width);
+            return;
+        }
         for (ptrdiff_t j = 0; j < n_columns; j++) {
             const ptrdiff_t some = (n_columns - j < LANES) ? n_columns - j : LANES;
             if (j % LANES == 0) FN(transpose_part)(columns, LANES, x + j, x_ld, height, some);

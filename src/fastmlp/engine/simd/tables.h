@@ -249,8 +249,8 @@ typedef struct { const int32_t *codes; ptrdiff_t n_codes; const ptrdiff_t *index
 #define FM_ROW_BYTES 64
 
 /* What a product ends in. forward: z (rows, ld) = f(z + operand), operand the bias. backward: d (rows, ld) =
- * d * f'(z), operand (rows, ld) = f(z), or z where the slope is written in it. All but softmax work on elements: z may
- * begin at any whole vector of its rows. */
+ * d * f'(z), operand (rows, ld) = f(z), or z where the slope is written in it. parametric: z = s + a (f(s) - s), s = z + b,
+ * operand (2, ld) = b, a. All but softmax work on elements: z may begin at any whole vector of its rows. */
 typedef void (*fm_epilogue)(void *z, const void *operand, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 /* out (rows, ld) = f(z) */
 typedef void (*fm_map)(void *out, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
@@ -414,6 +414,7 @@ typedef void (*fm_times_path)(void *out, const double *means, const void *x, ptr
 typedef struct {
     int portable; /* written for no instruction set: vectors of FM_PORTABLE_BYTES */
     fm_epilogue forward[FM_N_ACTIVATIONS];
+    fm_epilogue parametric[FM_N_ACTIVATIONS]; /* softmax has none */
     fm_epilogue backward[FM_N_ACTIVATIONS];
     fm_map map[FM_N_ACTIVATIONS]; /* NULL where the slope is written in a */
     fm_dropout dropout;
