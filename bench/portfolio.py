@@ -26,7 +26,7 @@ from fastmlp.engine import single_threaded_blas
 from fastmlp.training.ensembles import folds, greedy_weights
 from fastmlp.training.portfolio import CLASSIFICATION, REGRESSION
 from fastmlp.training.recipes import Recipe, layers_for, train_member
-from fastmlp.training.scores import R2, Accuracy, NegativeLogLoss
+from fastmlp.training.scores import R2, Accuracy, NegativeBrierScore
 
 FURTHER = ("covertype>Elevation", "adult>age", "magic>fConc", "satimage>5", "spambase>-1")  # set>column, or its place
 BASE = {  # RealMLP's, of a quarter of its epochs
@@ -73,7 +73,7 @@ class Problem:
 
     def weigher(self):
         """What decides the weights of recipes."""
-        return R2(self.target, None) if self.strata is None else NegativeLogLoss(self.codes, None)
+        return R2(self.target, None) if self.strata is None else NegativeBrierScore(self.codes, None)
 
     def error(self, outputs):
         """Of the test rows."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
-from fastmlp.training.scores import R2, Accuracy
+from fastmlp.training.scores import R2, Accuracy, NegativeBrierScore
 
 rng = np.random.RandomState(0)
 WEIGHTS = [None, rng.uniform(0, 2, 30) * (rng.uniform(size=30) < 0.8)]
@@ -41,3 +41,11 @@ def test_r2_of_a_model_that_diverged():
     assert np.isnan(R2(y, None)(np.full((30, 1), np.inf)))
     assert np.isnan(R2(y, None)(np.full((30, 1), np.nan)))
     assert R2(y, None)(np.full((30, 1), 1e200)) == -np.inf
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_brier_score(weight):
+    outputs = rng.uniform(size=(30, 4)).astype(np.float32)
+    codes = rng.randint(4, size=30)
+    of_rows = ((outputs.astype(np.float64) - np.eye(4)[codes]) ** 2).sum(axis=1)
+    assert NegativeBrierScore(codes, weight)(outputs) == pytest.approx(-np.average(of_rows, weights=weight), abs=1e-6)

@@ -40,7 +40,7 @@ from ..training.identity import fingerprint
 from ..training.kept_members import MOST_SEED, KeptMembers
 from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
-from ..training.scores import R2, Accuracy, NegativeLogLoss
+from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeLogLoss
 from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
 from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
@@ -776,8 +776,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _weigher(self, rows, known):
         if self.scoring not in (None, "accuracy"):
             return None
-        # accuracy of some rows is too coarse to weigh by
-        return NegativeLogLoss(rows.y[known], None if rows.sample_weight is None else rows.sample_weight[known])
+        # accuracy is too coarse to weigh by, and the log loss has too little patience with smoothed labels
+        return NegativeBrierScore(rows.y[known], None if rows.sample_weight is None else rows.sample_weight[known])
 
     def _lacks_classes(self, labels):
         return len(np.unique(labels)) < self.n_outputs_

@@ -17,13 +17,13 @@ CLASSIFICATION = (
     ),
     Recipe(hidden_layer_sizes=(128, 128, 128), activation="mish", learning_rate=0.08),
     Recipe(
+        hidden_layer_sizes=(256, 256), activation="mish", number_width=7, n_bins=48, dropout=0.05,
+        learning_rate=0.05, epochs=48,
+    ),
+    Recipe(
         hidden_layer_sizes=(96, 96, 96), activation="mish", frequency_scale=2.5, n_bins=48, dropout=0.25,
         weight_decay=0.038, label_smoothing=0.0, learning_rate=0.093, beta_2=0.99, first_rate=1.2, scale_rate=4.1,
         number_rate=0.054, piecewise_rate=0.41,
-    ),
-    Recipe(
-        hidden_layer_sizes=(256, 256), activation="mish", number_width=7, n_bins=48, dropout=0.05,
-        learning_rate=0.05, epochs=48,
     ),
     Recipe(
         hidden_layer_sizes=(128, 128, 128), activation="relu", frequency_scale=0.15, n_bins=16, piecewise_width=4,

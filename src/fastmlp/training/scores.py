@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["R2", "Accuracy", "NegativeLogLoss"]
+__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeLogLoss"]
 
 
 class Accuracy:
@@ -73,3 +73,23 @@ class NegativeLogLoss:
         eps = np.finfo(outputs.dtype).eps
         probabilities = np.clip(outputs[self.rows, self.y], eps, 1 - eps)
         return float(np.average(np.log(probabilities.astype(np.float64)), weights=self.sample_weight))
+
+
+class NegativeBrierScore:
+    """Mean over rows, by weight, of -sum_k (p_k - 1[k = y])^2.
+
+    Brier: Verification of Forecasts Expressed in Terms of Probability, 1950.
+
+    Parameters
+    ----------
+    y : ndarray of int of shape (n,)
+        Codes of classes.
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, y, sample_weight):
+        self.rows, self.y, self.sample_weight = np.arange(len(y)), y, sample_weight
+
+    def __call__(self, outputs):
+        squares = np.einsum("nk,nk->n", outputs, outputs) - 2 * outputs[self.rows, self.y]
+        return -float(np.average(squares, weights=self.sample_weight)) - 1.0
