@@ -161,6 +161,7 @@ def use_table(model):
         for rows in (table, {name: values[0] for name, values in table.items()}):
             predicted = model.predict(rows)
             assert len(predicted) == (4 if rows is table else 1)
+            assert len(model.input_gradients(rows, raw_score=True)) == len(predicted)
             if hasattr(model, "predict_proba"):
                 assert model.predict_proba(rows).shape == (len(predicted), len(model.classes_))
 

@@ -208,8 +208,9 @@ def test_many_columns_take_few_arrays(tmp_path):
             table, np.arange(12.0)
         )
         check(model, tmp_path, table)
-        n_tensors.append(len(forging.taken_apart(tmp_path / "model.fastmlp")[1]))
-    assert n_tensors[0] == n_tensors[1]
+        tensors = forging.taken_apart(tmp_path / "model.fastmlp")[1]
+        n_tensors.append(sum(name.startswith("encoder_") for name in tensors))
+    assert n_tensors[0] == n_tensors[1] < 15
 
 
 def test_other_programs_can_read_the_arrays(tmp_path):

@@ -18,6 +18,7 @@ __all__ = ["TableEncoder"]
 
 _CHUNK = 2048  # rows whose numbers are in the cache together
 _LARGE = 1e9  # from here on the smooth clip gives 3 to the last bit of float64
+_PER_DAY = {"": 1.0, "days": 1.0, "hour": 24.0}  # derivatives of numbers, and of the fields of dates per day
 # types of values that rows may hold without a check by column
 _PLAIN = frozenset((float, int, bool, type(None), *(np.dtype(char).type for char in "?bhilqBHILQfd")))
 
@@ -142,8 +143,40 @@ class TableEncoder:
             if self._names is not None and (rows is X or type(X) is np.ndarray):
                 self._warn_of_names(None)
             return encoded
-        table = read_table(X, self.estimator)
-        return self._encoded([table.column(i) for i in self._positions(table)])
+        return self._encoded(self._columns(X))
+
+    def transform_with_slopes(self, X):
+        """`transform`, and how the continuous numbers move with their columns.
+
+        Parameters
+        ----------
+        X : table
+            As of `transform`.
+
+        Returns
+        -------
+        numbers, codes : ndarray
+            As of `transform`.
+        slopes : ndarray of float64 of shape (n_rows, n_continuous)
+            The derivative of each number with respect to the value in its column, of a date in days; NaN for gaps. The
+            year, the month and the day of the week jump, and have 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `transform`.
+        """
+        columns = self._columns(X)
+        numbers, codes = self._encoded(columns)
+        x = np.empty((len(numbers), self.n_continuous_))
+        for j, source in enumerate(self._sources(columns)):
+            x[:, j] = source
+        gaps = np.isnan(x)
+        # the derivative of u / sqrt(1 + (u / 3)^2) is (1 + (u / 3)^2)^(-3/2)
+        slopes = (1.0 + np.square(self._centred(x) / 3.0)) ** -1.5
+        slopes *= self._scale * [_PER_DAY.get(one, 0.0) for _, column, _ in self._numeric for one in column.fields]
+        slopes[gaps] = math.nan
+        return numbers, codes, slopes
 
     # fitting
 
@@ -261,11 +294,17 @@ class TableEncoder:
             codes[:, j] = _codes_of(columns[i], codes_of, unseen, self._where(i))
         return numbers, codes
 
+    def _columns(self, X):
+        """The columns of a table in the order of training."""
+        table = read_table(X, self.estimator)
+        return [table.column(i) for i in self._positions(table)]
+
     def _where(self, i):
         return described(self.columns_[i].name)
 
-    def _fill_continuous(self, columns, numbers):
-        n = len(numbers)
+    def _sources(self, columns):
+        """The values of each continuous number, NaN where there is none."""
+        n = len(columns[0].values)
         sources = []
         for i, column, _ in self._numeric:
             if column.role == "date":
@@ -274,6 +313,11 @@ class TableEncoder:
                 sources.append(np.broadcast_to(math.nan, n))
             else:
                 sources.append(as_numbers(columns[i], self._where(i)))
+        return sources
+
+    def _fill_continuous(self, columns, numbers):
+        n = len(numbers)
+        sources = self._sources(columns)
         first_indicator = self.n_continuous_ + len(self._binary)
         for start in range(0, n, _CHUNK):
             stop = min(start + _CHUNK, n)
@@ -301,10 +345,7 @@ class TableEncoder:
 
     def _scaled(self, x, gaps):
         """Centred, scaled and clipped numbers; 0 for gaps. x is written over."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            x -= self._center
-            x *= self._scale
-        np.fmin(np.fmax(x, -_LARGE, out=x), _LARGE, out=x)
+        x = self._centred(x)
         norm = x / 3.0
         norm *= norm
         norm += 1.0
@@ -312,6 +353,13 @@ class TableEncoder:
         if gaps is not None:
             x[gaps] = 0.0
         return x
+
+    def _centred(self, x):
+        """Centred and scaled numbers, none of them NaN. x is written over."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x -= self._center
+            x *= self._scale
+        return np.fmin(np.fmax(x, -_LARGE, out=x), _LARGE, out=x)
 
     def _encoded_rows(self, rows):
         """Numbers and codes of rows of plain values, as Python and NumPy have them; None if there are others."""

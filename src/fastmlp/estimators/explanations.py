@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import engine
 from ..training.arrays import fits_precision, plain_array
 
-__all__ = ["ExplanationMixin"]
+__all__ = ["ExplanationMixin", "checked_target"]
 
 
 class ExplanationMixin:
@@ -148,18 +148,29 @@ def _target(estimator, predictor, target, n_rows):
     of_two_classes = is_classifier(estimator) and n_outputs == 1
     if target is None:
         return (0 if n_outputs == 1 else None), False
-    n_columns = 2 if of_two_classes else n_outputs
+    index = checked_target(target, 2 if of_two_classes else n_outputs, n_rows)
+    if of_two_classes:
+        return 0, (np.asarray(index) == 0)[..., None]
+    return index, False
+
+
+def checked_target(target, n_outputs, n_rows):
+    """Indices of outputs as the engine takes them: an int, or intp of shape (n_rows,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are none.
+    """
     indices = np.asarray(target)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"target must be None or indices of outputs, integers, got {type(target)} of {indices.dtype}.")
     if indices.shape not in ((), (n_rows,)):
         raise ValueError(f"target must be an index or of shape ({n_rows},), one for each sample, got {indices.shape}.")
     for index in (indices.min(), indices.max()):
-        if not 0 <= index < n_columns:
-            raise ValueError(f"target must be an index of an output, at least 0 and below {n_columns}, got {index}.")
-    if of_two_classes:
-        return 0, (indices == 0)[..., None]
-    return (int(indices) if indices.ndim == 0 else plain_array(indices, np.intp)), False
+        if not 0 <= index < n_outputs:
+            raise ValueError(f"target must be an index of an output, at least 0 and below {n_outputs}, got {index}.")
+    return int(indices) if indices.ndim == 0 else plain_array(indices, np.intp)
 
 
 def _baseline(baseline, X, dtype):

@@ -47,6 +47,7 @@ from .inputs import check_total, check_weights, effective_n_jobs
 from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain, with_effect
 from .pickling import PickleMixin
 from .representation import NetworkReprMixin
+from .tabular_explanations import TabularExplanationMixin
 from .tabular_exporting import TabularExportMixin
 from .targets import check_numbers, checked_column, checked_labels
 from .validation import hold_out, strata
@@ -185,6 +186,7 @@ _REFERENCES = """\
 class BaseTabularMLP(
     ParametersMixin,
     PickleMixin,
+    TabularExplanationMixin,
     TabularExportMixin,
     NetworkReprMixin,
     CallbackSupportMixin,
@@ -605,11 +607,15 @@ class BaseTabularMLP(
         """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""
         if not hasattr(self, "members_"):
             check_is_fitted(self)
+        _, encoder, average = self._kept_average()
+        return average(*encoder.transform(X))
+
+    def _kept_average(self):
+        """The average that is kept for the model, or another one if `n_jobs` is another by now."""
         kept = vars(self).get("_average")
         if kept is None or kept[0] is not self.n_jobs:
             kept = self._average = self._average_of_members()
-        _, encoder, average = kept
-        return average(*encoder.transform(X))
+        return kept
 
 
 def _columns(estimator):
