@@ -66,7 +66,7 @@ class Listeners:
         self.estimator = estimator
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self.root = self.step = None
+        self.parent = self.root = self.step = None
         if X is not None and hasattr(estimator, "_skl_callbacks"):
             in_order = n_members is None
             self.root = estimator._init_callback_context(
@@ -77,13 +77,17 @@ class Listeners:
     def __bool__(self):
         return bool(self.functions) or self.root is not None
 
-    def member_begins(self, number, n_epochs):
-        """Before the epochs of a member; gives the `Listeners` that are to be told of them."""
-        of_member = copy.copy(self)
-        if self.root is not None:
-            task = self.root.subcontext(task_name="member", task_id=number, max_subtasks=n_epochs)
-            of_member.root = task.call_on_fit_task_begin(**self.data)
-        return of_member
+    def of_member(self):
+        """Who is to be told of a member's steps; scikit-learn's callbacks from `member_begins` on."""
+        listeners = copy.copy(self)
+        listeners.parent, listeners.root = self.root, None
+        return listeners
+
+    def member_begins(self, number, n_steps):
+        """Before the first step of a member."""
+        if self.parent is not None:
+            task = self.parent.subcontext(task_name="member", task_id=number, max_subtasks=n_steps)
+            self.root = task.call_on_fit_task_begin(**self.data)
 
     def step_begins(self, task):
         """Before an epoch or iteration, as scikit-learn's contexts shall call it."""
@@ -112,7 +116,8 @@ class Listeners:
             answer = function(fitted.estimator, number, dict(metrics))
             stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # other values mean nothing
         if self.step is not None:
-            stop |= self.step.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted.attributes)
+            step, self.step = self.step, None
+            stop |= step.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted.attributes)
         return stop
 
     def fit_ends(self):
@@ -146,7 +151,8 @@ class MemberListeners:
         return bool(self.listeners) or bool(self.verbose)
 
     def member_begins(self, number, recipe):
-        self.of[number] = self.listeners.member_begins(number, recipe.epochs)
+        self.of[number] = self.listeners.of_member()
+        self.of[number].member_begins(number, recipe.epochs)
 
     def epoch_begins(self, number):
         self.of[number].step_begins("epoch")
