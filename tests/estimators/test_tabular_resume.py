@@ -464,7 +464,7 @@ def test_what_a_file_claims_is_not_allocated(tmp_path):
             super().check(state, with_values)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastmlp.estimators.tabular.KeptMembers", Watched)
+        patch.setattr("fastmlp.estimators.tabular_keeping.KeptMembers", Watched)
         with pytest.raises(ValueError, match="member 2 has other parameters"):
             _fit(TabularMLPClassifier, path)
     assert seen == [(0,)]  # of a number that stands for all of them

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import cache, partial
 from itertools import pairwise
 from numbers import Integral, Real
@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
@@ -36,19 +36,18 @@ from ..training.ensembles import (
     weighted_average,
 )
 from ..training.fits import INTERRUPTED
-from ..training.identity import fingerprint
-from ..training.kept_members import MOST_SEED, KeptMembers
 from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
 from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeLogLoss
 from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
 from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
-from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain, with_effect
+from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
 from .pickling import PickleMixin
 from .representation import NetworkReprMixin
 from .tabular_explanations import TabularExplanationMixin
 from .tabular_exporting import TabularExportMixin
+from .tabular_keeping import kept_members, seed_of
 from .targets import check_numbers, checked_column, checked_labels
 from .validation import hold_out, strata
 
@@ -315,13 +314,8 @@ class BaseTabularMLP(
         division = cache(partial(self._division, rows, n_folds))
         ensemble = _Ensemble(recipes, plans, n_members, n_folds, division)
         score_of = self._scores(rows)
-        kept = None
-        if self.checkpoint_path is not None:
-            limited = self.time_limit is not None
-            kept = KeptMembers(
-                self.checkpoint_path, self._identity(rows), n_members, ensemble.expected, self.n_outputs_, limited
-            )
-        seed = self._seed(kept)
+        kept = kept_members(self, rows, n_members, ensemble.expected)
+        seed = seed_of(self.random_state, kept)
         if kept is not None and kept.finished:
             results = kept.results
         else:
@@ -377,35 +371,6 @@ class BaseTabularMLP(
         elif kept is not None:
             kept.write(results, finished=True)
         return results
-
-    def _seed(self, kept):
-        """The seed of folds and members: that of a checkpoint, or drawn, and then to be kept there."""
-        random_state = check_random_state(self.random_state)
-        resumed = kept is not None and kept.seed is not None
-        if resumed and random_state is np.random.mtrand._rand:  # NumPy's own is left as it is
-            return kept.seed
-        drawn = random_state.randint(MOST_SEED + 1)
-        if resumed:
-            return kept.seed
-        if kept is not None:
-            kept.seed = drawn
-        return drawn
-
-    def _identity(self, rows):
-        """What tells this fit from others: the parameters that its members depend on, and the data as they see them."""
-        params = with_effect(self.get_params(deep=False))
-        if isinstance(self.recipe, Recipe):
-            params["recipe"] = asdict(self.recipe)
-        params["portfolio"] = [asdict(recipe) for recipe in self._portfolio]
-        n, weight, encoder = rows.n_train, rows.score_weight, self.encoder_.state()
-        given = {
-            "X": (rows.X[:n], rows.codes[:n], encoder["names"], encoder["columns"]),
-            "y": rows.labels[:n],
-            "sample_weight": None if weight is None else weight[:n],
-        }
-        if n < len(rows.X):
-            given |= {"X_val": (rows.X[n:], rows.codes[n:]), "y_val": rows.labels[n:]}
-        return fingerprint(params, given)
 
     def _n_members(self, n_recipes):
         """The members to train, or with a limit of time the most of them."""
