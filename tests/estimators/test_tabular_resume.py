@@ -326,7 +326,7 @@ def test_kill_9(kind, several, tmp_path):
         ({"n_members": 4}, "n_members was 3, is 4"),
         ({"random_state": 1}, "random_state was 0, is 1"),
         ({"max_iter": 5, "scoring": "neg_log_loss"}, "max_iter was None, is 5; scoring was None, is 'neg_log_loss'"),
-        ({"recipe": {**SMALL, "dropout": 0.2}}, "recipe differs"),
+        ({"recipe": SMALL | {"dropout": 0.2}}, "recipe differs"),
         ({"class_weight": "balanced"}, "class_weight was None, is 'balanced'"),
         ({"time_limit": 100}, "time_limit was None, is 100"),
         ({"categorical_features": ["few", "many", "one"]}, "categorical_features was .*; X differs"),
