@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPClassifier, MLPRegressor, TrainingCurveDisplay
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor, TrainingCurveDisplay
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -124,6 +124,58 @@ def test_estimators_around_the_network():
     assert_shows(draw(model).lines_["loss"], model.regressor_.loss_curve_)
 
 
+@pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
+def test_all_members_of_a_model_of_tables(kind):
+    classifies = kind is TabularMLPClassifier
+    model = kind(3, random_state=0, recipe={"hidden_layer_sizes": (5,), "epochs": 9})
+    model.set_params(scoring="accuracy" if classifies else "neg_mean_absolute_error")
+    model.set_params(callbacks=lambda _, epoch, metrics: metrics["member"] == epoch == 2)
+    pipeline = make_pipeline(StandardScaler(), model.fit(X, LABELS if classifies else NUMBERS))
+    for estimator in (model, pipeline):
+        display = draw(estimator, name="tables")
+        lines, axes = display.lines_, display.axes_
+        assert list(lines) == ["loss", "validation_score", "best_epoch"] and list(axes) == ["loss", "score"]
+        for i, member in enumerate(model.members_):
+            assert_shows(lines["loss"][i], member.loss_curve_)
+            assert_shows(lines["validation_score"][i], member.validation_scores_)
+            assert lines["loss"][i].axes is axes["loss"] and lines["validation_score"][i].axes is axes["score"]
+            best = member.best_epoch_
+            assert lines["best_epoch"].get_xdata()[i] == best
+            assert lines["best_epoch"].get_ydata()[i] == member.validation_scores_[best - 1]
+        assert len(lines["loss"]) == 3 and [len(member.loss_curve_) for member in model.members_] == [9, 9, 2]
+        assert lines["best_epoch"].axes is axes["score"]
+        names = ["Training loss (tables)", "Validation score: " + model.scoring + " (tables)", "Best epochs (tables)"]
+        assert legend_of(display) == names
+        assert len({line.get_color() for line in lines["loss"]}) == 1
+    over = draw(model, ax=display.ax_, name="again", line_kwargs={"alpha": 0.2, "c": "k"})
+    assert over.axes_ == axes and len(legend_of(over)) == 6
+    assert {line.get_alpha() for line in over.lines_["loss"]} == {0.2}
+
+
+def test_members_without_scores_or_with_gaps():
+    losses = [[3.0, 2.0, math.nan], [3.0, 2.5]]
+    display = TrainingCurveDisplay(loss=losses, learning_rate=[[1.0, 2.0, 3.0], [0.5, 0.5]]).plot()
+    assert list(display.lines_) == ["loss", "learning_rate"] and len(display.lines_["learning_rate"]) == 2
+    display = TrainingCurveDisplay(loss=losses, validation_loss=[[3.0, math.nan, 2.0], [1.0, 1.0]]).plot()
+    assert display.lines_["best_epoch"].get_xdata().tolist() == [3, 1]
+    assert display.lines_["best_epoch"].get_ydata().tolist() == [2, 1]
+    display = TrainingCurveDisplay(loss=losses, validation_score=[[math.nan] * 3, [1.0, 1.0]]).plot()
+    assert display.lines_["best_epoch"].get_xdata().tolist() == [1]
+    display = TrainingCurveDisplay(loss=losses, best_epoch=[2, 1]).plot()
+    assert display.lines_["best_epoch"].get_ydata().tolist() == [2, 3]
+    display = TrainingCurveDisplay(loss=[3.0, 2.0], validation_score=[1.0, 1.0], best_epoch=2).plot()
+    assert display.lines_["best_epoch"].get_xdata() == [2, 2] and "Best epoch: 2" in legend_of(display)
+
+
+def test_a_member_whose_loss_became_infinite():
+    model = TabularMLPRegressor(2, random_state=0, recipe={"hidden_layer_sizes": (5,), "epochs": 3}).fit(X, NUMBERS)
+    model.members_[1].loss_curve_.append(math.inf)
+    display = draw(model)
+    assert_shows(display.lines_["loss"][1], model.members_[1].loss_curve_)
+    assert_shows(display.lines_["validation_score"][1], [*model.members_[1].validation_scores_, math.nan])
+    assert display.axes_["score"].get_ylabel() == "Validation score"
+
+
 def test_scikit_learn_s_own_network_beside_ours():
     ours, theirs = pair("multiclass", **PARAMS, early_stopping=True)
     for model in (ours, theirs):
@@ -211,12 +263,20 @@ def test_what_is_refused():
     model.loss_curve_ = []
     with pytest.raises(ValueError, match="must have done an epoch"):
         draw(model)
-    for loss in ([], 1.0, [[1.0]]):
+    for loss in ([], 1.0, np.ones((2, 2)), [[1.0], []], [[[1.0]]]):
         with pytest.raises(ValueError, match="loss must be of shape"):
             TrainingCurveDisplay(loss=loss)
     for curve in ("validation_loss", "validation_score", "learning_rate"):
         with pytest.raises(ValueError, match=rf"{curve} must be of the shape of loss, \(2,\), got \(3,\)"):
             TrainingCurveDisplay(loss=[1.0, 2.0], **{curve: [1.0] * 3})
+        with pytest.raises(ValueError, match=rf"{curve} must be of the shape of loss, \(1,\), got \(2,\)"):
+            TrainingCurveDisplay(loss=[[1.0, 2.0], [1.0]], **{curve: [[1.0] * 2] * 2})
+        for values in ([1.0, 2.0], [[1.0, 2.0]]):
+            with pytest.raises(ValueError, match=f"{curve} must be of as many members as loss, 2"):
+                TrainingCurveDisplay(loss=[[1.0, 2.0], [1.0, 2.0]], **{curve: values})
+    for best in (1, [1, 2, 3]):
+        with pytest.raises(ValueError, match="best_epoch must be an epoch of each of 2 members, got "):
+            TrainingCurveDisplay(loss=[[1.0, 2.0], [1.0]], best_epoch=best)
     assert not plt.get_fignums()
 
 

@@ -27,6 +27,16 @@ def _network_in(estimator):
         estimator = estimator.steps[-1][1]
 
 
+def _are_several(curve):
+    """Whether these are curves of several members."""
+    return isinstance(curve, list | tuple) and len(curve) > 0 and np.ndim(curve[0]) > 0
+
+
+def _of_members(curve):
+    """A list of the curves of all members."""
+    return list(curve) if _are_several(curve) else [curve]
+
+
 class TrainingCurveDisplay:
     """Loss, validation loss and score, and learning rate by epoch.
 
@@ -34,14 +44,17 @@ class TrainingCurveDisplay:
 
     Parameters
     ----------
-    loss : array-like of shape (n_epochs,)
-        Training loss of each epoch.
-    validation_loss : array-like of shape (n_epochs,), default=None
+    loss : array-like of shape (n_epochs,), or list of these
+        Training loss of each epoch; a list has those of an ensemble's members, and so have the other curves then.
+    validation_loss : array-like of shape (n_epochs,), or list of these, default=None
         Validation loss of each epoch. NaN leaves a gap, here and in the other curves.
-    validation_score : array-like of shape (n_epochs,), default=None
+    validation_score : array-like of shape (n_epochs,), or list of these, default=None
         Validation score of each epoch; greater is better.
-    learning_rate : array-like of shape (n_epochs,), default=None
+    learning_rate : array-like of shape (n_epochs,), or list of these, default=None
         Learning rate of each epoch. Drawn if it changes.
+    best_epoch : int or list of int, default=None
+        The epoch from 1 whose parameters are kept, or that of each member. None is the first where the validation score
+        is highest, or without a score the validation loss lowest.
     score_name : str, default=None
         Name of the score. None is "Validation score".
     name : str, default=None
@@ -55,14 +68,14 @@ class TrainingCurveDisplay:
         The one of the loss.
     figure_ : matplotlib Figure
         Its figure.
-    lines_ : dict of str to matplotlib Line2D
-        Under the names of the parameters; "best_epoch" is the vertical line where the validation score is highest, or
-        without a score the validation loss lowest.
+    lines_ : dict of str to matplotlib Line2D or list of Line2D
+        Under the names of the parameters, of several members lists. "best_epoch" is one vertical line, or of several
+        members one line of points on their curves.
 
     Raises
     ------
     ValueError
-        If the curves are empty, not of one dimension or not of the same length.
+        If the curves are empty, not of one dimension or not of the same length, or of other numbers of members.
 
     Examples
     --------
@@ -77,21 +90,38 @@ class TrainingCurveDisplay:
     """
 
     def __init__(
-        self, *, loss, validation_loss=None, validation_score=None, learning_rate=None, score_name=None, name=None
+        self,
+        *,
+        loss,
+        validation_loss=None,
+        validation_score=None,
+        learning_rate=None,
+        best_epoch=None,
+        score_name=None,
+        name=None,
     ):
         self.loss = loss
         self.validation_loss = validation_loss
         self.validation_score = validation_score
         self.learning_rate = learning_rate
+        self.best_epoch = best_epoch
         self.score_name = score_name
         self.name = name
-        shape = np.shape(loss)
-        if len(shape) != 1 or shape == (0,):
-            raise ValueError(f"loss must be of shape (n_epochs,) with at least one epoch, got {shape}.")
+        shapes = list(map(np.shape, _of_members(loss)))
+        for shape in shapes:
+            if len(shape) != 1 or shape == (0,):
+                raise ValueError(f"loss must be of shape (n_epochs,) with at least one epoch, got {shape}.")
         for curve in _CURVES:
             values = getattr(self, curve)
-            if values is not None and np.shape(values) != shape:
-                raise ValueError(f"{curve} must be of the shape of loss, {shape}, got {np.shape(values)}.")
+            if values is None:
+                continue
+            if _are_several(values) != _are_several(loss) or len(_of_members(values)) != len(shapes):
+                raise ValueError(f"{curve} must be of as many members as loss, {len(shapes)}.")
+            for shape, own in zip(shapes, map(np.shape, _of_members(values)), strict=True):
+                if own != shape:
+                    raise ValueError(f"{curve} must be of the shape of loss, {shape}, got {own}.")
+        if best_epoch is not None and np.shape(best_epoch) != ((len(shapes),) if _are_several(loss) else ()):
+            raise ValueError(f"best_epoch must be an epoch of each of {len(shapes)} members, got {best_epoch!r}.")
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, score_name=None, name=None, line_kwargs=None):
@@ -100,8 +130,9 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted MLPClassifier or MLPRegressor, of fastmlp or scikit-learn; or a pipeline that ends in one, a search
-            or a TransformedTargetRegressor over one.
+            A fitted MLPClassifier or MLPRegressor, of fastmlp or scikit-learn, TabularMLPClassifier or
+            TabularMLPRegressor, all of whose members are drawn; or a pipeline that ends in one, a search or a
+            TransformedTargetRegressor over one.
         ax : matplotlib Axes, default=None
             As of `plot`.
         score_name : str, default=None
@@ -132,27 +163,13 @@ class TrainingCurveDisplay:
         """
         check_is_fitted(estimator)
         network = _network_in(estimator)
-        losses = getattr(network, "loss_curve_", None)
-        if losses is None:
-            which = type(network).__name__
-            if hasattr(network, "solver"):
-                which += f" with solver={network.solver!r}"
-            raise ValueError(f"estimator must have a loss_curve_, which {which} does not give.")
-        if len(losses) == 0:
-            raise ValueError("estimator must have done an epoch, its loss_curve_ is empty.")
-        curves = {}
-        for curve, attribute in _CURVES.items():
-            values = getattr(network, attribute, None)
-            if values is not None and len(values) != len(losses):
-                warnings.warn(f"{attribute} is left out: it has {len(values)} values for {len(losses)} epochs.")
-            else:
-                curves[curve] = values
-        scoring, _ = getattr(network, "_scored", (None, False))  # what the fit went by, whatever the parameter is now
+        of = _of_ensemble if hasattr(network, "members_") else _of_network
+        curves, scoring = of(network)
         if scoring == "loss":
             curves.pop("validation_score", None)  # the validation loss upside down
         elif score_name is None and isinstance(scoring, str):
             score_name = f"Validation score: {scoring}"
-        display = cls(loss=losses, **curves, score_name=score_name, name=name)
+        display = cls(**curves, score_name=score_name, name=name)
         return display.plot(ax=ax, line_kwargs=line_kwargs)
 
     def plot(self, ax=None, *, line_kwargs=None):
@@ -184,11 +201,13 @@ class TrainingCurveDisplay:
         except ImportError as error:
             raise ImportError('TrainingCurveDisplay needs matplotlib: pip install "fastmlp[plot]"') from error
 
-        curves = {name: np.asarray(getattr(self, name), float) for name in _COLORS if getattr(self, name) is not None}
-        if "learning_rate" in curves:
-            rates = curves["learning_rate"][np.isfinite(curves["learning_rate"])]
-            if rates.size == 0 or rates.min() == rates.max():
-                del curves["learning_rate"]
+        curves = {
+            name: [np.asarray(curve, float) for curve in _of_members(getattr(self, name))]
+            for name in _COLORS
+            if getattr(self, name) is not None
+        }
+        if not any(map(_changes, curves.get("learning_rate", ()))):
+            curves.pop("learning_rate", None)
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
@@ -199,33 +218,19 @@ class TrainingCurveDisplay:
         if "learning_rate" in curves and "learning_rate" not in axes:
             self._add_panel()
 
-        places = {"validation_score": "score", "learning_rate": "learning_rate"}
         labels = {
             "loss": "Training loss",
             "validation_loss": "Validation loss",
             "validation_score": self.score_name or "Validation score",
             "learning_rate": "Learning rate",
         }
-        behind = "" if self.name is None else f" ({self.name})"
         given = normalize_kwargs(line_kwargs, Line2D)
-        self.lines_ = {}
-        for curve, values in curves.items():
-            style = {"color": _COLORS[curve], "label": labels[curve] + behind}
-            finite = np.pad(np.isfinite(values), 1)
-            alone = np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
-            if len(alone) and "marker" not in given:  # a line through one point would not be seen
-                style |= {"marker": ".", "markevery": alone.tolist()}
-            epochs = np.arange(1, len(values) + 1)
-            (self.lines_[curve],) = axes[places.get(curve, "loss")].plot(epochs, values, **(style | given))
-        best = self._best_epoch(curves)
-        if best is not None:
-            self.lines_["best_epoch"] = self.ax_.axvline(
-                best, color="0.4", linestyle=":", linewidth=1.2, label=f"Best epoch: {best}{behind}"
-            )
+        self.lines_ = {name: self._draw(name, members, labels[name], given) for name, members in curves.items()}
+        self._mark_best_epochs(curves)
 
         self.ax_.set_ylabel("Loss")
         if "validation_score" in curves:
-            color = self.lines_["validation_score"].get_color()
+            color = np.ravel(self.lines_["validation_score"])[0].get_color()
             axes["score"].set_ylabel(labels["validation_score"], color=color)
             axes["score"].tick_params(axis="y", colors=color)
         lowest = axes.get("learning_rate", self.ax_)
@@ -254,10 +259,92 @@ class TrainingCurveDisplay:
         self.ax_.tick_params(labelbottom=False)
         self.ax_.set_xlabel("")
 
-    @staticmethod
-    def _best_epoch(curves):
-        """The epoch with the highest score, or else the lowest validation loss, from 1; None without validation."""
-        values = curves.get("validation_score", -curves["validation_loss"] if "validation_loss" in curves else None)
-        if values is None or np.isnan(values).all():
-            return None
-        return int(np.nanargmax(values)) + 1
+    def _draw(self, name, members, label, given):
+        """The lines of a curve: one, or one of each member, of which the first has the label."""
+        axes = self.axes_[{"validation_score": "score", "learning_rate": "learning_rate"}.get(name, "loss")]
+        several, lines = _are_several(self.loss), []
+        for values in members:
+            style = {"color": _COLORS[name], "label": "_" if lines else label + self._behind()}
+            if several:
+                style |= {"linewidth": 1.0, "alpha": 0.7}
+            finite = np.pad(np.isfinite(values), 1)
+            alone = np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
+            if len(alone) and "marker" not in given:  # a line through one point would not be seen
+                style |= {"marker": ".", "markevery": alone.tolist()}
+            lines += axes.plot(np.arange(1, len(values) + 1), values, **(style | given))
+        return lines if several else lines[0]
+
+    def _behind(self):
+        """What labels end with."""
+        return "" if self.name is None else f" ({self.name})"
+
+    def _mark_best_epochs(self, curves):
+        """A vertical line at the best epoch, or points on the curves of several members."""
+        judged = next((name for name in ("validation_score", "validation_loss") if name in curves), "loss")
+        best = self.best_epoch
+        if best is None:
+            best = [_best_epoch(judged, values) for values in curves[judged]]
+        best = np.atleast_1d(np.array(best, dtype=float))
+        known = np.flatnonzero(~np.isnan(best))
+        if not len(known):
+            return
+        if not _are_several(self.loss):
+            self.lines_["best_epoch"] = self.ax_.axvline(
+                best[0], color="0.4", linestyle=":", linewidth=1.2, label=f"Best epoch: {best[0]:.0f}{self._behind()}"
+            )
+            return
+        axes = self.lines_[judged][0].axes
+        values = [curves[judged][i][int(best[i]) - 1] for i in known]
+        style = {"color": "0.25", "linestyle": "", "marker": "o", "markersize": 4}
+        label = f"Best epochs{self._behind()}"
+        (self.lines_["best_epoch"],) = axes.plot(best[known], values, label=label, **style)
+
+
+def _of_network(network):
+    """The curves of a network, by parameter of the display, and what the scores are."""
+    losses = getattr(network, "loss_curve_", None)
+    if losses is None:
+        which = type(network).__name__
+        if hasattr(network, "solver"):
+            which += f" with solver={network.solver!r}"
+        raise ValueError(f"estimator must have a loss_curve_, which {which} does not give.")
+    if len(losses) == 0:
+        raise ValueError("estimator must have done an epoch, its loss_curve_ is empty.")
+    curves = {"loss": losses}
+    for curve, attribute in _CURVES.items():
+        values = getattr(network, attribute, None)
+        if values is not None and len(values) != len(losses):
+            warnings.warn(f"{attribute} is left out: it has {len(values)} values for {len(losses)} epochs.")
+        else:
+            curves[curve] = values
+    scoring, _ = getattr(network, "_scored", (None, False))  # what the fit went by, whatever the parameter is now
+    return curves, scoring
+
+
+def _of_ensemble(ensemble):
+    """Likewise of all members of an ensemble."""
+    members = ensemble.members_
+    # an epoch whose loss is not finite has no score
+    scores = [
+        member.validation_scores_ + [np.nan] * (len(member.loss_curve_) - len(member.validation_scores_))
+        for member in members
+    ]
+    curves = {
+        "loss": [member.loss_curve_ for member in members],
+        "validation_score": scores,
+        "best_epoch": [member.best_epoch_ for member in members],
+    }
+    return curves, ensemble.scoring
+
+
+def _changes(rates):
+    """Whether learning rates are known and not all the same."""
+    rates = rates[np.isfinite(rates)]
+    return rates.size > 0 and rates.min() < rates.max()
+
+
+def _best_epoch(judged, values):
+    """The first epoch with the highest score or the lowest validation loss, from 1; NaN without validation."""
+    if judged == "loss" or np.isnan(values).all():
+        return np.nan
+    return int(np.nanargmax(values if judged == "validation_score" else -values)) + 1
