@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import sklearn
 from parity import data, quietly
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
-from fastmlp import MLPClassifier, MLPRegressor, from_sklearn
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor, from_sklearn
+from fastmlp.training.recipes import Recipe
 
 X, LABELS = data("multiclass")
 NUMBERS = data("regression")[1]
@@ -171,3 +172,47 @@ def test_another_interface_of_scikit_learn_s_is_left_alone(monkeypatch):
 def test_models_from_scikit_learn():
     theirs = quietly(MLPClassifier((4,), **PARAMS).fit, X, LABELS).to_sklearn()
     assert shown(from_sklearn(theirs))["Layers"] == f"{N_FEATURES} → 4 relu → {N_CLASSES} softmax"
+
+
+def table(n=40):
+    return {
+        "size": np.arange(n) / 7,
+        "<b>rooms</b>": [None if i % 9 == 0 else i % 5 for i in range(n)],
+        "sold": np.datetime64("2024-02-29") + np.arange(n),
+        "town": [("Graz", "Lyon", "Porto", "Oslo", "Bern")[min(i % 7, 4) if i > 1 else 3 + i] for i in range(n)],
+        "street": [f"{i % 20} lane" for i in range(n)],
+        "new": np.arange(n) % 3 == 0,
+        "nothing": [None] * n,
+    }
+
+
+def test_tables():
+    assert shown(TabularMLPClassifier()) == {}
+    recipe = Recipe(hidden_layer_sizes=(5,), epochs=3)
+    model = TabularMLPRegressor(2, random_state=0, recipe=recipe).fit(table(), np.arange(40))
+    n = sum(array.size for array in model.members_[0].parameters)
+    best = sorted(member.best_epoch_ for member in model.members_)
+    expected = {
+        "Numbers": "2: size, <b>rooms</b>",
+        "Dates": "1: sold (days, month, day of week)",
+        "Categories": "3: town (5 levels), street (20 levels), new (2 levels)",
+        "Empty columns": "1: nothing",
+        "Members": f"2 of {n:,} parameters, best epochs {' to '.join(map(str, dict.fromkeys(best)))} of 3",
+        "Out-of-fold score": f"{model.oof_score_:.4g}",
+    }
+    assert shown(model) == expected and "<b>rooms" not in page(model)
+    pipeline = make_pipeline("passthrough", model)
+    assert shown(pipeline) == expected
+    del model.encoder_
+    assert shown(model) == {name: expected[name] for name in ("Members", "Out-of-fold score")}
+
+
+def test_wide_tables_and_members_of_several_recipes():
+    wide = np.random.default_rng(0).normal(size=(30, 1500))
+    model = TabularMLPClassifier(1, random_state=0, recipe=Recipe(hidden_layer_sizes=(2,), epochs=1, frequencies=0))
+    model.fit(wide, np.arange(30) % 2)
+    assert shown(model)["Numbers"] == "1,500: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …"
+    other = clone(model).set_params(recipe=Recipe(hidden_layer_sizes=(3,), epochs=1, frequencies=0))
+    model.members_ = [*model.members_, *other.fit(wide, np.arange(30) % 2).members_]
+    sizes = [sum(array.size for array in member.parameters) for member in model.members_]
+    assert shown(model)["Members"].startswith(f"2 of 2 recipes, {sizes[0]:,} to {sizes[1]:,} parameters, best epoch")

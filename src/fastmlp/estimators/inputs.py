@@ -27,6 +27,8 @@ __all__ = [
     "numeric_rows",
 ]
 
+# errors about values that may get another text; NumPy's is that of dates beside numbers
+_PLAIN_ERRORS = {ValueError: ValueError, TypeError: TypeError, np.exceptions.DTypePromotionError: TypeError}
 _NUMBERS = frozenset(np.typecodes["AllInteger"] + "?efd")  # dtypes that are predicted without a warning
 
 
@@ -258,10 +260,11 @@ def column_named(X, estimator):
     try:
         yield
     except (ValueError, TypeError) as error:
-        said = _no_numbers(X, estimator) if hasattr(X, "columns") and type(error) in (ValueError, TypeError) else None
+        kind = _PLAIN_ERRORS.get(type(error))
+        said = _no_numbers(X, estimator) if kind is not None and hasattr(X, "columns") else None
         if said is None:
             raise
-        raise type(error)(f"{error}\n{said}. Tabular{estimator} takes such tables as they are.") from error
+        raise kind(f"{error}\n{said}. Tabular{estimator} takes such tables as they are.") from error
 
 
 def _no_numbers(X, estimator):

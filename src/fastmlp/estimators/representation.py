@@ -1,4 +1,4 @@
-"""What notebooks show of a network, within scikit-learn's HTML: layers, parameters, last losses."""
+"""What notebooks show of a model, within scikit-learn's HTML: layers, parameters, last losses; columns and members."""
 
 from contextlib import suppress
 from html import escape
@@ -8,7 +8,9 @@ import numpy as np
 from ..training.arrays import for_each
 from .inputs import hidden_units
 
-__all__ = ["NetworkReprMixin"]
+__all__ = ["ROWS_OF_TABLES", "NetworkReprMixin"]
+
+_MOST_COLUMNS = 12  # of a kind that are named
 
 _ROW = '<tr class="default"><td style="padding: .5em">{}</td><td style="padding: .5em">{}</td></tr>'
 # classes of scikit-learn's table of parameters, which stands below
@@ -88,3 +90,43 @@ def _validation(estimator):
 
 
 _ROWS = {"Layers": _layers, "Size": _size, "Training": _training, "Validation": _validation}
+
+
+def _columns(roles, more=lambda column: ""):
+    """What tells how many columns there are of some roles, and which."""
+
+    def described(estimator):
+        columns = [column for column in estimator.encoder_.columns_ if column.role in roles]
+        names = [f"{column.name}{more(column)}" for column in columns[:_MOST_COLUMNS]]
+        names += ["…"] * (len(columns) > _MOST_COLUMNS)
+        return f"{len(columns):,}: {', '.join(names)}" if columns else None
+
+    return described
+
+
+def _levels(column):
+    return f" ({len(column.levels) + column.pooled:,} levels)"
+
+
+def _range(numbers):
+    least, greatest = min(numbers), max(numbers)
+    return f"{least:,}" if least == greatest else f"{least:,} to {greatest:,}"
+
+
+def _members(estimator):
+    members = estimator.members_
+    sizes = [sum(array.size for array in member.parameters) for member in members]
+    n_recipes = len({repr(member.recipe) for member in members})
+    recipes = f"{n_recipes} recipes, " if n_recipes > 1 else ""
+    best = _range([member.best_epoch_ for member in members])
+    return f"{len(members)} of {recipes}{_range(sizes)} parameters, best epochs {best} of {estimator.n_iter_:,}"
+
+
+ROWS_OF_TABLES = {
+    "Numbers": _columns(["number"]),
+    "Dates": _columns(["date"], lambda column: f" ({', '.join(column.fields)})"),
+    "Categories": _columns(["binary", "onehot", "embedding"], _levels),
+    "Empty columns": _columns(["empty"]),
+    "Members": _members,
+    "Out-of-fold score": lambda estimator: f"{estimator.oof_score_:.4g}",
+}

@@ -44,7 +44,7 @@ from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
 from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
 from .pickling import PickleMixin
-from .representation import NetworkReprMixin
+from .representation import ROWS_OF_TABLES, NetworkReprMixin
 from .tabular_explanations import TabularExplanationMixin
 from .tabular_exporting import TabularExportMixin
 from .tabular_keeping import kept_members, seed_of
@@ -552,7 +552,7 @@ class BaseTabularMLP(
                 vars(self).pop(name, None)
 
     def _told(self):
-        return _SUMMARY
+        return ROWS_OF_TABLES
 
     # Prediction
 
@@ -581,26 +581,6 @@ class BaseTabularMLP(
         if kept is None or kept[0] is not self.n_jobs:
             kept = self._average = self._average_of_members()
         return kept
-
-
-def _columns(estimator):
-    roles = [column.role for column in estimator.encoder_.columns_]
-    kinds = {"numbers": ("number", "empty"), "dates": ("date",), "categories": ("binary", "onehot", "embedding")}
-    counts = {kind: sum(role in own for role in roles) for kind, own in kinds.items()}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-
-
-def _members(estimator):
-    best = [member.best_epoch_ for member in estimator.members_]
-    n_parameters = sum(array.size for array in estimator.members_[0].parameters)
-    return f"{len(best)} of {n_parameters:,} parameters, best epochs {min(best)} to {max(best)} of {estimator.n_iter_}"
-
-
-_SUMMARY = {
-    "Columns": _columns,
-    "Members": _members,
-    "Out-of-fold score": lambda estimator: f"{estimator.oof_score_:.4g}",
-}
 
 
 def _of_turn(turn, n_rows, n_outputs):
