@@ -244,9 +244,11 @@ def accuracy(estimator, X, y):
     return float(np.mean(estimator.predict(X) == y))
 
 
-@pytest.mark.parametrize("names", ["callbacks", "scoring"])
-def test_what_is_only_for_training_is_left_out_by_name(names, tmp_path):
-    model = fitted(X, **{names: accuracy if names == "scoring" else [lambda *_: None]})
+@pytest.mark.parametrize("names", ["callbacks", "scoring", "checkpoint_path"])
+def test_what_is_only_for_training_is_left_out_by_name(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"callbacks": [lambda *_: None], "scoring": accuracy, "checkpoint_path": "checkpoint"}
+    model = fitted(X, **{names: given[names]})
     model.note_ = "mine"
     said = rf"^Not saved, because a file holds nothing but data: {names}, note_\.$"
     with pytest.warns(UserWarning, match=said) as caught:
@@ -449,7 +451,7 @@ CHANGES = {
     "no knots": (_tensor("encoder_.columns.knots", lambda a: a[:, :0]), "there are no knots"),
     "gaps": (_tensor("encoder_.columns.gaps", np.logical_not), "indicators of other columns"),
     "gaps of numbers": (_tensor("encoder_.columns.gaps", lambda a: a.astype("i8")), "gaps is no array of 7 bools"),
-    "indicator": (_tensor("encoder_.columns.indicator", _nan), "an indicator is not finite"),
+    "indicator": (_tensor("encoder_.columns.indicator", _nan), "an indicator is beyond 3"),
     "indicators": (_tensor("encoder_.columns.indicator", lambda a: a[:1]), "indicators of other columns"),
     "levels": (_column("levels", _with(0, ["Graz", "Lyon", "Porto", 3])), "'city' has no levels"),
     "the same level": (_column("levels", _with(0, ["Graz", "Graz", "Lyon", "Porto"])), "'city' has no levels"),
@@ -461,7 +463,8 @@ CHANGES = {
     "other flags": (_tensor("encoder_.columns.missing", np.logical_not), "constants|parameters of shapes"),
     "constants": (_tensor("encoder_.columns.constants", lambda a: a[1:]), "constants"),
     "more constants": (_tensor("encoder_.columns.constants", lambda a: np.append(a, 0.0)), "of other columns"),
-    "constants that are none": (_tensor("encoder_.columns.constants", _nan), "a constant is not finite"),
+    "constants that are none": (_tensor("encoder_.columns.constants", _nan), "a constant is beyond 3"),
+    "a large constant": (_tensor("encoder_.columns.constants", lambda a: 1e300 * a), "a constant is beyond 3"),
     "members that are none": (_put("fitted", "members_", 3), "nothing refers to its arrays"),
     "a member with more": (_put(*MEMBER, "code", 1), r"members_\[0\] has"),
     "best epoch": (_put(*MEMBER, "best_epoch", 4), r"members_\[0\] has best_epoch 4"),

@@ -8,6 +8,7 @@ from .fitting import DATE_FIELDS, CategoricalColumn, NumericColumn
 __all__ = ["columns_of", "state_of"]
 
 _NUMERIC, _CATEGORICAL = ("number", "date", "empty"), ("binary", "onehot", "embedding")
+_CLIP = 3  # of the smooth clip of numbers
 _FLAGS = ("ordered", "pooled", "missing")
 
 
@@ -98,7 +99,7 @@ def _numeric(state, named):
     require(knots.shape[1] > 0, "there are no knots")
     gaps, indicator = _bools(state, "gaps", len(named)), _floats(state, "indicator", 2)
     require(indicator.shape == (np.count_nonzero(gaps), 2), "there are indicators of other columns")
-    require(np.isfinite(indicator).all(), "an indicator is not finite")
+    require((np.abs(indicator) <= _CLIP).all(), f"an indicator is beyond {_CLIP}")
     columns, indicators, start = [], iter(indicator), 0
     for (name, role), fields, has_gaps in zip(named, fields_of, gaps, strict=True):
         own = slice(start, start + len(fields))
@@ -114,7 +115,7 @@ def _categorical(state, named):
     require(isinstance(every, list) and len(every) == len(named), "there are levels of other columns")
     flags = [_bools(state, name, len(named)).tolist() for name in _FLAGS]
     columns, constants, start = [], _floats(state, "constants", 1), 0
-    require(np.isfinite(constants).all(), "a constant is not finite")
+    require((np.abs(constants) <= _CLIP).all(), f"a constant is beyond {_CLIP}")
     for (name, role), levels, *column_flags in zip(named, every, *flags, strict=True):
         are_levels = isinstance(levels, list) and all(type(level) is str for level in levels)
         require(are_levels and len({*levels}) == len(levels), f"{name!r} has no levels")
