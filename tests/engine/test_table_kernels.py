@@ -58,6 +58,8 @@ def call(name, dtype, isa, *arguments):
         elif isinstance(argument, np.ndarray):
             assert argument.flags.c_contiguous
             values.append(ctypes.c_void_p(argument.ctypes.data))
+        elif argument is None:
+            values.append(ctypes.c_void_p(None))
         elif isinstance(argument, Codes):
             values.append(ctypes.c_void_p(ctypes.addressof(argument)))
         else:
@@ -315,7 +317,15 @@ def test_piecewise(rows, n_columns, bins, width, dtype, isa):
     p = normal(rng, n_columns, (2 + bins) * width, dtype=dtype)
     exact = [v.astype(np.float64) for v in (x.values, edges, p)]
     out, gradient, dx = piecewise(*exact, width, d.values.astype(np.float64))
-    check_rows("piecewise", dtype, isa, np.ones(out.shape), out, x, edges, p, n_columns, bins, width, rows)
+    sums = np.ones((n_columns, bins, width), dtype)
+    call("piecewise_sums", dtype, isa, sums, p, n_columns, bins, width)
+    upto = p.reshape(n_columns, -1, width)[:, 2:].cumsum(axis=1, dtype=np.float64)
+    close(sums, np.concatenate([np.zeros((n_columns, 1, width)), upto[:, :-1]], axis=1), dtype)
+    got = [
+        check_rows("piecewise", dtype, isa, np.ones(out.shape), out, x, edges, p, known, n_columns, bins, width, rows)
+        for known in (None, sums)
+    ]
+    assert same_bits([got[0]], [got[1]])
     check_tiles("piecewise_gradient", dtype, isa, gradient, x, d, edges, bins, width, rows)
     before = normal(rng, rows, n_columns, dtype=dtype)
     check_rows(
@@ -336,7 +346,7 @@ def test_what_is_no_number_stays_none_and_in_its_column(dtype, isa):
     np.testing.assert_array_equal(np.isnan(out.values), expected)
     edges = piecewise_edges(rng, n_columns, 70, dtype)
     p = normal(rng, n_columns, 72 * width, dtype=dtype)
-    call("piecewise", dtype, isa, out, x, edges, p, n_columns, 70, width, rows)
+    call("piecewise", dtype, isa, out, x, edges, p, None, n_columns, 70, width, rows)
     np.testing.assert_array_equal(np.isnan(out.values), expected)
     grad = np.zeros((n_columns, 72 * width), dtype=dtype)
     d = Slice(np.ones(expected.shape), dtype)
@@ -361,7 +371,7 @@ def test_instruction_sets_with_fma_agree_bit_for_bit(dtype):
         call("periodic_gradient", dtype, isa, grads[0], x, d, waves, k, width, rows, 0, n_columns, False)
         call("periodic_input_gradient", dtype, isa, dx, x, d, waves, n_columns, k, width, rows)
         results.append([out.values.copy(), dx.values.copy()])
-        call("piecewise", dtype, isa, out, x, edges, lines, n_columns, bins, width, rows)
+        call("piecewise", dtype, isa, out, x, edges, lines, None, n_columns, bins, width, rows)
         call("piecewise_gradient", dtype, isa, grads[1], x, d, edges, bins, width, rows, 0, n_columns, False)
         call("onehot_add", dtype, isa, z, codes, offsets, 3, grads[1], rows, width)
         call("onehot_gradient", dtype, isa, grads[2], codes, offsets, 3, d, rows, n_columns * width, 0, 18, False)

@@ -6,9 +6,11 @@ from libc.string cimport memcpy, memset
 
 from .forward cimport Prediction, outputs_of
 from .kernels cimport loss_number, loss_row
+from .kinds cimport keep_sums, sums_bytes
 from .layers cimport Layers, Parameter, Pass
 from .memory cimport Arena, data_of
 from .source cimport Source, reader_of
+from .threads cimport fm_flush_subnormals, fm_restore_subnormals
 
 from .threads import checked_max_threads
 
@@ -73,28 +75,40 @@ cdef class Average:
         self._copy([parameters for _, parameters, _ in members])
 
     cdef _copy(self, given):
-        """Copy all parameters; those of one row lie one behind the other, each readable to whole lanes."""
+        """Copy all parameters, and find what follows from them alone.
+
+        Those of one row lie one behind the other, each readable to whole lanes.
+        """
         cdef Layers layers
-        cdef const Parameter *p
+        cdef Parameter *p
+        cdef Pass *net
         cdef char *one_row
-        cdef int m, i
+        cdef unsigned long long mode
+        cdef int m, i, l
         self.values = Arena()
         for m, layers in enumerate(self.members):
+            net = &layers.net
             self.values.reserve((m, "one row"), layers.one_row_bytes)
-            for i in range(layers.net.n_parameters):
-                p = &layers.net.parameters[i]
-                if p.rows > 1:
-                    self.values.reserve((m, i), layers._bytes(p))
+            for i in range(net.n_parameters):
+                self.values.reserve((m, i), layers._bytes(&net.parameters[i]) if net.parameters[i].rows > 1 else 0)
+            for l in range(net.n_layers):
+                self.values.reserve((m, "sums", l), sums_bytes(net, &net.layers[l]))
         self.values.allocate()
         for m, layers in enumerate(self.members):
+            net = &layers.net
             one_row = self.values.pointer((m, "one row"))
             for i, array in enumerate(layers.checked(list(given[m]))):
-                layers.net.parameters[i].value = data_of(array, False)
-                if layers.net.parameters[i].rows == 1:
-                    one_row = layers.copy_one_row(&layers.net.parameters[i], one_row)
+                p = &net.parameters[i]
+                p.value = data_of(array, False)
+                if p.rows > 1:
+                    p.value = <char *> memcpy(self.values.pointer((m, i)), p.value, layers._bytes(p))
                 else:
-                    layers.net.parameters[i].value = <char *> memcpy(
-                        self.values.pointer((m, i)), layers.net.parameters[i].value, array.nbytes)
+                    one_row = layers.copy_one_row(p, one_row)
+            mode = fm_flush_subnormals()  # as in predictions
+            for l in range(net.n_layers):
+                if sums_bytes(net, &net.layers[l]):
+                    keep_sums(net, &net.layers[l], self.values.pointer((m, "sums", l)))
+            fm_restore_subnormals(mode)
 
     def __call__(self, X, codes=None, *, n_threads=None):
         """The average for some rows.

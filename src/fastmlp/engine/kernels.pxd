@@ -180,8 +180,11 @@ cdef extern from "simd/tables.h" nogil:
         ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows
     ) noexcept nogil
     ctypedef void (*fm_piecewise)(
-        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges, const void *p,
+        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges, const void *p, const void *sums,
         ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows
+    ) noexcept nogil
+    ctypedef void (*fm_piecewise_sums)(
+        void *sums, const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width
     ) noexcept nogil
     ctypedef void (*fm_piecewise_gradient)(
         void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld, const void *edges,
@@ -247,6 +250,7 @@ cdef extern from "simd/tables.h" nogil:
         fm_periodic_gradient periodic_gradient
         fm_periodic_input_gradient periodic_input_gradient
         fm_piecewise piecewise
+        fm_piecewise_sums piecewise_sums
         fm_piecewise_gradient piecewise_gradient
         fm_piecewise_input_gradient piecewise_input_gradient
         fm_ones ones

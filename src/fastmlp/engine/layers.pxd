@@ -87,6 +87,7 @@ cdef struct Layer:
     const ptrdiff_t *offsets            # (n_columns + 1,): the first level of each category
     const char *constants               # edges; zeros or ones; what an indicator is where a row has the level,
     const char *others                  # and where it has not
+    const char *sums                    # those of a piecewise embedding, where parameters do not change; or NULL
     int activation                      # of a parametric one
 
 

@@ -531,6 +531,7 @@ static void FN(periodic_input_gradient)(void *dx_, ptrdiff_t dx_ld, const void *
  * before contribute the sum of their rows of V, found once for a column, and the gradient of a row of V is that of the
  * rows of the data in its bin and of all that are in later bins.
  */
+#define PIECEWISE_ROWS 64 /* rows whose bins are in memory together */
 #define PIECEWISE_BINS 64 /* bins whose sums are in memory together */
 
 /* the number of bins of a column: of its edges, at most bins + 1, those behind the last are infinite */
@@ -557,39 +558,112 @@ INLINE REAL FN(share_of_bin)(REAL x, const REAL *edges, ptrdiff_t s)
     return (x - edges[s]) / (edges[s + 1] - edges[s]);
 }
 
-#define FOR_OUTPUTS for (ptrdiff_t l = 0; l < count; l += VECTOR_LANES)
-static void FN(piecewise)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t x_ld, const void *edges_,
-                          const void *p_, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows)
+/* The bins of at most PIECEWISE_ROWS rows, and the shares of these: the inner edges that are not above x are counted, a
+ * row to a lane. */
+static void FN(bins_of)(PICK(int64_t, int32_t) *found, REAL *share, const REAL *x, ptrdiff_t x_ld, const REAL *edges,
+                        ptrdiff_t bins, ptrdiff_t rows)
 {
-    REAL before[PIECEWISE_BINS * LANES] __attribute__((aligned(FM_ROW_BYTES))); /* the sums of V over the bins before */
+    if (rows < VECTOR_LANES / 2) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            found[i] = FN(bin_of)(x[i * x_ld], edges, bins, 0, bins);
+            share[i] = FN(share_of_bin)(x[i * x_ld], edges, found[i]);
+        }
+        return;
+    }
+    for (ptrdiff_t i = 0; i < rows; i += VECTOR_LANES) {
+        REAL in[VECTOR_LANES], low[VECTOR_LANES], high[VECTOR_LANES];
+        FN(lanes) below = {0};
+        for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) in[l] = (i + l < rows) ? x[(i + l) * x_ld] : (REAL)0;
+        const FN(vector) own = *(const FN(vector) *)in;
+        for (ptrdiff_t t = 1; t < bins; t++) below -= own >= FN(splat)(edges[t]);
+        memcpy(found + i, &below, sizeof below);
+        for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) {
+            low[l] = edges[found[i + l]];
+            high[l] = edges[found[i + l] + 1];
+        }
+        *(FN(vector) *)(share + i) =
+            (own - *(const FN(vector) *)low) / (*(const FN(vector) *)high - *(const FN(vector) *)low);
+    }
+}
+
+/* Some outputs of one column, at most a group of them, for the rows whose number is in the bins from `from` to before
+ * `to`; before (to - from, before_ld) has the sums of V over the bins before each. */
+typedef struct {
+    const REAL *x, *edges, *w, *b, *weights, *before;
+    REAL *out;
+    ptrdiff_t x_ld, out_ld, width, before_ld, bins, count;
+} FN(piecewise_part);
+
+static void FN(piecewise_rows)(const FN(piecewise_part) *part, ptrdiff_t from, ptrdiff_t to, ptrdiff_t rows)
+{
+    PICK(int64_t, int32_t) found[PIECEWISE_ROWS];
+    REAL shares[PIECEWISE_ROWS];
+    const ptrdiff_t count = part->count;
+    FN(vector) slope[GROUP_VECTORS], bias[GROUP_VECTORS];
+    FOR_GROUP slope[v] = FN(load_up_to)(part->w + v * VECTOR_LANES, count - v * VECTOR_LANES);
+    FOR_GROUP bias[v] = FN(load_up_to)(part->b + v * VECTOR_LANES, count - v * VECTOR_LANES);
+    for (ptrdiff_t first = 0; first < rows; first += PIECEWISE_ROWS) {
+        const REAL *x = part->x + first * part->x_ld;
+        REAL *out = part->out + first * part->out_ld;
+        const ptrdiff_t some = (rows - first < PIECEWISE_ROWS) ? rows - first : PIECEWISE_ROWS;
+        FN(bins_of)(found, shares, x, part->x_ld, part->edges, part->bins, some);
+        for (ptrdiff_t i = 0; i < some; i++, x += part->x_ld, out += part->out_ld) {
+            const ptrdiff_t s = found[i];
+            if (s < from || s >= to) continue;
+            const REAL *before = part->before + (s - from) * part->before_ld, *weights = part->weights + s * part->width;
+            const FN(vector) in = FN(splat)(*x), share = FN(splat)(shares[i]);
+            FOR_GROUP {
+                const ptrdiff_t at = v * VECTOR_LANES, n = count - at;
+                FN(vector) line = FN(vfma)(in, slope[v], bias[v]) + FN(load_up_to)(before + at, n);
+                FN(store_up_to)(out + at, FN(vfma)(share, FN(load_up_to)(weights + at, n), line), n);
+            }
+        }
+    }
+}
+
+static void FN(piecewise)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges, const void *p,
+                          const void *sums, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows)
+{
+    REAL before[PIECEWISE_BINS * LANES] __attribute__((aligned(FM_ROW_BYTES)));
     for (ptrdiff_t j = 0; j < n_columns; j++)
         for (ptrdiff_t m = 0; m < width; m += LANES) {
-            const REAL *x = (const REAL *)x_ + j, *edges = (const REAL *)edges_ + j * (bins + 1);
-            const REAL *w = (const REAL *)p_ + j * (2 + bins) * width + m, *b = w + width, *weights = b + width;
-            const ptrdiff_t count = (width - m < LANES) ? width - m : LANES, own = FN(n_bins)(edges, bins);
+            const REAL *w = (const REAL *)p + j * (2 + bins) * width + m, *own_edges = (const REAL *)edges + j * (bins + 1);
+            const ptrdiff_t own = FN(n_bins)(own_edges, bins);
+            FN(piecewise_part) part = {
+                .x = (const REAL *)x + j, .edges = own_edges, .w = w, .b = w + width, .weights = w + 2 * width,
+                .out = (REAL *)out + j * width + m, .x_ld = x_ld, .out_ld = out_ld, .width = width, .bins = own,
+                .count = (width - m < LANES) ? width - m : LANES};
+            if (sums) {
+                part.before = (const REAL *)sums + j * bins * width + m;
+                part.before_ld = width;
+                FN(piecewise_rows)(&part, 0, own, rows);
+                continue;
+            }
             REAL sum[LANES] __attribute__((aligned(FM_ROW_BYTES))) = {0};
+            part.before = before;
+            part.before_ld = LANES;
             for (ptrdiff_t from = 0; from < own; from += PIECEWISE_BINS) {
                 const ptrdiff_t to = (own - from < PIECEWISE_BINS) ? own : from + PIECEWISE_BINS;
                 for (ptrdiff_t t = from; t < to; t++) {
                     memcpy(before + (t - from) * LANES, sum, sizeof sum);
-                    FN(add_row)(sum, weights + t * width, count);
+                    FN(add_row)(sum, part.weights + t * width, part.count);
                 }
-                for (ptrdiff_t i = 0; i < rows; i++) {
-                    const ptrdiff_t s = FN(bin_of)(x[i * x_ld], edges, own, from, to);
-                    if (s < 0) continue;
-                    const FN(vector) in = FN(splat)(x[i * x_ld]);
-                    const FN(vector) share = FN(splat)(FN(share_of_bin)(x[i * x_ld], edges, s));
-                    REAL *out = (REAL *)out_ + i * out_ld + j * width + m;
-                    FOR_OUTPUTS {
-                        FN(vector) line = FN(load_up_to)(b + l, count - l);
-                        line = FN(vfma)(in, FN(load_up_to)(w + l, count - l), line);
-                        line += *(const FN(vector) *)(before + (s - from) * LANES + l);
-                        line = FN(vfma)(share, FN(load_up_to)(weights + s * width + l, count - l), line);
-                        FN(store_up_to)(out + l, line, count - l);
-                    }
-                }
+                FN(piecewise_rows)(&part, from, to, rows);
             }
         }
+}
+
+static void FN(piecewise_sums)(void *sums, const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width)
+{
+    for (ptrdiff_t j = 0; j < n_columns; j++) {
+        REAL *sum = (REAL *)sums + j * bins * width;
+        const REAL *weights = (const REAL *)p + (j * (2 + bins) + 2) * width;
+        memset(sum, 0, sizeof(REAL) * (size_t)width);
+        for (ptrdiff_t t = 1; t < bins; t++, sum += width, weights += width) {
+            memcpy(sum + width, sum, sizeof(REAL) * (size_t)width);
+            FN(add_row)(sum + width, weights, width);
+        }
+    }
 }
 
 /* out (n,) += a in */

@@ -364,9 +364,12 @@ typedef void (*fm_periodic_input_gradient)(void *dx, ptrdiff_t dx_ld, const void
  * PLE_t(x) = (x - e_t) / (e_(t+1) - e_t), at least 0 in all bins but the first, at most 1 in all but the last.
  * edges (n_columns, bins + 1) ascend strictly in each row; a column with fewer bins has infinity behind its last edge.
  * p (n_columns, (2 + bins) width) has w (width,), b (width,) and V (bins, width) of each column; rows of V behind the
- * last bin mean nothing, and their gradient is 0 */
+ * last bin mean nothing, and their gradient is 0. sums are those of piecewise_sums; NULL: they are found anew */
 typedef void (*fm_piecewise)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges,
-                             const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows);
+                             const void *p, const void *sums, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width,
+                             ptrdiff_t rows);
+/* sums (n_columns, bins, width): for each bin the sum of the rows of V before it */
+typedef void (*fm_piecewise_sums)(void *sums, const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width);
 /* grad = [grad +] rows start to stop of the gradient of p; x, d and edges are those of all columns. The deltas of the
  * rows in a bin are added first, then the bins from the last one down. */
 typedef void (*fm_piecewise_gradient)(void *grad, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld,
@@ -382,7 +385,7 @@ typedef void (*fm_piecewise_input_gradient)(void *dx, ptrdiff_t dx_ld, const voi
     ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)        \
     ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand) \
     ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)               \
-    ROW(piecewise) ROW(piecewise_gradient) ROW(piecewise_input_gradient)
+    ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient)
 #define FM_ENUM_TABLE_KERNEL(name) FM_TABLE_KERNEL_##name,
 enum { FM_TABLE_KERNELS(FM_ENUM_TABLE_KERNEL) FM_N_TABLE_KERNELS };
 #define FM_TABLE_KERNEL(name) fm_##name name;
