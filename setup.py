@@ -12,25 +12,27 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-ENGINE = "src/fastmlp/engine"
+PACKAGE = "src/fastmlp"
+ENGINE = f"{PACKAGE}/engine"
 SIMD = f"{ENGINE}/simd"
 MODULES = {
-    "memory": [],
-    "blas": [],
-    "kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "baseline", "dispatch")],
-    "threads": [],
-    "source": [],
-    "layers": [],
-    "kinds": [],
-    "passes": [],
-    "forward": [],
-    "average": [],
-    "gradients": [],
-    "step": [],
-    "plan": [],
-    "update": [],
-    "network": [],
-    "perceptron": [],
+    "engine/memory": [],
+    "engine/blas": [],
+    "engine/kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "baseline", "dispatch")],
+    "engine/threads": [],
+    "engine/source": [],
+    "engine/layers": [],
+    "engine/kinds": [],
+    "engine/passes": [],
+    "engine/forward": [],
+    "engine/average": [],
+    "engine/gradients": [],
+    "engine/step": [],
+    "engine/plan": [],
+    "engine/update": [],
+    "engine/network": [],
+    "engine/perceptron": [],
+    "data/encoding": [],
 }
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.
@@ -79,8 +81,8 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"fastmlp.engine.{name}",
-                [f"{ENGINE}/{name}.pyx", *sources],
+                f"fastmlp.{name.replace('/', '.')}",
+                [f"{PACKAGE}/{name}.pyx", *sources],
                 include_dirs=[ENGINE],
                 depends=[str(p) for p in Path(ENGINE).glob("**/*.h")],
             )

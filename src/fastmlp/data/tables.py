@@ -4,12 +4,12 @@ import math
 import warnings
 from datetime import date
 from itertools import accumulate
-from operator import itemgetter
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from .columns import as_category, as_dates, as_numbers, level_key, of_objects
+from .columns import as_category, as_dates, as_numbers, of_objects
+from .encoding import Encoding
 from .fitting import NumericColumn, date_fields, fitted_levels, fitted_numbers
 from .frames import described, few_rows, read_table
 from .states import columns_of, state_of
@@ -19,8 +19,6 @@ __all__ = ["TableEncoder"]
 _CHUNK = 2048  # rows whose numbers are in the cache together
 _LARGE = 1e9  # from here on the smooth clip gives 3 to the last bit of float64
 _PER_DAY = {"": 1.0, "days": 1.0, "hour": 24.0}  # derivatives of numbers, and of the fields of dates per day
-# types of values that rows may hold without a check by column
-_PLAIN = frozenset((float, int, bool, type(None), *(np.dtype(char).type for char in "?bhilqBHILQfd")))
 
 
 class TableEncoder:
@@ -262,11 +260,7 @@ class TableEncoder:
         coded = by_role["onehot"] + by_role["embedding"]
         self._coded = [(i, *column.codes()) for i, column in coded]
         with_gaps = [(start, column) for _, column, start in self._numeric if column.indicator is not None]
-        self._with_gaps = [start for start, _ in with_gaps]
-        self._indicators = np.array([column.indicator for _, column in with_gaps]).reshape(-1, 2).T
         self.n_continuous_, self.n_onehot_ = starts[-1], len(by_role["onehot"])
-        knots = [one[~np.isnan(one)] for _, column in numeric for one in column.knots]
-        self.knots_ = [np.unique(self._scaled_of(j, one)) for j, one in enumerate(knots)]
         self.code_columns_ = [column for _, column in coded]
         self.n_levels_ = np.array([column.n_levels for column in self.code_columns_], dtype=np.int32)
         self.number_names_ = [
@@ -275,10 +269,18 @@ class TableEncoder:
             *(f"{column.name}: missing" for _, column in with_gaps),
         ]
         self._dates = [(i, column, start) for i, column, start in self._numeric if column.role == "date"]
-        plain = [(i, start) for i, column, start in self._numeric if column.role != "date"]
-        self._number_slots = [start for _, start in plain]
-        positions = [i for i, _ in plain]
-        self._pick = itemgetter(*positions) if len(positions) > 1 else lambda row: tuple(row[i] for i in positions)
+        self._encoding = Encoding(
+            self.n_features_in_,
+            self._center,
+            self._scale,
+            [(i, start) for i, column, start in self._numeric if column.role != "date"],
+            self._binary,
+            self._coded,
+            [start for start, _ in with_gaps],
+            np.array([column.indicator for _, column in with_gaps]).reshape(-1, 2).T,
+        )
+        knots = [one[~np.isnan(one)] for _, column in numeric for one in column.knots]
+        self.knots_ = [np.unique(self._scaled_of(j, one)) for j, one in enumerate(knots)]
 
     # encoding
 
@@ -318,19 +320,13 @@ class TableEncoder:
     def _fill_continuous(self, columns, numbers):
         n = len(numbers)
         sources = self._sources(columns)
-        first_indicator = self.n_continuous_ + len(self._binary)
+        x = np.empty((min(n, _CHUNK), len(sources)))
         for start in range(0, n, _CHUNK):
             stop = min(start + _CHUNK, n)
-            x = np.empty((stop - start, len(sources)))
             for j, source in enumerate(sources):
-                x[:, j] = source[start:stop]
-            gaps = None
-            if not _all_finite(x):
-                self._refuse_infinite(x)
-                gaps = np.isnan(x)
-            if self._with_gaps:
-                numbers[start:stop, first_indicator:] = self._indicated(gaps)
-            numbers[start:stop, : self.n_continuous_] = self._scaled(x, gaps)
+                x[: stop - start, j] = source[start:stop]
+            if not self._encoding.fill(x[: stop - start], numbers[start:stop]):
+                self._refuse_infinite(x[: stop - start])
 
     def _refuse_infinite(self, x):
         for j in np.flatnonzero(np.isinf(x).any(axis=0)):
@@ -341,18 +337,9 @@ class TableEncoder:
         """Values of the j-th continuous column as they are given to networks."""
         x = np.zeros((len(values), self.n_continuous_))
         x[:, j] = values
-        return self._scaled(x, None)[:, j].astype(np.float32)
-
-    def _scaled(self, x, gaps):
-        """Centred, scaled and clipped numbers; 0 for gaps. x is written over."""
-        x = self._centred(x)
-        norm = x / 3.0
-        norm *= norm
-        norm += 1.0
-        x /= np.sqrt(norm, out=norm)
-        if gaps is not None:
-            x[gaps] = 0.0
-        return x
+        numbers = np.empty((len(values), len(self.number_names_)), dtype=np.float32)
+        self._encoding.fill(x, numbers)
+        return numbers[:, j]
 
     def _centred(self, x):
         """Centred and scaled numbers, none of them NaN. x is written over."""
@@ -363,45 +350,14 @@ class TableEncoder:
 
     def _encoded_rows(self, rows):
         """Numbers and codes of rows of plain values, as Python and NumPy have them; None if there are others."""
-        picked = [self._pick(row) for row in rows]
-        if not all(_PLAIN.issuperset(map(type, values)) for values in picked):
+        fields = None
+        if self._dates and (fields := self._fields_of_dates(rows)) is None:
             return None
-        try:
-            x = np.array(picked, dtype=np.float64)
-        except OverflowError:
-            return None
-        if self._dates and (x := self._with_dates(x, rows)) is None:
-            return None
-        gaps = None
-        if not _all_finite(x):
-            gaps = np.isnan(x)
-            if np.isinf(x).any():
-                return None
-        numbers = np.empty((len(rows), len(self.number_names_)), dtype=np.float32)
-        first_indicator = self.n_continuous_ + len(self._binary)
-        for j, (i, codes_of, unseen, constants) in enumerate(self._binary, self.n_continuous_):
-            for k, row in enumerate(rows):
-                code = _code_of(row[i], codes_of, unseen)
-                if code is None:
-                    return None
-                numbers[k, j] = constants[code]
-        codes = []
-        for row in rows:
-            for i, codes_of, unseen in self._coded:
-                value = row[i]
-                code = codes_of.get(value, unseen) if type(value) is str else _code_of(value, codes_of, unseen)
-                if code is None:
-                    return None
-                codes.append(code)
-        if self._with_gaps:
-            numbers[:, first_indicator:] = self._indicated(gaps)
-        numbers[:, : self.n_continuous_] = self._scaled(x, gaps)
-        return numbers, np.array(codes, dtype=np.int32).reshape(len(rows), len(self._coded))
+        return self._encoding.rows(rows, fields)
 
-    def _with_dates(self, numbers, rows):
-        """Numbers and what dates are taken apart into; None if these are of types that are no dates."""
+    def _fields_of_dates(self, rows):
+        """What dates are taken apart into, in their slots; None if these are of types that are no dates."""
         x = np.empty((len(rows), self.n_continuous_))
-        x[:, self._number_slots] = numbers
         for i, column, start in self._dates:
             values = [row[i] for row in rows]
             if not all(isinstance(value, date | np.datetime64 | str | None) for value in values):
@@ -410,11 +366,6 @@ class TableEncoder:
             for j, one in enumerate(date_fields(dates, column.fields), start):
                 x[:, j] = one
         return x
-
-    def _indicated(self, gaps):
-        """What the indicators are for a matrix of gaps; None for no gap."""
-        without, with_gap = self._indicators
-        return without if gaps is None else np.where(gaps[:, self._with_gaps], with_gap, without)
 
     # names
 
@@ -492,10 +443,6 @@ class TableEncoder:
 _PARAMETERS = ("categorical_features", "min_frequency", "max_onehot_levels", "estimator")
 
 
-def _all_finite(x):
-    return np.logical_and.reduce(np.isfinite(x), axis=None)  # `all` takes twice the time for a row
-
-
 def _listed(title, names):
     """A part of scikit-learn's message on names, which lists five at most."""
     more = ["..."] if len(names) > 5 else []
@@ -507,12 +454,3 @@ def _codes_of(column, codes_of, unseen, where):
     column = as_category(column, where)
     codes = np.array([*(codes_of.get(level, unseen) for level in column.levels), codes_of[None]], dtype=np.int32)
     return codes[column.values]
-
-
-def _code_of(value, codes_of, unseen):
-    """The code of a plain value; None for any other."""
-    if type(value) in _PLAIN:
-        value = level_key(value)
-    elif type(value) is not str:
-        return None
-    return codes_of.get(value, unseen)
