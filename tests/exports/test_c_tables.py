@@ -115,6 +115,18 @@ def test_every_kind_of_layer(tmp_path, kind):
         _assert_predicts(library, f"n{i}", with_members(model, [layers]), LATER)
 
 
+def test_quantiles(tmp_path):
+    models = {
+        name: fitted(X, "positive", loss="quantile", quantile=[0.55, 0.45, 0.5], sort_quantiles=name == "ordered")
+        for name in ("free", "ordered")
+    }
+    library = library_of(tmp_path, {name: model.to_c(name=name) for name, model in models.items()})
+    for name, model in models.items():
+        _assert_predicts(library, name, model, LATER)
+        ascending = (np.diff(model.predict(LATER)[:, [1, 2, 0]], axis=1) >= 0).all()
+        assert ascending == (name == "ordered")  # which the networks alone do not come to
+
+
 def test_members_of_different_layers_and_weights(tmp_path):
     model = fitted(X)
     with_members(model, list(networks(model).values()), [0.1, 0.2, 0.05, 0.2, 0.15, 0.2, 0.1, 0.0])

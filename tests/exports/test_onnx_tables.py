@@ -140,10 +140,21 @@ def test_what_a_runtime_of_two_years_ago_reads_is_the_default(models):
     assert [i.domain for i in numbers.opset_import] == [""]
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma"])
+@pytest.mark.parametrize(
+    "loss", ["squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma", "tweedie"]
+)
 def test_losses(loss):
     model = fitted(X, "positive", loss=loss)
     _assert_predicts(_run(model.to_onnx(), cells(model, LATER)), model, LATER)
+
+
+@pytest.mark.parametrize("sort_quantiles", [False, True])
+def test_quantiles(sort_quantiles):
+    params = {"loss": "quantile", "quantile": [0.55, 0.45, 0.5], "sort_quantiles": sort_quantiles}
+    model = fitted(X, "positive", **params)
+    _assert_predicts(_run(model.to_onnx(), cells(model, LATER)), model, LATER)
+    ascending = (np.diff(model.predict(LATER)[:, [1, 2, 0]], axis=1) >= 0).all()
+    assert ascending == sort_quantiles  # which the networks alone do not come to
 
 
 def test_predictions_stay_within_the_range_of_the_targets(models):

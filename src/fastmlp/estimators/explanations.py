@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import engine
 from ..training.arrays import fits_precision, plain_array
 
-__all__ = ["ExplanationMixin", "checked_target"]
+__all__ = ["ExplanationMixin", "checked_target", "refuse_sorted"]
 
 
 class ExplanationMixin:
@@ -132,13 +132,18 @@ class ExplanationMixin:
         return np.negative(attributions, out=attributions, where=first_class)
 
 
-def _rows(estimator, X, raw_score):
-    check_is_fitted(estimator)
+def refuse_sorted(estimator, raw_score):
+    """Refuse gradients of quantiles that `predict` sorts."""
     if not raw_score and estimator._quantile_ranks is not None:
         raise ValueError(
             "sort_quantiles=True makes a column of predict another output of the network from row to row:"
             " raw_score=True explains the outputs as they are before they are sorted."
         )
+
+
+def _rows(estimator, X, raw_score):
+    check_is_fitted(estimator)
+    refuse_sorted(estimator, raw_score)
     return estimator._rows_to_predict(X)
 
 

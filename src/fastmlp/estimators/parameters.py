@@ -31,6 +31,8 @@ __all__ = [
     "keep_parameters",
     "parameters_in_effect",
     "plain",
+    "reasons_of_needs",
+    "reset_without_effect",
     "with_effect",
 ]
 
@@ -174,12 +176,17 @@ def plain(value):
     return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
-def _reasons(params, has_validation_set):
-    """Names of parameters that have no effect as the others are, and why."""
+def reasons_of_needs(params):
+    """Names of parameters that need another value of another one, and how a warning says that."""
     for name, (other, values) in _NEEDS.items():
-        if name in params and params[other] not in values:
+        if name in params and other in params and params[other] not in values:
             needed = f"{other}={' or '.join(map(repr, values))}"
             yield name, f"with {other}={params[other]!r}: it needs {needed}"
+
+
+def _reasons(params, has_validation_set):
+    """Names of parameters that have no effect as the others are, and why."""
+    yield from reasons_of_needs(params)
     schedule = params["lr_schedule"]
     if not isinstance(schedule, str):
         yield "lr_schedule_params", f"with lr_schedule={schedule!r}: it needs the name of a schedule"
@@ -228,14 +235,26 @@ def parameters_in_effect(estimator, n_hidden, incremental, has_validation_set):
         for name, value in dict(vars(estimator)).items()
         if name in defaults
     }
-    for name, why in dict(reversed([*_reasons(params, has_validation_set)])).items():  # the first reason of each
+    reset_without_effect(params, defaults, _reasons(params, has_validation_set))
+    _check_lists(params, n_hidden)
+    _check_contradictions(params, incremental, has_validation_set)
+    return params
+
+
+def reset_without_effect(params, defaults, reasons):
+    """Put parameters without effect to their defaults, and warn of those that had another value.
+
+    Parameters
+    ----------
+    params, defaults : dict of str to object
+    reasons : iterable of (str, str)
+        Names of parameters without effect, and why; of several reasons the first counts.
+    """
+    for name, why in dict(reversed([*reasons])).items():
         value, default = params[name], defaults[name]
         if value is not default and value != default:
             warnings.warn(f"{name}={value!r} has no effect {why}.")
             params[name] = default
-    _check_lists(params, n_hidden)
-    _check_contradictions(params, incremental, has_validation_set)
-    return params
 
 
 def with_effect(params):

@@ -1,27 +1,23 @@
 """Regression."""
 
-from numbers import Real
 from typing import ClassVar
 
-import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import d2_pinball_score
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from ..engine import LOSS_ROWS
 from ..training.scores import R2
 from .base import BaseMLP, Target, is_stochastic
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
 from .streaming import targets_of
 from .targets import check_numbers
+from .values import LOSS_CONSTRAINTS, LOSS_DOCUMENTATION, ValuesMixin
 
 __all__ = ["MLPRegressor"]
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(ValuesMixin, RegressorMixin, BaseMLP):
     __doc__ = f"""Multilayer perceptron for regression: scikit-learn's parameters, attributes and results, and more.
 
     Minimises a loss with an L2 penalty ``alpha / 2 * sum(coefs_**2)`` divided by the number (weight) of the samples in
@@ -36,16 +32,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y >= 0).
 {DOCUMENTATION["network"]}
 {DOCUMENTATION["training"]}
-    quantile : float or array-like of float, default=0.5
-        Level of loss="quantile", in (0, 1), or several: `predict` then has a column for each. No effect with another
-        loss.
-    sort_quantiles : bool, default=False
-        Whether `predict` sorts each row, so that of several quantiles that of a higher level is never the lower one
-        (Chernozhukov, Fernandez-Val and Galichon 2010). Training is the same. No effect with another loss.
-    huber_delta : float, default=1.0
-        Residual from which on loss="huber" is linear. No effect with another loss.
-    tweedie_power : float, default=1.5
-        Power of loss="tweedie", in (1, 2). No effect with another loss.
+{LOSS_DOCUMENTATION.format(training="Training is the same.", unit="")}
 {DOCUMENTATION["more"]}
 
     Attributes
@@ -77,11 +64,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **CONSTRAINTS,
-        "loss": [StrOptions({loss for loss, row in LOSS_ROWS.items() if row.target == "real"})],
-        "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple, np.ndarray],
-        "sort_quantiles": ["boolean"],
-        "huber_delta": [Interval(Real, 0, None, closed="neither")],
-        "tweedie_power": [Interval(Real, 1, 2, closed="neither")],
+        **LOSS_CONSTRAINTS,
     }
     _check_y: ClassVar[dict] = {"y_numeric": True}
 
@@ -135,32 +118,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ):
         keep_parameters(self, locals())
 
-    @property
-    def _levels(self):
-        """The quantile parameter as a tuple, where it has several and an effect."""
-        levels = plain(self.quantile) if self.loss == "quantile" else None
-        return tuple(levels) if isinstance(levels, list | tuple) else None
-
     def _checked_y(self, y, name):
         check_numbers(y, name)
         return y
-
-    def _check_levels(self, levels):
-        if not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
-            raise ValueError(f"quantile={self.quantile!r} must have levels in (0, 1).")
-
-    @property
-    def _quantile_ranks(self):
-        levels = self._levels or ()
-        if not self.sort_quantiles or len(levels) < 2:
-            return None
-        self._check_levels(levels)
-        if len(levels) != self.n_outputs_:
-            raise ValueError(
-                f"quantile={self.quantile!r} has {len(levels)} levels to sort the predictions by, but the fitted"
-                f" network has {self.n_outputs_} outputs."
-            )
-        return np.argsort(np.argsort(levels, kind="stable"))
 
     def _encode(self, y, incremental):
         if issparse(y):
@@ -169,27 +129,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if y.ndim == 1:
             y = y[:, None]
-        loss = plain(self.loss)
-        domain = LOSS_ROWS[loss].domain
-        if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
-            raise ValueError(f"loss={loss!r} needs {domain}, got {y.min()}.")
-        y = y if y.dtype.kind == "f" else y.astype(float)
-        options = {}
-        if loss == "quantile":
-            levels = self._levels or (self.quantile,)
-            self._check_levels(levels)
-            if len(levels) > 1:
-                if y.shape[1] > 1:
-                    raise ValueError(
-                        f"quantile={self.quantile!r} with several levels needs y of one output, not of {y.shape[1]}."
-                    )
-                y = np.repeat(y, len(levels), axis=1)
-            options["quantiles"] = tuple(map(float, levels))
-        elif loss == "huber":
-            options["huber_delta"] = float(self.huber_delta)
-        elif loss == "tweedie":
-            options["tweedie_power"] = float(self.tweedie_power)
-        return Target(y, y.shape[1], loss, options)
+        self._check_domain(y)
+        options = self._loss_options()
+        y = self._columns_of_outputs(y if y.dtype.kind == "f" else y.astype(float), options)
+        return Target(y, y.shape[1], plain(self.loss), options)
 
     def _is_beyond_scikit_learn(self):
         return self.loss not in ("squared_error", "poisson")
@@ -218,14 +161,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         check_numbers(y, "y")
         if self.loss != "quantile":
             return super().score(X, y, sample_weight)
-        predicted = self.predict(X)
-        levels = self._levels or (plain(self.quantile),)
-        parts = [predicted] if len(levels) == 1 else predicted.T  # of one level there may be several outputs
-        scores = [
-            d2_pinball_score(y, part, sample_weight=sample_weight, alpha=level)
-            for level, part in zip(levels, parts, strict=True)
-        ]
-        return float(np.mean(scores))
+        return self._d2_pinball(y, self.predict(X), sample_weight)
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -277,8 +213,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             If X has another number of features, or values that are not finite.
         """
-        outputs = self._outputs(X)
-        ranks = self._quantile_ranks
-        if ranks is not None:
-            outputs = np.take(np.sort(outputs, axis=1), ranks, axis=1)
+        outputs = self._in_order(self._outputs(X))
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs

@@ -24,7 +24,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..data.tables import TableEncoder
-from ..engine import LOSS_ROWS, Average, Network, effective_n_threads, logarithm, single_threaded_blas
+from ..engine import LOSSES, Average, Network, effective_n_threads, logarithm, single_threaded_blas
 from ..training.ensembles import (
     Member,
     Result,
@@ -38,11 +38,19 @@ from ..training.ensembles import (
 from ..training.fits import INTERRUPTED
 from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
-from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeLogLoss
+from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeLogLoss, NegativeLoss
 from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
 from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
-from .parameters import CONSTRAINTS, ParametersMixin, keep_parameters, plain
+from .parameters import (
+    CONSTRAINTS,
+    ParametersMixin,
+    constructor_defaults,
+    keep_parameters,
+    plain,
+    reasons_of_needs,
+    reset_without_effect,
+)
 from .pickling import PickleMixin
 from .representation import ROWS_OF_TABLES, NetworkReprMixin
 from .tabular_explanations import TabularExplanationMixin
@@ -50,6 +58,7 @@ from .tabular_exporting import TabularExportMixin
 from .tabular_keeping import kept_members, seed_of
 from .targets import check_numbers, checked_column, checked_labels
 from .validation import hold_out, strata
+from .values import LOSS_CONSTRAINTS, LOSS_DOCUMENTATION, ValuesMixin
 
 __all__ = ["BaseTabularMLP", "TabularMLPClassifier", "TabularMLPRegressor"]
 
@@ -174,6 +183,10 @@ _ATTRIBUTES = """\
         Their score, as `scoring` says. The rows have decided the best epochs, which makes it a little too high. Not
         with `X_val`."""
 
+_SCORE_OF_VALUES = """R2 with loss="squared_error", else the
+        negative mean over rows of the loss, summed over outputs, of targets as the networks see them (see `loss`)"""
+_TRAINING_OF_SORTED = """Training is the
+        same, but where `scoring` has a scorer, which sees the sorted ones."""
 _REFERENCES = """\
     References
     ----------
@@ -211,6 +224,7 @@ class BaseTabularMLP(
         "recipe": [Recipe, dict, None],
     }
     _portfolio: ClassVar[tuple]  # of recipes
+    _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -793,7 +807,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         return logarithm(self._outputs(X))
 
 
-class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
+class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
     __doc__ = f"""Regression on tables as they are: columns of numbers, categories and dates, with gaps.
 
     Makes numbers and codes of the columns, and averages the predictions of several networks: RealMLP [1]_, with an
@@ -802,15 +816,17 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     Parameters
     ----------
-{_SHARED.format(n_members=_MEMBERS, score="R2")}
+{_SHARED.format(n_members=_MEMBERS, score=_SCORE_OF_VALUES)}
     loss : str, default="squared_error"
-        "squared_error", "absolute_error", "huber" and "log_cosh" of the standardised targets; "poisson" (y >= 0) and
-        "gamma" (y > 0), whose predictions are positive.
+        "squared_error", "absolute_error", "huber", "log_cosh" and "quantile" of the standardised targets; through an
+        exponential of targets divided by their mean "poisson" (half the deviance; y >= 0), "gamma" (likewise; y > 0)
+        and "tweedie" (likewise; y >= 0).
+{LOSS_DOCUMENTATION.format(training=_TRAINING_OF_SORTED, unit=", in standard deviations of y")}
 {_MORE}
 
     Attributes
     ----------
-{_ATTRIBUTES.format(shape="(n_samples,) or (n_samples, n_outputs)", what="values")}
+{_ATTRIBUTES.format(shape="(n_samples,) or (n_samples, n_outputs)", what="predictions")}
 
     See Also
     --------
@@ -831,7 +847,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseTabularMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma"})],
+        **LOSS_CONSTRAINTS,
     }
     _attributes: ClassVar[dict] = OF_TABULAR_REGRESSOR
     _portfolio: ClassVar[tuple] = REGRESSION
@@ -844,6 +860,10 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         scoring=None,
         categorical_features="from_dtype",
         loss="squared_error",
+        quantile=0.5,
+        sort_quantiles=False,
+        huber_delta=1.0,
+        tweedie_power=1.5,
         max_iter=None,
         validation_fraction=0.2,
         n_jobs=None,
@@ -860,16 +880,16 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
             raise TypeError(f"{name} must be dense, got a sparse matrix.")
         check_numbers(y, name)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        self._check_domain(y)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _learn_targets(self, y):
-        domain = LOSS_ROWS[plain(self.loss)].domain
-        if (domain == "y >= 0" and y.min() < 0) or (domain == "y > 0" and y.min() <= 0):
-            raise ValueError(f"loss={self.loss!r} needs {domain}, got {y.min()}.")
-        columns = y.reshape(len(y), -1)
-        self.n_outputs_, self._one = columns.shape[1], y.ndim == 1
+        params = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        reset_without_effect(params, constructor_defaults(type(self)), reasons_of_needs(params))
+        columns = self._columns_of_outputs(y.reshape(len(y), -1), self._loss_options())
+        self.n_outputs_, self._one = columns.shape[1], y.ndim == columns.shape[1] == 1
         # a loss that predicts through an exponential scales with y, but is not the same for y + 1
-        through_exponential = LOSS_ROWS[plain(self.loss)].output == "exp"
+        through_exponential = LOSSES[plain(self.loss)] == "exp"
         with np.errstate(over="ignore", invalid="ignore"):
             mean = columns.mean(axis=0)
             spread = mean if through_exponential else columns.std(axis=0)
@@ -881,15 +901,23 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     def _engine_y(self, y, name):
         columns = y.reshape(len(y), -1)
-        if columns.shape[1] != self.n_outputs_:
-            raise ValueError(f"{name} must have {self.n_outputs_} columns, got {columns.shape[1]}.")
+        n_columns = self.n_outputs_ // len(self._levels or (self.quantile,))
+        if columns.shape[1] != n_columns:
+            raise ValueError(f"{name} must have {n_columns} columns, got {columns.shape[1]}.")
         return ((columns - self._center) / self._scale).astype(np.float32)
 
     def _engine_loss(self, recipe):
-        return plain(self.loss), {}
+        return plain(self.loss), self._loss_options()
 
     def _quick_score(self, rows, held_out, weight):
-        if self.scoring not in (None, "r2"):
+        if self.scoring is None and self.loss != "squared_error":
+            loss, options = self._engine_loss(None)
+            score = NegativeLoss(loss, options, rows.y[held_out], weight)
+            least, greatest = ((end - self._center) / self._scale for end in (self._least, self._greatest))
+            return lambda outputs: (
+                score(np.clip(outputs, least, greatest)) if np.isfinite(outputs).all() else -math.inf
+            )
+        if self.scoring not in (None, "r2") or len(self._levels or ()) > 1:
             return None
         labels = rows.labels[held_out].reshape(len(held_out), -1)
         r2 = R2(labels, weight)
@@ -902,7 +930,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         return np.minimum(values, self._greatest, out=values)
 
     def _from_outputs(self, outputs):
-        values = self._in_units(outputs)
+        values = self._in_units(self._in_order(outputs))
         return values[:, 0] if self._one else values
 
     def predict(self, X):
@@ -916,7 +944,8 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         Returns
         -------
         y : ndarray of float64 of shape (n_samples,) or (n_samples, n_outputs)
-            Within the range of the training targets.
+            Within the range of the training targets. For several quantiles of shape (n_samples, n_levels), with
+            `sort_quantiles` each row in the order of the levels.
 
         Raises
         ------
@@ -924,3 +953,24 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
             If columns lack or are unknown, or a column of numbers has other values.
         """
         return self._from_outputs(self._outputs(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions, R2; for loss="quantile" D2 of the pinball loss.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features)
+            A table as in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over levels and outputs.
+        """
+        if self.loss != "quantile":
+            return super().score(X, y, sample_weight)
+        return self._d2_pinball(y, self.predict(X), sample_weight)

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitting import NumericColumn
 from ..engine import LOSSES, Predictor, input_gradients
-from .explanations import checked_target
+from .explanations import checked_target, refuse_sorted
 from .inputs import effective_n_jobs
 
 __all__ = ["TabularExplanationMixin"]
@@ -34,8 +34,9 @@ class TabularExplanationMixin:
             which is that of a class in `classes_`. None means all, and for two classes ``classes_[1]``.
         raw_score : bool, default=False
             Take f before the link function: of a probability of two classes its logit, of several its logarithm, with
-            loss="poisson" and "gamma" the logarithm of the value; and of values those that are not held within the
-            range of training. The gradients of probabilities near 0 and 1 vanish, those of logits do not.
+            loss="poisson", "gamma" and "tweedie" the logarithm of the value; and of values those that are not held
+            within the range of training, quantiles before they are sorted. The gradients of probabilities near 0 and 1
+            vanish, those of logits do not.
 
         Returns
         -------
@@ -50,7 +51,8 @@ class TabularExplanationMixin:
         NotFittedError
             If the model is not fitted.
         ValueError, TypeError
-            If X is none that `predict` takes, or target is no index of an output.
+            If X is none that `predict` takes, or target is no index of an output; with sort_quantiles=True, if
+            raw_score is False.
 
         Examples
         --------
@@ -61,6 +63,7 @@ class TabularExplanationMixin:
         (1, 2)
         """
         check_is_fitted(self)
+        refuse_sorted(self, raw_score)
         numbers, codes, slopes = self.encoder_.transform_with_slopes(X)
         n_rows, two_classes = len(numbers), is_classifier(self) and self.n_outputs_ == 2
         if target is not None:

@@ -66,6 +66,7 @@ def rebuild_table(estimator, fitted):
     fitted["members_"] = [_member(number, member, encoder, n_outputs) for number, member in enumerate(members)]
     estimator._max_threads()  # refuses what is no number of jobs
     vars(estimator).update(fitted)
+    estimator._quantile_ranks  # noqa: B018 - refuses levels of another number of outputs
     estimator._average = estimator._average_of_members()  # which looks at the weights and at the layers' own rules
 
 

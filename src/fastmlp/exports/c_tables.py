@@ -306,11 +306,15 @@ def _in_units(constants, table):
     """The body of what gives values within the range of the training targets."""
     name, n_outputs = constants.name, table.n_outputs
     scale, center, least, greatest = (constants.doubles("y", values) for values in table.units)
+    at, sort = "j", []
+    if table.ranks is not None:
+        at, sort = f"{constants.integers('ranks', table.ranks)}[j]", [f"{name}_sort(z, {n_outputs});"]
     return [
         f"{name.upper()}_STORAGE float z[{n_outputs}];",
         f"{name}_outputs(numbers, categories, z);",
+        *sort,
         f"for (int j = 0; j < {n_outputs}; j++) {{",
-        f"    const double y = (double)z[j] * {scale}[j] + {center}[j];",
+        f"    const double y = (double)z[{at}] * {scale}[j] + {center}[j];",
         f"    out[j] = y < {least}[j] ? {least}[j] : y > {greatest}[j] ? {greatest}[j] : y;",
         "}",
     ]

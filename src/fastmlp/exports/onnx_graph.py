@@ -4,7 +4,7 @@ import numpy as np
 
 from ..training.arrays import fits_precision
 from .layers import network_of
-from .onnx_nodes import Graph, Value, activate, check_size, element_type, graph_of, labels_of, model_of
+from .onnx_nodes import Graph, Value, activate, check_size, element_type, graph_of, in_order, labels_of, model_of
 
 __all__ = ["convert", "parse_classifier", "set_types", "to_onnx"]
 
@@ -61,9 +61,7 @@ def _model(g, network, a, numbered=False):
     outputs = _forward(g, network, a)
     if network.target == "regression":
         if network.ranks is not None:
-            width = np.array([network.n_outputs], np.int64)
-            ascending, _ = g.add("TopK", outputs, width, n_outputs=2, axis=1, largest=0)
-            outputs = g.add("Gather", ascending, network.ranks.astype(np.int64), axis=1)
+            outputs = in_order(g, outputs, network.ranks)
         return [outputs]
     labels = _class_labels(network, numbered)
     if network.target == "multioutput":

@@ -11,8 +11,8 @@ from scipy.special import erfcx
 
 from .layers import SELU_ALPHA, SELU_SCALE
 
-__all__ = ["Graph", "Value", "activate", "check_size", "element_type", "graph_of", "joined", "labels_of", "model_of",
-           "needs"]
+__all__ = ["Graph", "Value", "activate", "check_size", "element_type", "graph_of", "in_order", "joined", "labels_of",
+           "model_of", "needs"]
 
 _OLDEST_OPSET = 15
 _OPSETS = {"ai.onnx.ml": 2}  # versions of other operators' domains
@@ -74,6 +74,12 @@ def joined(g, parts):
 
 # Activations by formulas. The operators in them are those that ONNX Runtime has in both precisions; where z times a
 # vanishing factor has a limit they divide by what may overflow, so that the limit comes out.
+
+
+def in_order(g, outputs, ranks):
+    """Rows of outputs in ascending order, and of these the rank-th in each place."""
+    ascending, _ = g.add("TopK", outputs, np.array([len(ranks)], np.int64), n_outputs=2, axis=1, largest=0)
+    return g.add("Gather", ascending, ranks.astype(np.int64), axis=1)
 
 
 def _bounded_expm1(g, z):

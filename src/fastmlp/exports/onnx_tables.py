@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engine.architecture import Dense, Embedding, Indicators, Numbers, Parametric, Periodic, Piecewise, Scale
 from .onnx_columns import encoded, inputs_of
-from .onnx_nodes import Value, activate, check_size, element_type, graph_of, joined, labels_of, model_of
+from .onnx_nodes import Value, activate, check_size, element_type, graph_of, in_order, joined, labels_of, model_of
 from .tables import blocks_of, table_of
 
 __all__ = ["table_to_onnx"]
@@ -24,6 +24,8 @@ def table_to_onnx(estimator, *, dtype="float64", opset=18):
     given = inputs_of(table.encoding.columns, outside, _OUTPUTS)
     names += [value.name for value in given]
     total = _average(g, table, *encoded(g, table.encoding, [value.name for value in given]))
+    if table.ranks is not None:
+        total = in_order(g, total, table.ranks)
     if table.units is not None:
         results = [_in_units(g, total, table.units, outside)]
         outputs = [Value("variable", outside, table.n_outputs)]

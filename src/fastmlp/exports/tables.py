@@ -63,6 +63,7 @@ class FittedTable(NamedTuple):
     n_outputs: int
     classes: np.ndarray | None  # labels of the outputs, of which the largest counts; None for regression
     units: Units | None  # of the values in regression
+    ranks: np.ndarray | None  # the place of each output in its row, where rows of predictions are sorted
 
 
 class Block(NamedTuple):
@@ -102,6 +103,7 @@ def table_of(estimator):
         estimator.n_outputs_,
         classes,
         units,
+        estimator._quantile_ranks,
     )
 
 

@@ -1,8 +1,11 @@
 """Validation scores, computed once per epoch: the constant part is prepared once per fit."""
 
-import numpy as np
+import math
 
-__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeLogLoss"]
+import numpy as np
+from scipy.special import xlogy
+
+__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeLogLoss", "NegativeLoss"]
 
 
 class Accuracy:
@@ -93,3 +96,73 @@ class NegativeBrierScore:
     def __call__(self, outputs):
         squares = np.einsum("nk,nk->n", outputs, outputs) - 2 * outputs[self.rows, self.y]
         return -float(np.average(squares, weights=self.sample_weight)) - 1.0
+
+
+class NegativeLoss:
+    """Mean over rows, by weight, of a loss of values summed over outputs, negated.
+
+    What the engine's evaluation gives, of outputs that no network need have given, such as an average.
+
+    Parameters
+    ----------
+    loss : str
+        A loss of values, of the engine's table.
+    options : dict
+        Its "quantiles", "huber_delta" or "tweedie_power", as `Network` takes them.
+    y : ndarray of shape (n, n_outputs)
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, loss, options, y, sample_weight):
+        self.loss, self.options, self.sample_weight = _LOSSES[loss], options, sample_weight
+        self.y = y.astype(np.float64)
+
+    def __call__(self, outputs):
+        losses = self.loss(self.y, outputs.astype(np.float64), **self.options)
+        return -float(np.average(losses.sum(axis=1), weights=self.sample_weight))
+
+
+def _huber(y, p, huber_delta):
+    r = np.abs(y - p)
+    return np.where(r > huber_delta, huber_delta * (r - 0.5 * huber_delta), 0.5 * r * r)
+
+
+def _quantile(y, p, quantiles):
+    r = y - p
+    return np.maximum(quantiles * r, (np.array(quantiles) - 1) * r)
+
+
+def _log_cosh(y, p):
+    r = np.abs(y - p)
+    return r + np.log1p(np.exp(-2 * r)) - math.log(2)
+
+
+def _positive(p):
+    """Outputs of an exponential, of which float32 rounds the smallest to 0."""
+    return np.maximum(p, np.finfo(np.float32).tiny)
+
+
+def _poisson(y, p):
+    p = _positive(p)
+    return xlogy(y, y) - xlogy(y, p) - y + p
+
+
+def _gamma(y, p):
+    ratio = y / _positive(p)
+    return ratio - np.log(ratio) - 1
+
+
+def _tweedie(y, p, tweedie_power):
+    p, one, two = _positive(p), 1 - tweedie_power, 2 - tweedie_power
+    return y**two / (one * two) - y * p**one / one + p**two / two
+
+
+_LOSSES = {
+    "absolute_error": lambda y, p: np.abs(y - p),
+    "huber": _huber,
+    "log_cosh": _log_cosh,
+    "quantile": _quantile,
+    "poisson": _poisson,
+    "gamma": _gamma,
+    "tweedie": _tweedie,
+}
