@@ -503,6 +503,14 @@ def test_scorer_that_takes_no_weights(cancer):
 # ---- time, interrupts, callbacks ----
 
 
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_time_limit_with_layers_that_are_no_tuple(diabetes, kind):
+    X, y = diabetes
+    recipe = Recipe(hidden_layer_sizes=kind([16, 8]), epochs=2)
+    assert recipe == Recipe(hidden_layer_sizes=(16, 8), epochs=2)
+    assert len(regressor(n_members=2, time_limit=1e9, recipe=recipe).fit(X, y).members_) == 2
+
+
 @pytest.mark.parametrize("limit, most", [(1e-9, 2), (0.5, 40)])
 def test_time_limit(cancer, limit, most):
     X, y = cancer
@@ -656,6 +664,22 @@ def test_predictions_go_on_while_another_fit_trains(cancer):
     assert model.classes_.tolist() == ["harmless", "malignant"]
 
 
+def test_a_prediction_during_a_fit_does_not_keep_the_average_of_before(diabetes, monkeypatch):
+    X, y = diabetes
+    model = pickle.loads(pickle.dumps(regressor(n_members=2).fit(X, y)))  # a pickle has no average
+    of_members = model._average_of_members
+
+    def fit_meanwhile():
+        average = of_members()
+        monkeypatch.undo()
+        model.fit(X, -y)
+        return average
+
+    monkeypatch.setattr(model, "_average_of_members", fit_meanwhile)
+    model.predict(X)
+    np.testing.assert_array_equal(model.predict(X), regressor(n_members=2).fit(X, -y).predict(X))
+
+
 def test_callbacks(cancer):
     X, y = cancer
     told = []
@@ -698,6 +722,17 @@ def test_diverging_members(diabetes):
     assert np.isfinite(model.predict(X)).all()
     with pytest.raises(ValueError, match="non-finite in its first epoch"):
         regressor(recipe={**SMALL, "learning_rate": 1e30}).fit(X, y)
+
+
+@pytest.mark.parametrize("n_members", [1, 2, 10])
+def test_the_accuracy_of_outputs_that_are_not_finite_does_not_count(n_members):
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    recipe = {"learning_rate": 1e30, "epochs": 3}
+    with pytest.warns(ConvergenceWarning, match="loss of a member became non-finite"):
+        model = TabularMLPClassifier(n_members, n_jobs=1, random_state=0, recipe=recipe).fit(X, X[:, 0] > 0)
+    assert {member.best_epoch_ for member in model.members_} == {1}  # the rate of the first update is 0
+    assert {member.validation_scores_[1] for member in model.members_} == {-math.inf}
+    assert np.isfinite(model.predict_proba(X)).all()
 
 
 # ---- pickles ----

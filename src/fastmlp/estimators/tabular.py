@@ -590,9 +590,9 @@ class BaseTabularMLP(
         return average(*encoder.transform(X))
 
     def _kept_average(self):
-        """The average that is kept for the model, or another one if `n_jobs` is another by now."""
+        """The average that is kept for the model, or another one if `n_jobs` or the model is another by now."""
         kept = vars(self).get("_average")
-        if kept is None or kept[0] is not self.n_jobs:
+        if kept is None or kept[0] is not self.n_jobs or kept[1] is not self.encoder_:
             kept = self._average = self._average_of_members()
         return kept
 
@@ -708,10 +708,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     def _comparable(self, y):
         return (y.dtype.kind in "biuf") == (self.classes_.dtype.kind in "biuf")
-
-    def _weigher(self, rows, known):
-        """What scores an average of members in the choice of their weights, where it is not the score; else None."""
-        return None
 
     def _loss_weight(self, labels, y, sample_weight):
         if self.class_weight is None:

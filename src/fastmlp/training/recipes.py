@@ -95,6 +95,8 @@ class Recipe:
 
     def __post_init__(self):
         validate_parameter_constraints(_CONSTRAINTS, vars(self), "Recipe")
+        # a list or an array has no hash, and recipes are keys of what their epochs take
+        object.__setattr__(self, "hidden_layer_sizes", tuple(self.hidden_layer_sizes))
 
     def batch_size_for(self, n_rows):
         """Rows of a batch, all of them where they are fewer."""
@@ -296,7 +298,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     seed : int or sequence of int
         Of initialisation, order of rows and dropout.
     score : callable
-        The score of outputs for the held-out rows; greater is better.
+        The score of outputs for the held-out rows; greater is better. Outputs that are not all finite have -inf, and no
+        epoch of theirs is kept.
     n_threads : int, default=None
         As `Network` takes it.
     epoch_begins : callable, default=None
@@ -328,10 +331,13 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
             trained.losses.append(network.epoch(order, batch_size, optimizer, 0.0))
             if not math.isfinite(trained.losses[-1]):
                 break
+            finite = True
             if len(held_out):
-                trained.scores.append(score(network.predict(X, held_out, codes=codes)))
+                outputs = network.predict(X, held_out, codes=codes)
+                finite = np.isfinite(outputs).all()  # a score may see no difference: the accuracy takes NaN for class 0
+                trained.scores.append(score(outputs) if finite else -math.inf)
             # of equal scores the latest counts
-            if not len(held_out) or trained.scores[-1] >= best_score:
+            if finite and (not len(held_out) or trained.scores[-1] >= best_score):
                 best_score = trained.scores[-1] if len(held_out) else 0.0
                 trained.best_epoch = epoch + 1
                 for kept, array in zip(best, parameters, strict=True):
