@@ -724,6 +724,17 @@ def test_diverging_members(diabetes):
         regressor(recipe={**SMALL, "learning_rate": 1e30}).fit(X, y)
 
 
+@pytest.mark.parametrize("value", [3.7, math.nan])
+@pytest.mark.parametrize("n_members", [1, 10])
+def test_columns_that_say_nothing(n_members, value):
+    X, y = np.full((40, 2), value), np.arange(40.0)
+    model = TabularMLPRegressor(n_members, random_state=0, recipe={"epochs": 20}).fit(X, y)
+    assert np.ptp(model.predict(X)) == 0
+    assert abs(model.predict(X)[0] - y.mean()) < y.std() / 2
+    model = TabularMLPClassifier(n_members, scoring="neg_log_loss", random_state=0, recipe={"epochs": 20})
+    np.testing.assert_allclose(model.fit(X, y % 4 == 0).predict_proba(X)[:, 1], 0.25, atol=0.15)
+
+
 @pytest.mark.parametrize("n_members", [1, 2, 10])
 def test_the_accuracy_of_outputs_that_are_not_finite_does_not_count(n_members):
     X = np.random.default_rng(0).standard_normal((60, 3))

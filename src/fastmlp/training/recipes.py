@@ -253,7 +253,9 @@ def initialise(network, layers, X, codes, rows, recipe, rng):
         weights[:] = rng.standard_normal(weights.shape)
         biases[:] = 0
         sums = _sums(network, layers, i, X, codes, rows)
-        scale = 1 / np.maximum(sums.std(axis=0), 1e-8)
+        # of a unit whose sums are one number, the rounding of which is not to be scaled, the weights stay as drawn
+        spread, largest = sums.std(axis=0), np.abs(sums).max(axis=0)
+        scale = 1 / np.where(spread > 1e-6 * largest, spread, 1)
         weights *= scale
         at = rng.integers(len(rows), size=(5, weights.shape[1]))
         shares = rng.exponential(size=at.shape)
