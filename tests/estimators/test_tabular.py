@@ -141,6 +141,24 @@ def test_regression(diabetes):
     np.testing.assert_allclose(other.predict(X), 1e60 * predictions, rtol=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "gamma"])
+def test_small_targets(diabetes, loss):
+    X, y = diabetes
+    model, small = (regressor(loss=loss).fit(X, factor * y) for factor in (1, 2.0**-990))
+    # a power of two takes no bit of the targets, and their squares would be zero
+    np.testing.assert_array_equal(small.predict(X), 2.0**-990 * model.predict(X))
+    assert small.oof_score_ == model.oof_score_
+
+
+def test_small_and_large_targets_together(diabetes):
+    X, y = diabetes
+    model = regressor(recipe={**SMALL, "epochs": 40}).fit(X, np.stack([1e-300 * y, 1e60 * y, y * 0 + 1e-300], axis=1))
+    predictions = model.oof_prediction_ / [1e-300, 1e60, 1e-300]
+    scores = r2_score(np.stack([y, y, y * 0 + 1], axis=1), predictions, multioutput="raw_values")
+    assert scores[0] > 0.3 and scores[1] > 0.3 and scores[2] == 1
+    assert model.oof_score_ == pytest.approx(scores.mean(), abs=1e-6)
+
+
 def test_several_outputs(diabetes):
     X, y = diabetes
     Y = np.stack([y, -3 * y + 5, np.arange(len(y)) % 2], axis=1)
@@ -533,6 +551,23 @@ def test_time_limit_by_a_clock_that_stands(cancer, monkeypatch):
     X, y = cancer
     monkeypatch.setattr(ensembles, "time", SimpleNamespace(monotonic=lambda: 0.0))  # Windows' moves 64 times a second
     assert_same_bits(classifier(time_limit=1000, n_jobs=1).fit(X, y), classifier().fit(X, y))
+
+
+@pytest.mark.parametrize("limit, n_epochs", [(0.5, 1), (1.5, 1), (2.5, 2), (4.2, 4), (5.5, 5)])
+def test_no_epoch_begins_that_would_end_too_late(cancer, monkeypatch, limit, n_epochs):
+    X, y = cancer
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(ensembles, "time", clock)
+    monkeypatch.setattr("fastmlp.estimators.tabular.time", clock)
+
+    def second(estimator, epoch, metrics):
+        now[0] += 1.0
+
+    model = classifier(time_limit=limit, callbacks=second, n_jobs=1).fit(X, y)
+    # of 5.5 seconds 3.5 are left after two epochs: three on a schedule of their own are more than the two
+    assert now[0] == n_epochs
+    assert [len(member.loss_curve_) for member in model.members_] == [3 if limit == 5.5 else n_epochs]
 
 
 def test_enough_time_changes_nothing(cancer):

@@ -130,8 +130,9 @@ _SHARED = """\
         One alone holds out `validation_fraction` of the rows. None is {n_members}, or with `time_limit` as many as
         there is time for; a number given beside `time_limit` is the most of them.
     time_limit : float, default=None
-        Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. Without it the
-        same `random_state` gives the same bits on any number of threads.
+        Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. None begins an
+        epoch that takes longer than what is left, but its first. Without it the same `random_state` gives the same bits
+        on any number of threads.
     scoring : str, callable or None, default=None
         What decides the best epoch: a scorer of scikit-learn's. None is {score}. Callables get the held-out rows as the
         numbers that the networks see.
@@ -615,6 +616,12 @@ def _work(n_continuous, n_numbers, recipe):
     return embedding + sum(a * b for a, b in pairwise(units)) + 100 * sum(units)
 
 
+def _deviation(columns):
+    """Standard deviations of columns; squares of small values, which a power of two enlarges, are not lost."""
+    exponents = np.minimum(np.frexp(np.abs(columns).max(axis=0))[1], 0)
+    return np.ldexp(np.ldexp(columns, -exponents).std(axis=0), exponents)
+
+
 def _known(X, outputs, asked):
     """Outputs for the rows that a scorer is given."""
     if asked is not X:
@@ -888,8 +895,8 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         through_exponential = LOSSES[plain(self.loss)] == "exp"
         with np.errstate(over="ignore", invalid="ignore"):
             mean = columns.mean(axis=0)
-            spread = mean if through_exponential else columns.std(axis=0)
-        if not np.isfinite(mean + spread).all():
+            spread = mean if through_exponential else _deviation(columns)
+        if not np.isfinite([mean, spread]).all():
             raise ValueError(f"y is too large: its mean or standard deviation overflows, got {np.abs(y).max()}.")
         self._scale = np.where(spread > 0, spread, 1.0)
         self._center = np.zeros(self.n_outputs_) if through_exponential else mean
@@ -916,8 +923,11 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         if self.scoring not in (None, "r2") or len(self._levels or ()) > 1:
             return None
         labels = rows.labels[held_out].reshape(len(held_out), -1)
-        r2 = R2(labels, weight)
-        return lambda outputs: r2(self._in_units(outputs)) if np.isfinite(outputs).all() else -math.inf
+        exponents = -np.frexp(self._scale)[1]  # squares of small targets would be zero
+        r2 = R2(np.ldexp(labels, exponents), weight)
+        return lambda outputs: (
+            r2(np.ldexp(self._in_units(outputs), exponents)) if np.isfinite(outputs).all() else -math.inf
+        )
 
     def _in_units(self, outputs):
         values = outputs * self._scale

@@ -151,7 +151,8 @@ def train_members(
         Recipe -> what an epoch costs, in any unit. It is needed with a deadline.
     deadline : float, default=None
         Time, by `time.monotonic`, at which all ends. Members then begin as long as there is time for a quarter of their
-        recipe's epochs, and those that find no time for all of them have fewer, on the same schedule.
+        recipe's epochs, and those that find no time for all of them have fewer, on the same schedule. A member has one
+        epoch at least; it ends where another would take longer than what is left.
     listener : object, default=None
         Its methods are called by one thread at a time: member_begins(number, recipe), epoch_begins(number),
         epoch_ends(number, recipe, trained) -> whether this member ends there, and member_ends(number, result) ->
@@ -333,11 +334,13 @@ class _Progress:
         self.cut = run.stop.is_set()
         if (pace := run.pace) is not None:
             now = time.monotonic()
-            self.cut |= now >= pace.deadline
+            left = pace.deadline - now
+            self.cut |= left <= 0 or (now - self.began) / self.n_epochs > left  # another epoch would end too late
             if self.judges and self.n_epochs == 2:  # the first has more to do
                 pace.note(self.recipe, 2, now - self.began)
                 possible = pace.epochs(self.recipe)
-                self.too_slow = not self.cut and possible is not None and possible + 2 < self.recipe.epochs
+                # to begin anew is worth it where more epochs follow than are lost
+                self.too_slow = not self.cut and possible is not None and 2 < possible < self.recipe.epochs - 2
         return bool(ends) or self.cut or self.too_slow
 
 
