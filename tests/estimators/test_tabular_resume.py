@@ -342,7 +342,7 @@ def test_other_parameters_are_refused_by_name(params, match, tmp_path):
     assert {**vars(model), **dict.fromkeys(params)} == {**before, **dict.fromkeys(params)}
     # those without an effect may change
     _fit(TabularMLPClassifier, path, n_jobs=1, verbose=True, callbacks=_killing(0, 1))
-    with pytest.raises(ValueError, match="loss was absent, .*; portfolio differs; and 2 more"):
+    with pytest.raises(ValueError, match="loss was 'log_loss', is 'squared_error'; .*; portfolio differs; and 3 more"):
         _fit(TabularMLPRegressor, path)
 
 

@@ -38,7 +38,7 @@ from ..training.ensembles import (
 from ..training.fits import INTERRUPTED
 from ..training.portfolio import CLASSIFICATION, REGRESSION
 from ..training.recipes import Recipe, layers_for, train_member
-from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeLogLoss, NegativeLoss
+from ..training.scores import R2, Accuracy, NegativeBrierScore, NegativeFocalLoss, NegativeLogLoss, NegativeLoss
 from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
 from .fitted import OF_TABULAR_CLASSIFIER, OF_TABULAR_REGRESSOR
 from .inputs import check_total, check_weights, effective_n_jobs
@@ -184,6 +184,9 @@ _ATTRIBUTES = """\
         Their score, as `scoring` says. The rows have decided the best epochs, which makes it a little too high. Not
         with `X_val`."""
 
+_SCORE_OF_CLASSES = """with
+        loss="log_loss" the accuracy, and labels are smoothed for it; else the negative mean loss. Both count
+        `class_weight`"""
 _SCORE_OF_VALUES = """R2 with loss="squared_error", else the
         negative mean over rows of the loss, summed over outputs, of targets as the networks see them (see `loss`)"""
 _TRAINING_OF_SORTED = """Training is the
@@ -318,6 +321,8 @@ class BaseTabularMLP(
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, began):
+        params = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        reset_without_effect(params, constructor_defaults(type(self)), reasons_of_needs(params))
         recipes = self._recipes_in_effect()
         n_members = self._n_members(len(recipes))
         listeners = Listeners(self, X, y, sample_weight, n_members)
@@ -416,6 +421,7 @@ class BaseTabularMLP(
             recipes = tuple(replace(recipe, epochs=int(self.max_iter)) for recipe in recipes)
         # smoothed labels make better classes, but no better probabilities
         smooths = isinstance(given, Recipe) or "label_smoothing" in (given or ()) or self.scoring in (None, "accuracy")
+        smooths &= self.loss != "focal"
         return recipes if smooths else tuple(replace(recipe, label_smoothing=0.0) for recipe in recipes)
 
     def _max_threads(self):
@@ -637,7 +643,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     Parameters
     ----------
-{_SHARED.format(n_members=_MEMBERS, score="the accuracy, with `class_weight`, and labels are smoothed for it")}
+{_SHARED.format(n_members=_MEMBERS, score=_SCORE_OF_CLASSES)}
+    loss : {{"log_loss", "focal"}}, default="log_loss"
+        "focal" is the log-loss with less weight on samples that are right already. Recipes smooth no labels for it.
+    focal_gamma : float, default=2.0
+        Exponent of loss="focal". No effect with another loss.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``.
 {_MORE}
@@ -667,6 +677,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseTabularMLP._parameter_constraints,
+        "loss": [StrOptions({"log_loss", "focal"})],
+        "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _attributes: ClassVar[dict] = OF_TABULAR_CLASSIFIER
@@ -679,6 +691,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         time_limit=None,
         scoring=None,
         categorical_features="from_dtype",
+        loss="log_loss",
+        focal_gamma=2.0,
         class_weight=None,
         max_iter=None,
         validation_fraction=0.2,
@@ -735,14 +749,18 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         return y
 
     def _engine_loss(self, recipe):
+        if self.loss == "focal":
+            return "focal", {"focal_gamma": float(self.focal_gamma)}
         return "log_loss", {"label_smoothing": recipe.label_smoothing} if recipe.label_smoothing else {}
 
     def _quick_score(self, rows, held_out, weight):
+        if self.scoring is None and self.loss == "focal":
+            return NegativeFocalLoss(float(self.focal_gamma), rows.y[held_out], weight)
         kind = {None: Accuracy, "accuracy": Accuracy, "neg_log_loss": NegativeLogLoss}.get(self.scoring)
         return None if kind is None else kind(rows.y[held_out], weight)
 
     def _weigher(self, rows, known):
-        if self.scoring not in (None, "accuracy"):
+        if self.scoring not in (None, "accuracy") or self.scoring is None and self.loss == "focal":
             return None
         # accuracy is too coarse to weigh by, and the log loss has too little patience with smoothed labels
         return NegativeBrierScore(rows.y[known], None if rows.sample_weight is None else rows.sample_weight[known])
@@ -887,8 +905,6 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _learn_targets(self, y):
-        params = {name: plain(value) for name, value in self.get_params(deep=False).items()}
-        reset_without_effect(params, constructor_defaults(type(self)), reasons_of_needs(params))
         columns = self._columns_of_outputs(y.reshape(len(y), -1), self._loss_options())
         self.n_outputs_, self._one = columns.shape[1], y.ndim == columns.shape[1] == 1
         # a loss that predicts through an exponential scales with y, but is not the same for y + 1

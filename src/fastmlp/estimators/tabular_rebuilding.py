@@ -52,15 +52,13 @@ def rebuild_table(estimator, fitted):
     encoder = fitted["encoder_"] = _encoder(estimator, fitted["encoder_"])
     n_outputs, n_features = fitted["n_outputs_"], len(encoder.columns_)
     require(fitted["n_features_in_"] == n_features, f"n_features_in_ is {fitted['n_features_in_']}, not {n_features}")
-    losses = ["log_loss"]
     if "classes_" in fitted:
         classes = fitted["classes_"]
         fits = isinstance(classes, np.ndarray) and len(classes) == n_outputs
         require(fits, f"classes_ are not those of {n_outputs} outputs")
     else:
-        losses = estimator._parameter_constraints["loss"][0].options
         _check_units(fitted, n_outputs)
-    require(fitted["_loss"] in losses, f"_loss is {fitted['_loss']!r}")
+    require(fitted["_loss"] in estimator._parameter_constraints["loss"][0].options, f"_loss is {fitted['_loss']!r}")
     members = fitted["members_"]
     require(isinstance(members, list) and members, "it has no members_")
     fitted["members_"] = [_member(number, member, encoder, n_outputs) for number, member in enumerate(members)]

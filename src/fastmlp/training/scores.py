@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.special import xlogy
 
-__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeLogLoss", "NegativeLoss"]
+__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeFocalLoss", "NegativeLogLoss", "NegativeLoss"]
 
 
 class Accuracy:
@@ -96,6 +96,30 @@ class NegativeBrierScore:
     def __call__(self, outputs):
         squares = np.einsum("nk,nk->n", outputs, outputs) - 2 * outputs[self.rows, self.y]
         return -float(np.average(squares, weights=self.sample_weight)) - 1.0
+
+
+class NegativeFocalLoss:
+    """Mean over rows, by weight, of (1 - p_y)^gamma log(p_y); -inf where an output is not finite.
+
+    Lin et al.: Focal Loss for Dense Object Detection, 2017, equation 4, negated. Probabilities are at least eps of
+    their dtype.
+
+    Parameters
+    ----------
+    gamma : float
+    y : ndarray of int of shape (n,)
+        Codes of classes.
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, gamma, y, sample_weight):
+        self.gamma, self.rows, self.y, self.sample_weight = gamma, np.arange(len(y)), y, sample_weight
+
+    def __call__(self, outputs):
+        if not np.isfinite(outputs).all():
+            return -math.inf
+        p = np.clip(outputs[self.rows, self.y], np.finfo(outputs.dtype).eps, 1).astype(np.float64)
+        return float(np.average((1 - p) ** self.gamma * np.log(p), weights=self.sample_weight))
 
 
 class NegativeLoss:
