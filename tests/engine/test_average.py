@@ -1,5 +1,7 @@
 """Averages of networks."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,20 @@ def test_the_same_bits_for_any_rows_and_threads(isa):
         for start, stop in ((0, 1), (5, 12), (100, 164), (300, 699)):
             part = average(X[start:stop], codes[start:stop], n_threads=n_threads)
             np.testing.assert_array_equal(part, expected[start:stop])
+
+
+def test_calls_at_once_do_not_meet():
+    X, codes = rows(900)
+    average = Average([(*member, weight) for member, weight in zip(MEMBERS, WEIGHTS, strict=True)], "log_loss")
+    expected = average(X, codes)
+
+    def predict(start):
+        return average(X[start : start + 60], codes[start : start + 60], n_threads=1 + start % 2)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for start, part in enumerate(pool.map(predict, range(200))):
+                np.testing.assert_array_equal(part, expected[start : start + 60])
 
 
 def test_float64():
