@@ -6,7 +6,8 @@ from .estimators.classifier import MLPClassifier
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
-from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
+from .estimators.tabular_classifier import TabularMLPClassifier
+from .estimators.tabular_regressor import TabularMLPRegressor
 from .interchange import from_sklearn, load, register_onnx_converters
 
 __version__ = "0.1.0"

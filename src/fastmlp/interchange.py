@@ -6,7 +6,8 @@ from .estimators.classifier import MLPClassifier
 from .estimators.perceptron import Perceptron
 from .estimators.rebuilding import rebuilt
 from .estimators.regressor import MLPRegressor
-from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
+from .estimators.tabular_classifier import TabularMLPClassifier
+from .estimators.tabular_regressor import TabularMLPRegressor
 from .exports.files import read
 from .exports.onnx_graph import convert, parse_classifier, set_types
 from .exports.onnx_nodes import needs

@@ -559,7 +559,7 @@ def test_no_epoch_begins_that_would_end_too_late(cancer, monkeypatch, limit, n_e
     now = [0.0]
     clock = SimpleNamespace(monotonic=lambda: now[0])
     monkeypatch.setattr(ensembles, "time", clock)
-    monkeypatch.setattr("fastmlp.estimators.tabular.time", clock)
+    monkeypatch.setattr("fastmlp.estimators.tabular_base.time", clock)
 
     def second(estimator, epoch, metrics):
         now[0] += 1.0

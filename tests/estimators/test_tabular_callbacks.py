@@ -226,7 +226,7 @@ def test_a_member_that_begins_anew_for_want_of_time_has_no_more_epochs_than_it_s
     params = {**PARAMS, "max_iter": 50, "time_limit": 1e9, "n_jobs": 1, "callbacks": second, "n_members": 2}
     model = TabularMLPRegressor(**params).set_callbacks(recorder)
     # the time that is left when the fit begins, by the clock that stands
-    monkeypatch.setattr("fastmlp.estimators.tabular.time", SimpleNamespace(monotonic=lambda: 12.0 - 1e9))
+    monkeypatch.setattr("fastmlp.estimators.tabular_base.time", SimpleNamespace(monotonic=lambda: 12.0 - 1e9))
     model.fit(X, NUMBERS)
     # two epochs of fifty show that there is time for 95 % of the ten seconds that are left; then there is none
     assert recorder.calls[2:-2] == _of_member(0, 2 + 9)

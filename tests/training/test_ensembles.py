@@ -49,7 +49,12 @@ def test_greedy_weights_are_those_of_the_definition(gaps, n_outputs):
 def test_the_only_good_model_has_all_the_weight():
     truth = np.linspace(0, 1, 50, dtype=np.float32)[:, None]
     outputs = [truth[::-1], truth, np.full_like(truth, np.inf)]
-    weights = greedy_weights(outputs, lambda average: -float(np.abs(average - truth).max()))
+
+    def score(average):
+        assert np.isfinite(average).all()
+        return -float(np.abs(average - truth).max())
+
+    weights = greedy_weights(outputs, score)
     np.testing.assert_array_equal(weights, [0, 1, 0])
 
 

@@ -5,8 +5,8 @@ ESTIMATORS = {
     "MLPClassifier": "fastmlp.estimators.classifier.MLPClassifier",
     "MLPRegressor": "fastmlp.estimators.regressor.MLPRegressor",
     "Perceptron": "fastmlp.estimators.perceptron.Perceptron",
-    "TabularMLPClassifier": "fastmlp.estimators.tabular.TabularMLPClassifier",
-    "TabularMLPRegressor": "fastmlp.estimators.tabular.TabularMLPRegressor",
+    "TabularMLPClassifier": "fastmlp.estimators.tabular_classifier.TabularMLPClassifier",
+    "TabularMLPRegressor": "fastmlp.estimators.tabular_regressor.TabularMLPRegressor",
 }
 #: What of fastmlp a skops file may have in it: for ``skops.io.load(trusted=...)`` and MLflow's ``skops_trusted_types``.
 SKOPS_TRUSTED_TYPES = [

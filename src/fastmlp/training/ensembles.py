@@ -4,6 +4,7 @@ Members share nothing but the data. Whole ones are handed to workers, so none wa
 becomes depends on its number and the seed alone.
 """
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -85,7 +86,7 @@ def integer_seed(*numbers):
 
 
 def n_folds_of(n_members):
-    """Folds of an ensemble of so many members: of one recipe as many as it has, of several recipes five each."""
+    """The number of folds for a number of members: up to nine members have a fold each, more of them share five."""
     return n_members if n_members <= _MOST_FOLDS else _FOLDS
 
 
@@ -355,7 +356,7 @@ def greedy_weights(outputs, score, n_steps=_STEPS):
     outputs : list of ndarray of shape (n, n_outputs)
         Of each model, for the same rows. A row of NaN is not known: there the average stays what it is.
     score : callable
-        Outputs of float32 of shape (n, n_outputs) -> float; greater is better.
+        Finite outputs of float32 of shape (n, n_outputs) -> float; greater is better. Others have -inf.
     n_steps : int, default=40
 
     Returns
@@ -376,7 +377,8 @@ def greedy_weights(outputs, score, n_steps=_STEPS):
         candidates = []
         for one, there in zip(outputs, known, strict=True):
             n = count + there
-            candidates.append(score(np.where(n > 0, (total + one) / np.maximum(n, 1), average)))
+            candidate = np.where(n > 0, (total + one) / np.maximum(n, 1), average)
+            candidates.append(score(candidate) if np.isfinite(candidate).all() else -math.inf)
         added.append(int(np.argmax(candidates)))
         scores.append(candidates[added[-1]])
         total += outputs[added[-1]]

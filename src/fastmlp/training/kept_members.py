@@ -113,10 +113,9 @@ class KeptMembers:
         require(of_floats, f"member {number} has no curves")
         n_losses, n_scores = map(len, curves)
         # an epoch with a loss that is not finite has no score
-        fits = 1 <= n_losses <= epochs and (n_scores in (n_losses, n_losses - 1) if len(held_out) else n_scores == 0)
+        fits = 1 <= n_losses <= epochs and n_scores in (n_losses, n_losses - 1)
         require(fits, f"member {number} has {n_losses} losses and {n_scores} scores of {epochs} epochs")
-        judged = n_scores if len(held_out) else n_losses
-        require(is_count(best) and best <= judged, f"member {number} has its best in epoch {best!r}")
+        require(is_count(best) and best <= n_scores, f"member {number} has its best in epoch {best!r}")
         for name, shape in (
             ("parameters", (sum(map(math.prod, shapes)),)),
             ("outputs", (len(held_out), self.n_outputs)),

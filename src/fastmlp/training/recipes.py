@@ -293,15 +293,15 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     data : tuple of X, codes, y and sample_weight
         As :meth:`Network.bind` takes them.
     rows, held_out : ndarray of intp
-        The rows to train on and those that say which epoch is the best; the latter may be none: the last epoch counts.
+        The rows to train on, and those that say which epoch is the best.
     recipe : Recipe
     loss, loss_options
         As `Network` takes them.
     seed : int or sequence of int
         Of initialisation, order of rows and dropout.
     score : callable
-        The score of outputs for the held-out rows; greater is better. Outputs that are not all finite have -inf, and no
-        epoch of theirs is kept.
+        The score of outputs for the held-out rows; greater is better. It sees finite outputs alone: others have -inf,
+        and their epoch is not kept.
     n_threads : int, default=None
         As `Network` takes it.
     epoch_begins : callable, default=None
@@ -333,14 +333,12 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
             trained.losses.append(network.epoch(order, batch_size, optimizer, 0.0))
             if not math.isfinite(trained.losses[-1]):
                 break
-            finite = True
-            if len(held_out):
-                outputs = network.predict(X, held_out, codes=codes)
-                finite = np.isfinite(outputs).all()  # a score may see no difference: the accuracy takes NaN for class 0
-                trained.scores.append(score(outputs) if finite else -math.inf)
+            outputs = network.predict(X, held_out, codes=codes)
+            finite = np.isfinite(outputs).all()
+            trained.scores.append(score(outputs) if finite else -math.inf)
             # of equal scores the latest counts
-            if finite and (not len(held_out) or trained.scores[-1] >= best_score):
-                best_score = trained.scores[-1] if len(held_out) else 0.0
+            if finite and trained.scores[-1] >= best_score:
+                best_score = trained.scores[-1]
                 trained.best_epoch = epoch + 1
                 for kept, array in zip(best, parameters, strict=True):
                     kept[...] = array

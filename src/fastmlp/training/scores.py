@@ -99,7 +99,7 @@ class NegativeBrierScore:
 
 
 class NegativeFocalLoss:
-    """Mean over rows, by weight, of (1 - p_y)^gamma log(p_y); -inf where an output is not finite.
+    """Mean over rows, by weight, of (1 - p_y)^gamma log(p_y).
 
     Lin et al.: Focal Loss for Dense Object Detection, 2017, equation 4, negated. Probabilities are at least eps of
     their dtype.
@@ -116,8 +116,6 @@ class NegativeFocalLoss:
         self.gamma, self.rows, self.y, self.sample_weight = gamma, np.arange(len(y)), y, sample_weight
 
     def __call__(self, outputs):
-        if not np.isfinite(outputs).all():
-            return -math.inf
         p = np.clip(outputs[self.rows, self.y], np.finfo(outputs.dtype).eps, 1).astype(np.float64)
         return float(np.average((1 - p) ** self.gamma * np.log(p), weights=self.sample_weight))
 
