@@ -78,7 +78,7 @@ class Listeners:
         return bool(self.functions) or self.root is not None
 
     def of_member(self):
-        """Who is to be told of a member's steps; scikit-learn's callbacks from `member_begins` on."""
+        """The same listeners for the steps of one member. scikit-learn's callbacks listen from `member_begins` on."""
         listeners = copy.copy(self)
         listeners.parent, listeners.root = self.root, None
         return listeners
@@ -132,7 +132,7 @@ class Listeners:
 
 
 class MemberListeners:
-    """Those who are told of an ensemble, as `train_members` takes them; prints what `verbose` asks for.
+    """Tells the listeners of a fit of each member, as `train_members` asks for; prints what `verbose` asks for.
 
     Parameters
     ----------

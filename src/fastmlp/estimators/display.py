@@ -260,7 +260,7 @@ class TrainingCurveDisplay:
         self.ax_.set_xlabel("")
 
     def _draw(self, name, members, label, given):
-        """The lines of a curve: one, or one of each member, of which the first has the label."""
+        """The line of a curve, or a list with a line for each member. The first line has the label."""
         axes = self.axes_[{"validation_score": "score", "learning_rate": "learning_rate"}.get(name, "loss")]
         several, lines = _are_several(self.loss), []
         for values in members:

@@ -49,8 +49,8 @@ class ExplanationMixin:
         NotFittedError
             If the model is not fitted.
         ValueError, TypeError
-            If X is none that `predict` takes, or target is no index of an output; with sort_quantiles=True, if
-            raw_score is False: a column of `predict` then shows different outputs in different rows.
+            If `predict` refuses X, or the target is no index of an output, or raw_score is False with
+            sort_quantiles=True: a column of `predict` then shows different outputs in different rows.
 
         See Also
         --------

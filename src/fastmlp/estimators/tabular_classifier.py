@@ -31,8 +31,8 @@ _SCORE = """with
 class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     __doc__ = f"""Classification of tables as they are: columns of numbers, categories and dates, with gaps.
 
-    Makes numbers and codes of the columns, and averages the probabilities of several networks: RealMLP [1]_, with an
-    embedding for each number and category, trained on folds.
+    Makes numbers and codes of the columns, and averages the probabilities of several small networks, which are trained
+    on folds. They are like RealMLP [1]_, with embeddings of each number and category.
 
     Parameters
     ----------

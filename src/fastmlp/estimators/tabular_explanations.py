@@ -51,8 +51,8 @@ class TabularExplanationMixin:
         NotFittedError
             If the model is not fitted.
         ValueError, TypeError
-            If X is none that `predict` takes, or target is no index of an output; with sort_quantiles=True, if
-            raw_score is False.
+            If `predict` refuses X, or the target is no index of an output, or raw_score is False with
+            sort_quantiles=True.
 
         Examples
         --------

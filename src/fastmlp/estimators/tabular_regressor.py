@@ -29,9 +29,9 @@ _TRAINING_OF_SORTED = """Training is the
 class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
     __doc__ = f"""Regression on tables as they are: columns of numbers, categories and dates, with gaps.
 
-    Makes numbers and codes of the columns, and averages the predictions of several networks: RealMLP [1]_, with an
-    embedding for each number and category, trained on folds. Targets are standardised, and predictions are held within
-    the range of the training targets.
+    Makes numbers and codes of the columns, and averages the predictions of several small networks, which are trained on
+    folds. They are like RealMLP [1]_, with embeddings of each number and category. Targets are standardised, and
+    predictions are held within the range of the training targets.
 
     Parameters
     ----------
