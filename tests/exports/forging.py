@@ -3,9 +3,12 @@
 import json
 import struct
 
+import numpy as np
+import pytest
 import safetensors.numpy
 from safetensors import safe_open
 
+import fastmlp
 from fastmlp.exports import files
 
 
@@ -42,3 +45,58 @@ def with_header(document, entries, data):
     text += "," + json.dumps({name: document[name] for name in ("class", "params", "fitted")})[1:]
     header = '{"__metadata__":' + json.dumps({"fastmlp": text}, separators=(",", ":")) + "," + entries + "}"
     return sealed(struct.pack("<Q", len(header)) + header.encode() + data)
+
+
+def at(node, *path):
+    """What is within a document: names within objects that stand for dicts, numbers within lists."""
+    for step in path:
+        if _is_dict(node) and step != "dict":
+            node = next(pair for pair in node["dict"] if pair[0] == step)[1]
+        else:
+            node = node[step]
+    return node
+
+
+def _is_dict(node):
+    """Whether an object stands for a dict, as a list of pairs."""
+    return isinstance(node, dict) and "dict" in node
+
+
+def put(*path):
+    """A change of a document: the last argument is put where the others lead."""
+    *path, last, value = path
+
+    def change(document, tensors):
+        node = at(document, *path)
+        if _is_dict(node):
+            node["dict"][:] = [pair for pair in node["dict"] if pair[0] != last] + [[last, value]]
+        else:
+            node[last] = value
+
+    return change
+
+
+def tensor(name, make):
+    """A change of a tensor: what a function makes of it takes its place."""
+
+    def change(document, tensors):
+        tensors[name] = np.ascontiguousarray(make(tensors[name]))
+
+    return change
+
+
+def refusal(content, folder):
+    """What `load` says of a file, without its name."""
+    path = folder / "forged"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        fastmlp.load(path)
+    name = repr(str(path)) + " "
+    assert type(caught.value) is ValueError and str(caught.value).startswith(name)
+    return str(caught.value).removeprefix(name)
+
+
+def refusal_of(change, document, tensors, folder):
+    """What `load` says of a file after a change."""
+    change(document, tensors)
+    return refusal(put_together(document, tensors), folder)

@@ -26,6 +26,7 @@ from fastmlp.training.schedules import SCHEDULES
 
 safetensors = pytest.importorskip("safetensors")
 forging = pytest.importorskip("forging")
+put, refusal, tensor = forging.put, forging.refusal, forging.tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -470,16 +471,6 @@ def parts(model, tmp_path):
     return forging.taken_apart(tmp_path / "model")
 
 
-def refusal(content, tmp_path):
-    """What `load` says of a file."""
-    path = tmp_path / "forged"
-    path.write_bytes(content)
-    with pytest.raises(ValueError) as caught:
-        fastmlp.load(path)
-    assert type(caught.value) is ValueError and str(caught.value).startswith(repr(str(path)) + " ")
-    return str(caught.value).removeprefix(repr(str(path)) + " ")
-
-
 def test_the_forger_makes_files_that_are_read(parts, tmp_path):
     document, tensors = parts
     path = tmp_path / "forged"
@@ -680,37 +671,16 @@ def test_headers_that_are_none(entries, length, tmp_path):
     assert said.startswith("is corrupt: ") and len(said) < 1000, said
 
 
-def _put(where, value):
-    def change(document, tensors):
-        at = document
-        for name in where[:-1]:
-            at = at[name]
-        at[where[-1]] = value
-
-    return change
-
-
-def _tensor(name, make):
-    def change(document, tensors):
-        tensors[name] = np.ascontiguousarray(make(tensors[name]))
-
-    return change
-
-
 def _optimizer(name, value):
-    def change(document, tensors):
-        pairs = document["fitted"]["_optimizer"]["dict"]
-        next(pair for pair in pairs if pair[0] == name)[1] = value
-
-    return change
+    return put("fitted", "_optimizer", name, value)
 
 
 def _state(position, value):
-    return _put(("params", "random_state", "tuple", position), value)
+    return put("params", "random_state", "tuple", position, value)
 
 
 def _strings(**changed):
-    return _put(("fitted", "classes_", "array"), {"strings": ["a", "b", "c"], "dtype": "<U1"} | changed)
+    return put("fitted", "classes_", "array", {"strings": ["a", "b", "c"], "dtype": "<U1"} | changed)
 
 
 def _without(*names):
@@ -722,41 +692,41 @@ def _without(*names):
 
 
 CHANGES = {
-    "alpha of another type": (_put(("params", "alpha"), "much"), "'alpha' parameter"),
-    "unknown activation": (_put(("params", "activation"), "eval"), "'activation' parameter"),
+    "alpha of another type": (put("params", "alpha", "much"), "'alpha' parameter"),
+    "unknown activation": (put("params", "activation", "eval"), "'activation' parameter"),
     "unknown activation in a list": (
-        _put(("params", "activation"), ["relu", "eval"]),
+        put("params", "activation", ["relu", "eval"]),
         "'eval'.* must name functions among",
     ),
-    "softmax inside": (_put(("params", "activation"), ["softmax", "relu"]), "'softmax'.* must name functions among"),
-    "more activations": (_put(("params", "activation"), ["relu"] * 3), "activation"),
-    "sizes that are none": (_put(("params", "hidden_layer_sizes"), [[]]), "hidden_layer_sizes must be integers"),
-    "no size": (_put(("params", "hidden_layer_sizes"), [0]), "hidden_layer_sizes must be > 0"),
-    "dtype": (_put(("params", "dtype"), {"tuple": ["object"]}), "object"),
-    "n_jobs": (_put(("params", "n_jobs"), 0), "n_jobs"),
-    "no epoch": (_put(("params", "max_iter"), 0), "'max_iter' parameter"),
-    "unhashable key": (_put(("params", "class_weight"), {"dict": [[[], 1]]}), "unhashable"),
+    "softmax inside": (put("params", "activation", ["softmax", "relu"]), "'softmax'.* must name functions among"),
+    "more activations": (put("params", "activation", ["relu"] * 3), "activation"),
+    "sizes that are none": (put("params", "hidden_layer_sizes", [[]]), "hidden_layer_sizes must be integers"),
+    "no size": (put("params", "hidden_layer_sizes", [0]), "hidden_layer_sizes must be > 0"),
+    "dtype": (put("params", "dtype", {"tuple": ["object"]}), "object"),
+    "n_jobs": (put("params", "n_jobs", 0), "n_jobs"),
+    "no epoch": (put("params", "max_iter", 0), "'max_iter' parameter"),
+    "unhashable key": (put("params", "class_weight", {"dict": [[[], 1]]}), "unhashable"),
     "other generator": (_state(0, "PCG64"), "random_state is of 'PCG64'"),
     "position before": (_state(2, -1), "random_state is at -1"),
     "position behind": (_state(2, 625), "random_state is at 625"),
     "has_gauss": (_state(3, 7), "has_gauss is 7"),
     "gauss": (_state(4, float("nan")), "gauss is nan"),
-    "zero keys": (_tensor("params.random_state.1", np.zeros_like), "random_state gives only zeros"),
-    "few keys": (_tensor("params.random_state.1", lambda keys: keys[:600]), "random_state has no keys"),
-    "wide keys": (_tensor("params.random_state.1", lambda keys: keys.astype(np.uint64)), "random_state has no keys"),
-    "unknown attribute": (_put(("fitted", "__class__"), 1), "MLPClassifier has no attributes __class__"),
-    "method": (_put(("fitted", "predict"), 1), "has no attributes predict"),
+    "zero keys": (tensor("params.random_state.1", np.zeros_like), "random_state gives only zeros"),
+    "few keys": (tensor("params.random_state.1", lambda keys: keys[:600]), "random_state has no keys"),
+    "wide keys": (tensor("params.random_state.1", lambda keys: keys.astype(np.uint64)), "random_state has no keys"),
+    "unknown attribute": (put("fitted", "__class__", 1), "MLPClassifier has no attributes __class__"),
+    "method": (put("fitted", "predict", 1), "has no attributes predict"),
     "no coefs": (_without("coefs_"), "nothing refers to its arrays"),
-    "no attributes": (_put(("fitted", "n_layers_"), 7), "n_layers_ is 7, by coefs_ it is 4"),
-    "n_features": (_put(("fitted", "n_features_in_"), 3), "n_features_in_ is 3, by coefs_ it is 4"),
-    "n_outputs": (_put(("fitted", "n_outputs_"), 2), "n_outputs_ is 2, by coefs_ it is 3"),
-    "a bool": (_put(("fitted", "n_iter_"), True), "n_iter_ is True"),
-    "negative": (_put(("fitted", "t_"), -1), "t_ is -1"),
-    "beyond 63 bits": (_put(("fitted", "t_"), 2**63), "t_ is 9223372036854775808"),
-    "loss": (_put(("fitted", "loss_"), "low"), "loss_ is 'low'"),
-    "output": (_put(("fitted", "out_activation_"), "relu"), "out_activation_ is 'relu'"),
-    "output of numbers": (_put(("fitted", "out_activation_"), "exp"), "out_activation_ is 'exp'"),
-    "output of two": (_put(("fitted", "out_activation_"), "logistic"), "multiclass with logistic"),
+    "no attributes": (put("fitted", "n_layers_", 7), "n_layers_ is 7, by coefs_ it is 4"),
+    "n_features": (put("fitted", "n_features_in_", 3), "n_features_in_ is 3, by coefs_ it is 4"),
+    "n_outputs": (put("fitted", "n_outputs_", 2), "n_outputs_ is 2, by coefs_ it is 3"),
+    "a bool": (put("fitted", "n_iter_", True), "n_iter_ is True"),
+    "negative": (put("fitted", "t_", -1), "t_ is -1"),
+    "beyond 63 bits": (put("fitted", "t_", 2**63), "t_ is 9223372036854775808"),
+    "loss": (put("fitted", "loss_", "low"), "loss_ is 'low'"),
+    "output": (put("fitted", "out_activation_", "relu"), "out_activation_ is 'relu'"),
+    "output of numbers": (put("fitted", "out_activation_", "exp"), "out_activation_ is 'exp'"),
+    "output of two": (put("fitted", "out_activation_", "logistic"), "multiclass with logistic"),
     "missing": (_without("n_outputs_"), "it lacks n_outputs_"),
     "no classes": (_without("classes_"), "classes_ are not labels"),
     "no binarizer": (_without("_label_binarizer"), "it has no _label_binarizer"),
@@ -767,24 +737,24 @@ CHANGES = {
     "wide labels": (_strings(dtype="<U999999999"), "labels take more than"),
     "structured labels": (_strings(dtype="<U1,O"), "labels have dtype"),
     "labels and more": (_strings(more=1), "unexpected keyword"),
-    "kind of target": (_put(("fitted", "_label_binarizer", "dict", 0, 1), "binary"), "3 binary classes_"),
-    "unknown target": (_put(("fitted", "_label_binarizer", "dict", 0, 1), "unknown"), "_label_binarizer is"),
-    "sparse": (_put(("fitted", "_label_binarizer", "dict", 1, 1), 1), "_label_binarizer is"),
-    "scored": (_put(("fitted", "_scored"), {"tuple": [1, False]}), "_scored is no scoring"),
-    "shape": (_tensor("coefs_.1", lambda coef: coef.T), r"coefs_\[1\] must be of shape \(5, fan_out\)"),
-    "vector": (_tensor("coefs_.1", np.ravel), r"coefs_\[1\] must be of shape"),
-    "empty": (_tensor("coefs_.0", lambda coef: coef[:0]), r"coefs_\[0\] must be of shape"),
-    "integers": (_tensor("coefs_.0", lambda coef: coef.astype(int)), "coefs_ are not arrays of floats"),
-    "intercepts": (_tensor("intercepts_.1", lambda intercept: intercept[:2]), r"intercepts_\[1\] must be of shape"),
-    "fewer layers": (_put(("fitted", "coefs_"), []), "nothing refers to its arrays"),
-    "coefs that are none": (_put(("fitted", "coefs_"), 3), "nothing refers to its arrays"),
-    "one array twice": (_put(("fitted", "coefs_", 1), {"array": "coefs_.0"}), "there is no array 'coefs_.0' left"),
-    "byte order": (_put(("fitted", "coefs_", 0), {"array": ["coefs_.0", "O"]}), "coefs_.0 has byte order 'O'"),
-    "a curve of integers": (_tensor("loss_curve_", lambda curve: curve.astype(int)), "loss_curve_ is no curve"),
-    "a curve of curves": (_tensor("loss_curve_", lambda curve: curve[:, None]), "loss_curve_ is no curve"),
+    "kind of target": (put("fitted", "_label_binarizer", "y_type", "binary"), "3 binary classes_"),
+    "unknown target": (put("fitted", "_label_binarizer", "y_type", "unknown"), "_label_binarizer is"),
+    "sparse": (put("fitted", "_label_binarizer", "sparse_input", 1), "_label_binarizer is"),
+    "scored": (put("fitted", "_scored", {"tuple": [1, False]}), "_scored is no scoring"),
+    "shape": (tensor("coefs_.1", lambda coef: coef.T), r"coefs_\[1\] must be of shape \(5, fan_out\)"),
+    "vector": (tensor("coefs_.1", np.ravel), r"coefs_\[1\] must be of shape"),
+    "empty": (tensor("coefs_.0", lambda coef: coef[:0]), r"coefs_\[0\] must be of shape"),
+    "integers": (tensor("coefs_.0", lambda coef: coef.astype(int)), "coefs_ are not arrays of floats"),
+    "intercepts": (tensor("intercepts_.1", lambda intercept: intercept[:2]), r"intercepts_\[1\] must be of shape"),
+    "fewer layers": (put("fitted", "coefs_", []), "nothing refers to its arrays"),
+    "coefs that are none": (put("fitted", "coefs_", 3), "nothing refers to its arrays"),
+    "one array twice": (put("fitted", "coefs_", 1, {"array": "coefs_.0"}), "there is no array 'coefs_.0' left"),
+    "byte order": (put("fitted", "coefs_", 0, {"array": ["coefs_.0", "O"]}), "coefs_.0 has byte order 'O'"),
+    "a curve of integers": (tensor("loss_curve_", lambda curve: curve.astype(int)), "loss_curve_ is no curve"),
+    "a curve of curves": (tensor("loss_curve_", lambda curve: curve[:, None]), "loss_curve_ is no curve"),
     "an array of bools": (
         lambda document, tensors: (
-            _put(("params", "hidden_layer_sizes"), {"array": "loss"})(document, tensors),
+            put("params", "hidden_layer_sizes", {"array": "loss"})(document, tensors),
             tensors.update(loss=np.array([2, 3], dtype=np.uint8).view(bool)),
         ),
         "loss is not of bools",
@@ -805,7 +775,7 @@ CHANGES = {
     ),
     "schedule": (_optimizer("lr_schedule", "eval"), "lr_schedule must be"),
     "options": (_optimizer("options", {"dict": [["gamma", 3]]}), "lr_schedule_params has 'gamma'"),
-    "another attribute": (_put(("fitted", "_optimizer", "dict", 10, 0), "__class__"), "_optimizer has .*__class__"),
+    "another attribute": (put("fitted", "_optimizer", "dict", 10, 0, "__class__"), "_optimizer has .*__class__"),
 }
 
 
@@ -813,8 +783,7 @@ CHANGES = {
 def test_attributes_that_are_no_model(case, parts, tmp_path):
     document, tensors = parts
     change, match = CHANGES[case]
-    change(document, tensors)
-    said = refusal(forging.put_together(document, tensors), tmp_path)
+    said = forging.refusal_of(change, document, tensors, tmp_path)
     assert re.match(f"is corrupt: .*{match}", said), said
 
 

@@ -9,11 +9,11 @@ from ..exports.scikit_learn import to_sklearn
 from ..training.disk import replace_file
 from .rebuilding import rebuilt
 
-__all__ = ["ExportMixin", "SaveMixin", "written"]
+__all__ = ["ExportMixin", "SaveMixin"]
 
 
 class SaveMixin:
-    """For all estimators."""
+    """For all estimators: what writes a file."""
 
     def save(self, path):
         """Write the estimator, fitted or not, to a file of data alone, which `fastmlp.load` reads.
@@ -47,9 +47,62 @@ class SaveMixin:
         """
         write(self, path, lambda name, params, fitted: rebuilt(type(self), params, fitted))
 
+    def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
+        """Write the fitted model as one file of C, for devices that run no Python.
+
+        The file is C99 (and valid C++11), needs only the headers ``<math.h>`` and ``<stdint.h>``, a model of tables
+        ``<string.h>`` as well, allocates nothing and predicts one row at a time: ``NAME_predict`` and, of a
+        classifier, ``NAME_predict_proba`` or, for loss="hinge" and of a `Perceptron`, ``NAME_decision_function``. Its
+        first comment says how to call them and how much memory it takes. Networks compute in float32, whatever the
+        precision of the model. docs/c.md has more, the errors of "int8" included.
+
+        A model of tables takes an array of numbers and one of texts; the first comment says which column is where.
+        Columns are scaled in double.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            Where to write the file; what was there is replaced once the new one is whole. A pipe with a reader,
+            a character device and an open file of the process, such as /dev/stdout, are written to. None returns the
+            text.
+        name : str, default="fastmlp"
+            What the names of the functions and, in capitals, of the constants begin with.
+        dtype : {"float32", "int8"}, default="float32"
+            Of the weights of dense layers. "int8" takes about a quarter of the memory, and integer multiplications:
+            weights are rounded to 127 steps of the largest weight of their unit, inputs of a layer to 32767 steps of
+            the largest of the row, sums are exact.
+
+        Returns
+        -------
+        source : str or None
+            The text if `path` is None.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `name` is no C identifier, `dtype` another, or a parameter of a network not finite in float32.
+        OSError
+            If the file cannot be written. What was there is as it was.
+
+        References
+        ----------
+        Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation" (2020), for
+        symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+        Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
+        """
+        source = self._c_source(name, dtype)
+        if path is None:
+            return source
+        replace_file(os.fsdecode(path), lambda file: file.write(source.encode("ascii")), streams=True)
+        return None
+
 
 class ExportMixin(SaveMixin):
     """For the estimators of matrices."""
+
+    _c_source = c_source
 
     def to_sklearn(self):
         """Give the model back as scikit-learn's own estimator; the opposite of `from_sklearn`.
@@ -110,55 +163,3 @@ class ExportMixin(SaveMixin):
         Format and operators: https://onnx.ai/onnx/operators/.
         """
         return to_onnx(self, dtype=dtype, opset=opset)
-
-    def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
-        """Write the fitted model as one file of C, for devices that run no Python.
-
-        The file is C99 (and valid C++11), needs only ``<math.h>`` and ``<stdint.h>``, allocates nothing and predicts
-        one sample at a time: ``NAME_predict`` and, of a classifier, ``NAME_predict_proba`` or, for loss="hinge" and of
-        a `Perceptron`, ``NAME_decision_function``. Its first comment says how to call them and how much memory it
-        takes. It computes in float32, whatever the precision of the model. docs/c.md has more, the errors of "int8"
-        included.
-
-        Parameters
-        ----------
-        path : str or path-like, default=None
-            Where to write the file; what was there is replaced once the new one is whole. A pipe with a reader,
-            a character device and an open file of the process, such as /dev/stdout, are written to. None returns the
-            text.
-        name : str, default="fastmlp"
-            What the names of the functions and, in capitals, of the constants begin with.
-        dtype : {"float32", "int8"}, default="float32"
-            Of the weights. "int8" takes about a quarter of the memory, and integer multiplications: weights are
-            rounded to 127 steps of the largest weight of their unit, inputs of a layer to 32767 steps of the largest
-            of the sample, sums are exact.
-
-        Returns
-        -------
-        source : str or None
-            The text if `path` is None.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If `name` is no C identifier, `dtype` another, or a parameter of the network not finite in float32.
-        OSError
-            If the file cannot be written. What was there is as it was.
-
-        References
-        ----------
-        Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical Evaluation" (2020), for
-        symmetric steps, one for each unit. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-        Correction" (2019), for features multiplied by their largest weight, which is divided out of the weights.
-        """
-        return written(c_source(self, name, dtype), path)
-
-
-def written(source, path):
-    """Write a text to a file, or return it if there is no path."""
-    if path is None:
-        return source
-    replace_file(os.fsdecode(path), lambda file: file.write(source.encode("ascii")), streams=True)
-    return None

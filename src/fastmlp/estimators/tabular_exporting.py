@@ -2,13 +2,15 @@
 
 from ..exports.c_tables import table_to_c
 from ..exports.onnx_tables import table_to_onnx
-from .exporting import SaveMixin, written
+from .exporting import SaveMixin
 
 __all__ = ["TabularExportMixin"]
 
 
 class TabularExportMixin(SaveMixin):
     """For the estimators of tables."""
+
+    _c_source = table_to_c
 
     def to_onnx(self, *, dtype="float64", opset=18):
         """The model in the Open Neural Network Exchange format, for ONNX Runtime and others; needs `fastmlp[onnx]`.
@@ -58,45 +60,3 @@ class TabularExportMixin(SaveMixin):
         Format and operators: https://onnx.ai/onnx/operators/.
         """
         return table_to_onnx(self, dtype=dtype, opset=opset)
-
-    def to_c(self, path=None, *, name="fastmlp", dtype="float32"):
-        """Write the fitted model as one file of C, for places that run no Python.
-
-        The file is C99 (and valid C++11), needs only ``<math.h>``, ``<stdint.h>`` and ``<string.h>``, allocates nothing
-        and predicts one row at a time, from an array of numbers and one of texts: ``NAME_predict`` and, of a
-        classifier, ``NAME_predict_proba``. Its first comment says how to call them, which column is where, and how much
-        memory it takes. Columns are scaled in double, and networks compute in float32. docs/c.md has more, the errors
-        of "int8" included.
-
-        Parameters
-        ----------
-        path : str or path-like, default=None
-            Where to write the file; what was there is replaced once the new one is whole. A pipe with a reader,
-            a character device and an open file of the process, such as /dev/stdout, are written to. None returns the
-            text.
-        name : str, default="fastmlp"
-            What the names of the functions and, in capitals, of the constants begin with.
-        dtype : {"float32", "int8"}, default="float32"
-            Of the weights of dense layers. "int8" takes about a quarter of the memory, and integer multiplications:
-            weights are rounded to 127 steps of the largest weight of their unit, inputs of a layer to 32767 steps of
-            the largest of the row, sums are exact.
-
-        Returns
-        -------
-        source : str or None
-            The text if `path` is None.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If `name` is no C identifier, or `dtype` another.
-        OSError
-            If the file cannot be written. What was there is as it was.
-
-        See Also
-        --------
-        MLPClassifier.to_c : The same for matrices of numbers.
-        """
-        return written(table_to_c(self, name, dtype), path)

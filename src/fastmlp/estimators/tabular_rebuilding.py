@@ -14,7 +14,7 @@ from .inputs import hidden_units
 
 __all__ = ["recipe_of", "rebuild_table"]
 
-_MEMBER = {"recipe", "parameters", "loss_curve", "validation_scores", "best_epoch", "weight"}
+_MEMBER = {field.name.removesuffix("_") for field in fields(Member)}
 
 
 def recipe_of(values):
@@ -41,8 +41,7 @@ def rebuild_table(estimator, fitted):
     estimator : BaseTabularMLP
         Not fitted.
     fitted : dict of str to object
-        Its fitted attributes as data, of which `rebuilding` has checked the kinds; they become what they were, in
-        place.
+        Its fitted attributes as data, whose kinds `rebuilding` has checked; they become what they were, in place.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def _check_units(fitted, n_outputs):
         fits = array.dtype == np.float64 and array.shape == (n_outputs,) and np.isfinite(array).all()
         require(fits, f"{name} is not of {n_outputs} finite numbers")
     require((fitted["_scale"] > 0).all(), "_scale is not positive")
-    require(not fitted["_one"] or n_outputs == 1, f"_one goes with one output, of which there are {n_outputs}")
+    require(not fitted["_one"] or n_outputs == 1, f"_one goes with one output, and n_outputs_ is {n_outputs}")
 
 
 def _member(number, member, encoder, n_outputs):

@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from ..data.fitting import DATE_FIELDS
 from .c_text import float_literal
 from .tables import is_text
 
@@ -77,8 +78,6 @@ static int ${name}_is_gap(double v)
 }
 """,
 }
-_PARTS = ("days", "year", "month", "day of week", "hour")
-
 
 
 def encoded(constants, encoding):
@@ -90,16 +89,17 @@ def encoded(constants, encoding):
     center, scale = constants.doubles("center", encoding.center), constants.doubles("factor", encoding.scale)
     for is_date, columns in groupby(encoding.numeric, lambda column: column.role == "date"):
         columns = list(columns)
-        i = of_number[id(columns[0])]
         if not is_date:
-            number = f"{name}_scaled(numbers[{i} + j], {center}[{slot} + j], {scale}[{slot} + j])"
+            start = of_number[id(columns[0])]
+            number = f"{name}_scaled(numbers[{start} + j], {center}[{slot} + j], {scale}[{slot} + j])"
             lines.append(f"for (int j = 0; j < {len(columns)}; j++) x[{slot} + j] = {number};")
             slot += len(columns)
             continue
-        for part, i in ((_PARTS.index(field), of_number[id(column)]) for column in columns for field in column.fields):
-            number = f"{name}_date_part(numbers[{i}], {part})"
-            lines.append(f"x[{slot}] = {name}_scaled({number}, {center}[{slot}], {scale}[{slot}]);")
-            slot += 1
+        for column in columns:
+            for field in column.fields:
+                number = f"{name}_date_part(numbers[{of_number[id(column)]}], {DATE_FIELDS.index(field)})"
+                lines.append(f"x[{slot}] = {name}_scaled({number}, {center}[{slot}], {scale}[{slot}]);")
+                slot += 1
     first = slot
     for slot, column in enumerate(encoding.binary, first):
         values = ", ".join(map(float_literal, column.constants))

@@ -77,7 +77,7 @@ def _predict_body(name, network, blocks):
 
 
 def c_source(estimator, name, dtype):
-    """The text of `ExportMixin.to_c`, which has the parameters."""
+    """The text of `SaveMixin.to_c`, which has the parameters."""
     check_options(name, dtype)
     network = network_of(estimator)
     layers = [

@@ -103,7 +103,7 @@ a missing one. The arrays must be no part of the output."""
 
 
 def table_to_c(estimator, name, dtype):
-    """The text of `TabularExportMixin.to_c`, which has the parameters."""
+    """The text of `SaveMixin.to_c`, which has the parameters."""
     check_options(name, dtype)
     table = table_of(estimator)
     numeric, categorical = table.encoding.numeric, table.encoding.categorical

@@ -60,7 +60,7 @@ def _taken(column, dtype):
 
 
 def _missing(column):
-    """What stands for a missing level: no text, or where that is a level one that is none."""
+    """The text that stands for a missing level: the empty one, or "NaN", "NaNNaN", ... where a level has it."""
     text = ""
     while text in column.levels:
         text += "NaN"
@@ -107,7 +107,7 @@ def _floored(g, a, divisor):
 
 
 def _of_date(g, name, fields):
-    """What a date is taken apart into, as `data.fitting.date_fields` has it: NaN where there is none."""
+    """The fields of a date, as `data.fitting.date_fields` makes them; NaN for a gap."""
     gaps = g.add("Equal", name, _NO_DATE)
     time = g.add("Where", gaps, 0, name)
     days, of_day = _floored(g, time, _DAY)

@@ -72,14 +72,14 @@ def joined(g, parts):
     return g.add("Concat", *parts, axis=1)
 
 
-# Activations by formulas. The operators in them are those that ONNX Runtime has in both precisions; where z times a
-# vanishing factor has a limit they divide by what may overflow, so that the limit comes out.
-
-
 def in_order(g, outputs, ranks):
-    """Rows of outputs in ascending order, and of these the rank-th in each place."""
+    """Sorted rows of outputs: in each place the output of its rank, 0 for the least."""
     ascending, _ = g.add("TopK", outputs, np.array([len(ranks)], np.int64), n_outputs=2, axis=1, largest=0)
     return g.add("Gather", ascending, ranks.astype(np.int64), axis=1)
+
+
+# Activations by formulas. The operators in them are those that ONNX Runtime has in both precisions; where z times a
+# vanishing factor has a limit they divide by what may overflow, so that the limit comes out.
 
 
 def _bounded_expm1(g, z):
@@ -275,7 +275,7 @@ def graph_of(dtype, opset, taken=()):
 
 
 def check_size(n_numbers, dtype):
-    """Raise ValueError if as many numbers are more than a file may hold."""
+    """Raise ValueError if a file may not hold this many numbers."""
     n_bytes = n_numbers * np.dtype(dtype).itemsize
     if n_bytes > _MOST_BYTES:
         raise ValueError(f"The weights and biases take {n_bytes:,} bytes in {dtype}: ONNX files hold up to 2 GiB.")

@@ -78,7 +78,7 @@ def _some(g, a, columns, n):
 
 
 def _by_column(g, x):
-    """(n, n_columns) -> (n_columns, n, 1), of which products are of one column each."""
+    """(n, n_columns) -> (n_columns, n, 1), so that a product takes one column at a time."""
     return g.add("Unsqueeze", g.add("Transpose", x, perm=[1, 0]), np.array([2]))
 
 
@@ -132,7 +132,7 @@ def _indicators(g, layer, parameters, codes, levels):
 
 
 def _embedding(g, layer, parameters, codes, levels):
-    """Rows of a table, the last of which is that of no level."""
+    """Rows of a table, to which a last row is added for codes of no level: zeros."""
     (table,) = parameters
     table = np.concatenate([table, np.zeros((1, layer.width), dtype=np.float32)])
     starts = np.cumsum([0, *levels[:-1]])

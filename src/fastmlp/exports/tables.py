@@ -61,7 +61,7 @@ class FittedTable(NamedTuple):
     members: list[tuple]  # (layers, parameters, weight) as the engine's `Average` takes them
     activation: str  # of the outputs of each member
     n_outputs: int
-    classes: np.ndarray | None  # labels of the outputs, of which the largest counts; None for regression
+    classes: np.ndarray | None  # the label of each output, predicted where it is the largest; None for regression
     units: Units | None  # of the values in regression
     ranks: np.ndarray | None  # the place of each output in its row, where rows of predictions are sorted
 
