@@ -4,6 +4,8 @@ import numpy as np
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.data.columns import level_key
+from fastmlp.data.fitting import DATE_FIELDS, NumericColumn, date_fields
+from fastmlp.data.tables import TableEncoder
 from fastmlp.engine import Network
 from fastmlp.engine.architecture import (
     Dense,
@@ -18,8 +20,15 @@ from fastmlp.engine.architecture import (
 )
 from fastmlp.training.recipes import Recipe, layers_for
 
+REGRESSION = ["one output", "several outputs", "positive"]
+KINDS = ["binary", "words", "integers", "one class", *REGRESSION]  # of targets
 SMALL = {"hidden_layer_sizes": (9, 5), "epochs": 3, "batch_size": 32}
 WORDS = np.array(["no", "yes", "perhaps"])
+LEVELS = [
+    *("", "a", "A", "ä", "e\u0301", "é", "漢字", "🙂", "a b", " a", "a ", "3", "3.0", "2.5", "True", "1", "False"),
+    *("-0", "NaN", "nan", "None", "x" * 300, "tab\t", "line\n", "'", '"'),
+    *("*/", "/*", "//", "back\\", "??/", "%s ${NAME}", "\x01"),
+]
 
 
 def frame(n=160, seed=0, later=False):
@@ -58,7 +67,7 @@ def frame(n=160, seed=0, later=False):
 
 
 def targets(X, kind):
-    """Of an estimator: what is to be learnt of the rows."""
+    """What an estimator is to learn of the rows."""
     rng = np.random.default_rng(len(X))
     z = (X["count"] + 4 * X["flag"].astype(float) + rng.normal(size=len(X))).to_numpy(dtype=float)
     numbers = {"one output": z, "several outputs": np.stack([z, -1e3 * z, np.arange(len(z)) % 2], axis=1)}
@@ -75,10 +84,10 @@ def targets(X, kind):
 
 def fitted(X, kind="words", **params):
     """An estimator that has learnt a little."""
-    regresses = kind in ("one output", "several outputs", "positive")
-    made = TabularMLPRegressor if regresses else TabularMLPClassifier
-    estimator = made(n_members=2, random_state=0, recipe=Recipe(**SMALL))
-    return estimator.set_params(**params).fit(X, targets(X, kind))
+    made = TabularMLPRegressor if kind in REGRESSION else TabularMLPClassifier
+    given = {"n_members": 2, "random_state": 0, "recipe": Recipe(**SMALL)}
+    given |= {"loss": "poisson"} if kind == "positive" else {}
+    return made(**given | params).fit(X, targets(X, kind))
 
 
 def cells(model, X):
@@ -97,8 +106,30 @@ def cells(model, X):
     return columns
 
 
+def dates_alone(dates):
+    """A fitted column of dates, the last of which is NaT, and the numbers that networks get of them.
+
+    They are scaled so little that the clip does nothing.
+    """
+    n = len(DATE_FIELDS)
+    column = NumericColumn(
+        "d", "date", list(DATE_FIELDS), np.zeros(n), np.full(n, 1e-9), np.zeros((n, 2)), np.array([0.0, 1.0])
+    )
+    gaps = np.isnat(dates)
+    assert gaps[-1] and not gaps[:-1].any()
+    return column, np.stack([*np.where(gaps, 0, date_fields(dates, column.fields)) * 1e-9, gaps], axis=1)
+
+
+def numbers_of_all_sizes():
+    """An encoder of columns of numbers, and a table for it: numbers of all sizes, large ones that are near, gaps."""
+    encoder = TableEncoder().fit({"x": np.arange(10.0), "y": 1e9 + np.arange(10) / 8, "gone": [1, np.nan] * 5})
+    sizes = np.concatenate([-np.geomspace(1e-300, 1e300), [0], np.geomspace(1e-300, 1e300)])
+    near = 1e9 + np.linspace(-2, 2, len(sizes))
+    return encoder, {"x": sizes, "y": near, "gone": np.where(np.arange(len(sizes)) % 3, sizes, np.nan)}
+
+
 def _edges(n_columns, seed=0):
-    """Of bins, of which some columns have fewer."""
+    """Edges of bins; some columns have fewer than others."""
     edges = np.sort(np.random.default_rng(seed).normal(size=(n_columns, 6)), axis=1)
     for j in range(n_columns):
         edges[j, 6 - j % 5:] = np.inf

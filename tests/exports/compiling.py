@@ -33,6 +33,32 @@ def library_of(folder, sources, *flags):
     return ctypes.CDLL(str(library))
 
 
+def outputs_of(folder, main):
+    """What programs of a source `main` and the folder's net.c write, each compiled as C and as C++."""
+    for name in ("main.c", "main.cpp"):
+        (folder / name).write_text(main)
+    run([CC, *C99, "-c", "net.c", "-o", "net.o"], cwd=folder)
+    run([CC, *C99, "main.c", "net.o", "-lm", "-o", "main"], cwd=folder)
+    programs = ["./main"]
+    if shutil.which("g++") is not None:
+        run(["g++", "-std=c++11", *STRICT, "-x", "c++", "-c", "net.c", "-o", "netpp.o"], cwd=folder)
+        for of in ("net", "netpp"):
+            run(["g++", "-std=c++11", *STRICT, "main.cpp", f"{of}.o", "-lm", "-o", f"with_{of}"], cwd=folder)
+            programs.append(f"./with_{of}")
+    return [run([program], cwd=folder) for program in programs]
+
+
+def memory_of(folder, source, *flags):
+    """The bytes of a source's constants and of its static memory."""
+    (folder / "net.c").write_text(source)
+    run([CC, *C99, *flags, "-c", "net.c", "-o", "net.o"], cwd=folder)
+    rows = [line.split() for line in run(["nm", "-S", "net.o"], cwd=folder).splitlines()]
+    sizes = {"r": 0, "b": 0}
+    for _, size, kind, _ in (row for row in rows if len(row) == 4 and row[2] not in "tT"):
+        sizes[kind.lower()] += int(size, 16)
+    return sizes["r"], sizes["b"]
+
+
 def has_sanitizers(folder):
     """Whether the compiler and its library have those of `SANITIZE`."""
     (folder / "probe.c").write_text("int main(void) { return 0; }")

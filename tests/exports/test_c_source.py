@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from compiling import C99, CC, FAST, SANITIZE, STRICT, has_sanitizers, library_of, run
+from compiling import CC, FAST, SANITIZE, has_sanitizers, library_of, memory_of, outputs_of, run
 from sklearn import neural_network
 from sklearn.base import is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
@@ -308,18 +308,9 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
     if shutil.which("nm") is None:
         pytest.skip("there is no nm")
     model = MLPClassifier((13, 9, 11), max_iter=2, random_state=0).fit(X, Z.argmax(axis=1))
-    (tmp_path / "net.c").write_text(model.to_c(dtype=dtype))
-
-    def symbols(*flags):
-        run([CC, *C99, *flags, "-c", tmp_path / "net.c", "-o", tmp_path / "net.o"])
-        rows = [line.split() for line in run(["nm", "-S", tmp_path / "net.o"]).splitlines()]
-        sizes = {"r": 0, "b": 0}
-        for _, size, kind, _ in (row for row in rows if len(row) == 4 and row[2] not in "tT"):
-            sizes[kind.lower()] += int(size, 16)
-        return sizes
-
-    constants, scratch = map(int, re.findall(r"(\d+) bytes", model.to_c(dtype=dtype)))
-    assert symbols() == {"r": constants, "b": scratch}
+    source = model.to_c(dtype=dtype)
+    constants, scratch = map(int, re.findall(r"(\d+) bytes", source))
+    assert memory_of(tmp_path, source) == (constants, scratch)
     weights = 7 * 13 + 13 * 9 + 9 * 11 + 11 * 4
     if dtype == "float32":
         assert constants == 4 * (weights + 13 + 9 + 11 + 4) + 4 * 4
@@ -327,7 +318,7 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
     else:
         assert constants == weights + 4 * 2 * (13 + 9 + 11 + 4) + 4 * 7 + 4 * 4
         assert scratch == 4 * 13 + 2 * 13 + 4 * 4
-    assert symbols("-DFASTMLP_STORAGE=") == {"r": constants, "b": 0}
+    assert memory_of(tmp_path, source, "-DFASTMLP_STORAGE=") == (constants, 0)
 
 
 @every_dtype
@@ -347,18 +338,8 @@ int main(void)
     return 0;
 }}
 """
-    (tmp_path / "main.c").write_text(main)
-    (tmp_path / "main.cpp").write_text(main)
-    run([CC, *C99, "-c", "net.c", "-o", "net.o"], cwd=tmp_path)
-    run([CC, *C99, "main.c", "net.o", "-lm", "-o", "main"], cwd=tmp_path)
-    programs = ["./main"]
-    if shutil.which("g++") is not None:
-        run(["g++", "-std=c++11", *STRICT, "-x", "c++", "-c", "net.c", "-o", "netpp.o"], cwd=tmp_path)
-        for of in ("net", "netpp"):
-            run(["g++", "-std=c++11", *STRICT, "main.cpp", f"{of}.o", "-lm", "-o", f"with_{of}"], cwd=tmp_path)
-            programs.append(f"./with_{of}")
-    for program in programs:
-        count, word, score = run([program], cwd=tmp_path).split()
+    for written in outputs_of(tmp_path, main):
+        count, word, score = written.split()
         assert (int(count), word) == (3, model.predict(X[:1])[0])
         assert abs(float(score) - model.predict_proba(X[:1])[0, 0]) < (2e-6 if dtype == "float32" else 0.02)
 

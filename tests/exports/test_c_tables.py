@@ -6,15 +6,25 @@ import shutil
 
 import numpy as np
 import pytest
-import raw_tables
-from compiling import C99, CC, FAST, SANITIZE, STRICT, has_sanitizers, library_of, run
-from raw_tables import SMALL, cells, fitted, frame, networks, with_members
+from compiling import CC, FAST, SANITIZE, has_sanitizers, library_of, memory_of, outputs_of, run
+from raw_tables import (
+    KINDS,
+    LEVELS,
+    SMALL,
+    cells,
+    dates_alone,
+    fitted,
+    frame,
+    networks,
+    numbers_of_all_sizes,
+    targets,
+    with_members,
+)
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import NotFittedError
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.data.fitting import CategoricalColumn, NumericColumn, date_fields
-from fastmlp.data.tables import TableEncoder
+from fastmlp.data.fitting import CategoricalColumn
 from fastmlp.exports.c_columns import COLUMN_HELPERS, encoded
 from fastmlp.exports.c_text import Constants, file_of
 from fastmlp.exports.tables import encoding_of
@@ -24,7 +34,6 @@ pytest.importorskip("pandas")
 pytestmark = pytest.mark.skipif(CC is None, reason="there is no C compiler")
 
 DTYPES = ["float32", "int8"]
-KINDS = ["binary", "words", "integers", "one class", "one output", "several outputs", "positive"]
 X, LATER = frame(), frame(80, seed=1, later=True)
 
 
@@ -85,7 +94,7 @@ def _assert_predicts(library, name, model, rows, tolerance=1e-5):
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A model of every kind of target, and both forms of it in one library."""
-    models = {kind: fitted(X, kind, **({"loss": "poisson"} if kind == "positive" else {})) for kind in KINDS}
+    models = {kind: fitted(X, kind) for kind in KINDS}
     sources = {
         f"m{i}_{dtype}": model.to_c(name=f"m{i}_{dtype}", dtype=dtype)
         for i, model in enumerate(models.values())
@@ -204,38 +213,23 @@ def test_dates_of_many_times(tmp_path):
     rng = np.random.default_rng(0)
     first, last = np.array(["0001-01-01", "9999-12-31"], dtype="datetime64[us]").astype(np.int64)
     times = rng.integers(first, last, 4_000) // 1_000_000 * 1_000_000
-    near = rng.integers(-(2**52), 2**52, 4_000)  # of which seconds have the microseconds, from 1827 to 2112
+    near = rng.integers(-(2**52), 2**52, 4_000)  # from 1827 to 2112, where seconds in double have microseconds
     times = np.array([first, last, -1, 0, 1, *times, *near]).astype("datetime64[us]")
     dates = np.concatenate([days, days - 1_000_000, times, np.array(["NaT"], dtype="datetime64[us]")])
-    fields = ["days", "year", "month", "day of week", "hour"]
-    # scaled so little that the clip does nothing
-    knots = np.zeros((5, 2))
-    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), knots, np.array([0.0, 1.0]))
+    column, expected = dates_alone(dates)
     got, _ = _encoded(tmp_path, [column], [("date", dates)], "-fsanitize=undefined", "-fno-sanitize-recover=all")
-    expected = np.stack(date_fields(dates, fields), axis=1) * 1e-9
-    np.testing.assert_allclose(got[:-1, :5], expected[:-1], rtol=1e-6, atol=0)
-    np.testing.assert_array_equal(got[-1], [0, 0, 0, 0, 0, 1])
-    assert not got[:-1, 5].any()
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("flags", [[], ["-O3", *FAST]], ids=["plain", "fast"])
 def test_numbers_of_all_sizes(tmp_path, flags):
-    encoder = TableEncoder().fit({"x": np.arange(10.0), "y": 1e9 + np.arange(10) / 8, "gone": [1, np.nan] * 5})
-    sizes = np.concatenate([-np.geomspace(1e-300, 1e300), [0], np.geomspace(1e-300, 1e300)])
-    near = 1e9 + np.linspace(-2, 2, len(sizes))
-    gaps = np.where(np.arange(len(sizes)) % 3, sizes, np.nan)
-    got, _ = _encoded(tmp_path, encoder.columns_, [("number", x) for x in (sizes, near, gaps)], *flags)
-    numbers, _ = encoder.transform({"x": sizes, "y": near, "gone": gaps})
+    encoder, table = numbers_of_all_sizes()
+    got, _ = _encoded(tmp_path, encoder.columns_, [("number", x) for x in table.values()], *flags)
+    numbers, _ = encoder.transform(table)
     np.testing.assert_allclose(got, numbers, rtol=2e-7, atol=1e-30)
     if not flags:
         got, _ = _encoded(tmp_path, encoder.columns_, [("number", np.array([-np.inf, np.inf]))] * 3)
         np.testing.assert_allclose(got, [[-3, -3, 0, numbers[1, 3]], [3, 3, 0, numbers[1, 3]]], rtol=1e-6)
-
-
-LEVELS = [
-    *("", "a", "A", "ä", "e\u0301", "é", "漢字", "🙂", "a b", " a", "a ", "3", "3.0", "2.5", "True", "1", "False"),
-    *("-0", "NaN", "x" * 300, "tab\t", "line\n", "'", '"', "*/", "/*", "//", "back\\", "??/", "%s ${NAME}", "\x01"),
-]
 
 
 def test_levels_are_told_apart_by_their_text(tmp_path):
@@ -309,15 +303,8 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
     rows = np.random.default_rng(0).normal(size=(40, 3))
     model = TabularMLPRegressor(n_members=2, recipe=Recipe(**SMALL), random_state=0).fit(rows, rows[:, 0])
     source = model.to_c(dtype=dtype)
-    (tmp_path / "net.c").write_text(source)
-    run([CC, *C99, "-c", "net.c"], cwd=tmp_path)
-    sizes = {"r": 0, "b": 0}
-    for line in run(["nm", "-S", "net.o"], cwd=tmp_path).splitlines():
-        _, size, kind, *_ = [*line.split(), "", ""]
-        if kind.lower() in sizes:
-            sizes[kind.lower()] += int(size, 16)
     constants, scratch = map(int, re.findall(r"(\d+) bytes", source))
-    assert sizes == {"r": constants, "b": scratch}
+    assert memory_of(tmp_path, source) == (constants, scratch)
     n_parameters = sum(array.size for member in model.members_ for array in member.parameters)
     # and the center and scale of 3 columns, and 4 numbers for y
     plain = 4 * n_parameters + 8 * (2 * 3 + 4)
@@ -332,7 +319,7 @@ def test_memory_is_what_the_comment_says(tmp_path, dtype):
 
 def test_other_files_get_the_declarations(tmp_path):
     model = TabularMLPClassifier(n_members=1, recipe=SMALL, random_state=0)
-    model.fit(X[["city", "count"]], raw_tables.targets(X, "words"))
+    model.fit(X[["city", "count"]], targets(X, "words"))
     model.to_c(tmp_path / "net.c", name="net")
     main = """\
 #include <stdio.h>
@@ -348,18 +335,9 @@ int main(void)
     return 0;
 }
 """
-    (tmp_path / "main.c").write_text(main)
-    (tmp_path / "main.cpp").write_text(main)
-    run([CC, *C99, "-c", "net.c", "-o", "net.o"], cwd=tmp_path)
-    run([CC, *C99, "main.c", "net.o", "-lm", "-o", "main"], cwd=tmp_path)
-    programs = ["./main"]
-    if shutil.which("g++") is not None:
-        run(["g++", "-std=c++11", *STRICT, "-x", "c++", "-c", "net.c", "-o", "netpp.o"], cwd=tmp_path)
-        run(["g++", "-std=c++11", *STRICT, "main.cpp", "netpp.o", "-lm", "-o", "mainpp"], cwd=tmp_path)
-        programs.append("./mainpp")
     row = {"city": "Malmö", "count": 7}
-    for program in programs:
-        count, word, score = run([program], cwd=tmp_path).split()
+    for written in outputs_of(tmp_path, main):
+        count, word, score = written.split()
         assert (int(count), word) == (3, model.predict(row)[0])
         assert float(score) == pytest.approx(model.predict_proba(row)[0, 0], abs=2e-6)
 
@@ -445,4 +423,3 @@ def test_targets_of_any_size(tmp_path):
     (values,) = _call(library.clipped_predict, [("number", table["x"])], (ctypes.c_double, 1))
     np.testing.assert_allclose(values[:, 0], model.predict(table), rtol=1e-5)
     assert {y.min(), y.max()} & {*values[:, 0]}
-    assert raw_tables.SMALL is SMALL

@@ -4,14 +4,25 @@ import sys
 
 import numpy as np
 import pytest
-import raw_tables
-from raw_tables import cells, fitted, frame, networks, with_members
+from raw_tables import (
+    KINDS,
+    LEVELS,
+    SMALL,
+    cells,
+    dates_alone,
+    fitted,
+    frame,
+    networks,
+    numbers_of_all_sizes,
+    targets,
+    with_members,
+)
 from sklearn.exceptions import NotFittedError
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.data.fitting import CategoricalColumn, NumericColumn, date_fields
+from fastmlp.data.fitting import CategoricalColumn
 from fastmlp.data.tables import TableEncoder
-from fastmlp.engine.architecture import places
+from fastmlp.engine import architecture
 from fastmlp.exports import onnx_nodes
 from fastmlp.exports.onnx_columns import encoded, inputs_of
 from fastmlp.exports.onnx_nodes import Value, graph_of, model_of
@@ -25,7 +36,6 @@ pytest.importorskip("pandas")
 LATEST = onnx.defs.onnx_opset_version()
 NO_DATE = np.iinfo(np.int64).min
 X, LATER = frame(), frame(80, seed=1, later=True)
-KINDS = ["binary", "words", "integers", "one class", "one output", "several outputs", "positive"]
 
 
 def _session(graph):
@@ -69,7 +79,7 @@ def _assert_predicts(results, model, X, tolerance=1e-5):
 
 @pytest.fixture(scope="module")
 def models():
-    return {kind: fitted(X, kind, **({"loss": "gamma"} if kind == "positive" else {})) for kind in KINDS}
+    return {kind: fitted(X, kind) for kind in KINDS}
 
 
 # Models
@@ -157,11 +167,11 @@ def test_quantiles(sort_quantiles):
     assert ascending == sort_quantiles  # which the networks alone do not come to
 
 
-def test_predictions_stay_within_the_range_of_the_targets(models):
-    model = models["one output"]
+def test_predictions_stay_within_the_range_of_the_targets():
+    model = fitted(X, "one output")
     with_members(model, [networks(model)["the recipe's"]])
     (values,) = _run(model.to_onnx(), cells(model, X))
-    y = raw_tables.targets(X, "one output")
+    y = targets(X, "one output")
     assert (values.min(), values.max()) == (y.min(), y.max())
     _assert_predicts([values], model, X)
 
@@ -182,14 +192,12 @@ def test_members_of_different_layers_and_weights():
     graph = model.to_onnx()
     _assert_predicts(_run(graph, cells(model, LATER)), model, LATER)
     # the last has no part, nor any node
-    n_dense = sum(place.layer.__class__.__name__ == "Dense" for one in layers[:-1] for place in places(one[0], one[1:]))
+    n_dense = sum(type(layer) is architecture.Dense for one in layers[:-1] for layer in one)
     assert sum(node.op_type == "Gemm" for node in graph.graph.node) == n_dense
 
 
 def test_every_kind_of_layer_is_tried():
     kinds = {type(layer) for layers in networks(fitted(X)).values() for layer in layers}
-    from fastmlp.engine import architecture
-
     assert {kind.__name__ for kind in kinds} == {*architecture.__all__}
 
 
@@ -218,10 +226,7 @@ def test_numbers_and_codes_are_the_encoders(models, rows):
 
 @pytest.mark.parametrize("column", X.columns)
 def test_a_column_alone(column):
-    alone = X[[column]]
-    model = fitted(X)
-    y = raw_tables.targets(X, "words")
-    model = TabularMLPClassifier(n_members=1, recipe=raw_tables.SMALL, random_state=0).fit(alone, y)
+    model = TabularMLPClassifier(n_members=1, recipe=SMALL, random_state=0).fit(X[[column]], targets(X, "words"))
     _assert_predicts(_run(model.to_onnx(), cells(model, LATER[[column]])), model, LATER[[column]])
 
 
@@ -232,33 +237,18 @@ def test_dates_of_all_times():
     first, last = np.array(["0001-01-01", "9999-12-31T23:59:59.999999"], dtype="datetime64[us]").astype(np.int64)
     times = np.array([first, last, -1, 0, 1, *rng.integers(first, last, 20_000)]).astype("datetime64[us]")
     dates = np.concatenate([days, days - 1, times, np.array(["NaT"], dtype="datetime64[us]")])
-    fields = ["days", "year", "month", "day of week", "hour"]
-    # scaled so little that the clip does nothing
-    knots = np.zeros((5, 2))
-    column = NumericColumn("d", "date", fields, np.zeros(5), np.full(5, 1e-9), knots, np.array([0.0, 1.0]))
+    column, expected = dates_alone(dates)
     got = _encoded([column], [("date", dates)])["numbers"]
-    expected = np.stack(date_fields(dates, fields), axis=1) * 1e-9
-    np.testing.assert_allclose(got[:-1, :5], expected[:-1], rtol=1e-6, atol=0)
-    np.testing.assert_array_equal(got[-1], [0, 0, 0, 0, 0, 1])
-    assert not got[:-1, 5].any()
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=0)
 
 
 def test_numbers_of_all_sizes():
-    encoder = TableEncoder().fit({"x": np.arange(10.0), "y": 1e9 + np.arange(10) / 8, "gone": [1, np.nan] * 5})
-    sizes = np.concatenate([-np.geomspace(1e-300, 1e300), [0], np.geomspace(1e-300, 1e300)])
-    near = 1e9 + np.linspace(-2, 2, len(sizes))
-    gaps = np.where(np.arange(len(sizes)) % 3, sizes, np.nan)
-    got = _encoded(encoder.columns_, [("number", sizes), ("number", near), ("number", gaps)])["numbers"]
-    numbers, _ = encoder.transform({"x": sizes, "y": near, "gone": gaps})
+    encoder, table = numbers_of_all_sizes()
+    got = _encoded(encoder.columns_, [("number", x) for x in table.values()])["numbers"]
+    numbers, _ = encoder.transform(table)
     np.testing.assert_allclose(got, numbers, rtol=2e-7, atol=1e-30)
     infinite = [("number", np.array([-np.inf, np.inf]))] * 3
     np.testing.assert_allclose(_encoded(encoder.columns_, infinite)["numbers"][:, :2], [[-3, -3], [3, 3]], rtol=1e-6)
-
-
-LEVELS = [
-    *("", "a", "A", "ä", "e\u0301", "é", "漢字", "🙂", "a b", " a", "a ", "3", "3.0", "2.5", "True", "1", "False"),
-    *("-0", "NaN", "nan", "None", "x" * 300, "tab\t", "line\n", "'", '"'),
-]
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -314,7 +304,7 @@ def test_names_are_made_valid_and_unique():
 
 def fitted_on(table):
     n = len(table) if isinstance(table, np.ndarray) else len(next(iter(table.values())))
-    return TabularMLPRegressor(n_members=1, recipe=raw_tables.SMALL, random_state=0).fit(table, np.arange(float(n)))
+    return TabularMLPRegressor(n_members=1, recipe=SMALL, random_state=0).fit(table, np.arange(float(n)))
 
 
 def test_columns_without_names():
@@ -331,7 +321,7 @@ def test_descriptions(models):
     assert said["since"] == f"column 'since': microseconds since 1970-01-01 UTC, {NO_DATE} (NaT) for a gap"
     assert said["took_so_long"] == "column 'took so long': numbers, NaN for a gap"
     assert said["city"] == "column 'city': levels as text, '' for a missing one"
-    model = TabularMLPClassifier(n_members=1, recipe=raw_tables.SMALL, random_state=0)
+    model = TabularMLPClassifier(n_members=1, recipe=SMALL, random_state=0)
     model.fit({"a": ["", "b", None, "c"] * 10}, ["x", "y"] * 20)
     graph = model.to_onnx()
     assert graph.graph.input[0].doc_string == "column 'a': levels as text, 'NaN' for a missing one"
@@ -376,7 +366,7 @@ def test_models_that_cannot_be(models, monkeypatch):
 
 def test_targets_beyond_single_precision():
     table = {"x": np.arange(20.0)}
-    model = TabularMLPRegressor(n_members=1, recipe=raw_tables.SMALL, random_state=0).fit(table, 1e60 * np.arange(20))
+    model = TabularMLPRegressor(n_members=1, recipe=SMALL, random_state=0).fit(table, 1e60 * np.arange(20))
     (values,) = _run(model.to_onnx(), [("number", table["x"])])
     np.testing.assert_allclose(values[:, 0], model.predict(table), rtol=1e-5)
     with pytest.raises(ValueError, match="targets go up to 1.9e.61, beyond float32: dtype='float64'"):
@@ -384,7 +374,7 @@ def test_targets_beyond_single_precision():
 
 
 def test_labels_that_onnx_has_not():
-    model = TabularMLPClassifier(n_members=1, recipe=raw_tables.SMALL).fit({"x": np.arange(20.0)}, [0, 1] * 10)
+    model = TabularMLPClassifier(n_members=1, recipe=SMALL).fit({"x": np.arange(20.0)}, [0, 1] * 10)
     model.classes_ = np.array([0.5, 1.5])
     with pytest.raises(ValueError, match="classes_ must be strings or whole numbers of 64 bits"):
         model.to_onnx()

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from comparing import same, state, through_file
-from raw_tables import SMALL, fitted, frame, targets
+from raw_tables import KINDS, SMALL, fitted, frame, targets
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
@@ -22,8 +22,6 @@ forging = pytest.importorskip("forging")
 at, put, refusal, tensor = forging.at, forging.put, forging.refusal, forging.tensor
 
 X, LATER = frame(), frame(seed=3, later=True)
-CLASSIFICATION = ["words", "binary", "integers", "one class"]
-REGRESSION = ["one output", "several outputs", "positive"]
 
 
 def check(model, tmp_path, *tables):
@@ -36,10 +34,9 @@ def check(model, tmp_path, *tables):
     return loaded
 
 
-@pytest.mark.parametrize("kind", CLASSIFICATION + REGRESSION)
+@pytest.mark.parametrize("kind", KINDS)
 def test_round_trip(kind, tmp_path):
-    params = {"loss": "poisson"} if kind == "positive" else {}
-    model = fitted(X, kind, **params)
+    model = fitted(X, kind)
     loaded = check(model, tmp_path, X, LATER, X.iloc[:1], LATER.iloc[5].to_dict())
     assert loaded.encoder_.number_names_ == model.encoder_.number_names_
     assert loaded.encoder_.estimator == type(model).__name__ and loaded.oof_score_ == model.oof_score_
