@@ -37,13 +37,6 @@ def default_space(estimator):
     ----------
     .. [1] Gorishniy, Rubachev, Khrulkov, Babenko: Revisiting Deep Learning Models for Tabular Data, 2021.
     .. [2] Erickson et al.: TabArena: A Living Benchmark for Machine Learning on Tabular Data, 2025.
-
-    Examples
-    --------
-    >>> from fastmlp import MLPClassifier
-    >>> from fastmlp.tuning import default_space
-    >>> sorted(default_space(MLPClassifier(solver="lbfgs")))
-    ['activation', 'alpha', 'hidden_layer_sizes']
     """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]

@@ -129,12 +129,13 @@ class TPESearchCV(BaseSearchCV):
 
     Examples
     --------
-    >>> from scipy.stats import loguniform
+    >>> from optuna.distributions import FloatDistribution
     >>> from sklearn.datasets import load_iris
     >>> from fastmlp import MLPClassifier
     >>> from fastmlp.tuning import TPESearchCV
     >>> X, y = load_iris(return_X_y=True)
-    >>> space = {"hidden_layer_sizes": [(8,), (32,), (32, 32)], "learning_rate_init": loguniform(1e-3, 1e-1)}
+    >>> rates = FloatDistribution(1e-3, 1e-1, log=True)
+    >>> space = {"hidden_layer_sizes": [(8,), (32,), (32, 32)], "learning_rate_init": rates}
     >>> mlp = MLPClassifier(max_iter=20, early_stopping=True, random_state=0)
     >>> search = TPESearchCV(mlp, space, n_trials=8, cv=3, random_state=0).fit(X, y)
     >>> bool(search.best_score_ > 0.9)

@@ -1,0 +1,363 @@
+"""The commands for one model: train, predict, show, export."""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from decimal import Decimal
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+from sklearn.model_selection import train_test_split
+
+from ..data.tables import TableEncoder
+from ..estimators.tabular_base import BaseTabularMLP
+from ..estimators.tabular_classifier import TabularMLPClassifier
+from ..estimators.tabular_regressor import TabularMLPRegressor
+from ..interchange import load
+from ..training.disk import check_writable, replace_file
+from .files import TableError, column, columns_of, read_file, rows_where, without, write_columns, writing
+
+__all__ = ["add"]
+
+_MOST_CLASSES = 20  # distinct whole numbers that are taken for classes
+
+
+def add(subparsers):
+    """Add the commands to the parser of ``fastmlp``."""
+    train = _command(
+        subparsers, "train", _train, "train a model on a table and write it to a file",
+        "fastmlp train people.csv --target income",
+        "fastmlp train sales.parquet --target price --drop id --holdout 0.2 -o price.fastmlp",
+    )  # fmt: skip
+    train.add_argument("data", help="CSV, Parquet, Arrow or Feather file, or a folder of one of these kinds")
+    train.add_argument("--target", "-t", required=True, metavar="COLUMN", help="column to predict")
+    train.add_argument("--task", choices=["classification", "regression"], help="default: by the target's values")
+    train.add_argument("--output", "-o", default="model.fastmlp", metavar="FILE", help="default: %(default)s")
+    train.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
+    train.add_argument("--categorical", nargs="+", metavar="COLUMN", help="columns of numbers that are codes")
+    train.add_argument("--holdout", type=_share, metavar="SHARE", help="share of the rows to set aside for the scores")
+    train.add_argument("--members", type=_count, metavar="N", help="networks in the ensemble")
+    train.add_argument("--epochs", type=_count, metavar="N", help="epochs of each network")
+    train.add_argument("--time-limit", type=_positive, metavar="SECONDS", help="time that the training may take")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    train.add_argument("--jobs", type=int, metavar="N", help="threads; default: the physical cores")
+    train.add_argument("--quiet", "-q", action="store_true", help="print no progress")
+    _delimiter(train)
+    _json(train)
+    predict = _command(
+        subparsers, "predict", _predict, "predict the rows of a table",
+        "fastmlp predict model.fastmlp new.csv -o out.csv",
+        "fastmlp predict model.fastmlp new.csv --keep id | head",
+    )  # fmt: skip
+    _model(predict)
+    predict.add_argument("data", help="a file or folder as `fastmlp train` takes it; further columns are not looked at")
+    predict.add_argument("--output", "-o", metavar="FILE", help="CSV, Parquet or Feather; default: CSV on the terminal")
+    predict.add_argument("--keep", nargs="+", default=[], metavar="COLUMN", help="columns to copy to the output")
+    predict.add_argument("--labels-only", action="store_true", help="leave out the probabilities of classes")
+    _delimiter(predict)
+    show = _command(subparsers, "show", _show, "say what is in a model", "fastmlp show model.fastmlp")
+    _model(show)
+    _json(show)
+    export = _command(
+        subparsers, "export", _export, "write a model as ONNX or C",
+        "fastmlp export model.fastmlp --onnx model.onnx", "fastmlp export model.fastmlp --c model.c",
+    )  # fmt: skip
+    _model(export)
+    export.add_argument("--onnx", metavar="FILE", help="file for ONNX Runtime and others")
+    export.add_argument("--c", metavar="FILE", help="file of C source that needs no library")
+
+
+def _command(subparsers, name, run, does, *examples):
+    shown = "\n".join(f"  {example}" for example in examples)
+    parser = subparsers.add_parser(
+        name, help=does, description=f"{does[0].upper()}{does[1:]}.", epilog=f"examples:\n{shown}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _model(parser):
+    parser.add_argument("model", help="file that `fastmlp train` or `save` wrote")
+
+
+def _delimiter(parser):
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="between the fields of CSV; default: a comma")
+
+
+def _json(parser):
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _share(text):
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
+    return value
+
+
+def _count(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _positive(text):
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
+# train
+
+
+def _train(args):
+    with writing(args.output):
+        check_writable(args.output)
+    table = read_file(args.data, args.delimiter)
+    values = column(table, args.target, args.data)
+    for name in [*args.drop, *(args.categorical or ())]:
+        column(table, name, args.data)
+    known = np.array([value is not None for value in values])
+    if not known.any():
+        raise TableError(f"The target {args.target!r} has no values.")
+    tell = _teller(args)
+    tell(f"{len(known):,} rows, {len(columns_of(table)):,} columns in {args.data}")
+    if not known.all():
+        tell(f"{np.sum(~known):,} rows without a target are left out")
+        table, values = rows_where(table, known), [value for value in values if value is not None]
+    task, why = _task_of(values, args.task)
+    y = _targets(values, task, args.target)
+    tell(f"target {args.target}: {task}, {why}")
+    X = without(table, [args.target, *args.drop])
+    if not columns_of(X):
+        raise TableError("No column is left to predict from.")
+    model = _model_of(args, X, task)
+    encoder = TableEncoder(categorical_features=model.categorical_features, estimator="train")
+    columns = _columns_of(encoder.fit(X))
+    for kind, names in columns.items():
+        tell(f"{kind}: {', '.join(names)}")
+    began = time.perf_counter()
+    scores = _fitted(model, X, y, args)
+    seconds = time.perf_counter() - began
+    model.set_params(callbacks=None)
+    with writing(args.output):
+        model.save(args.output)
+    for how, of_rows in scores.items():
+        tell(f"{how}: {', '.join(f'{name} {value:.4g}' for name, value in of_rows.items())}")
+    tell(f"{len(model.members_)} networks in {seconds:.1f} s, written to {args.output}")
+    if args.json:
+        result = {"model": args.output, "task": task, "rows": len(y), "columns": columns, "scores": scores}
+        print(json.dumps(result | {"members": len(model.members_), "seconds": round(seconds, 3)}))
+    return 0
+
+
+def _teller(args):
+    """What prints a line: to the errors where the output is for a program."""
+    return lambda line: print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+
+def _task_of(values, given):
+    distinct = set(values)
+    numbers = all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in distinct)
+    whole = numbers and all(math.isfinite(value) and value == int(value) for value in distinct)
+    if given is not None:
+        return given, "as --task says"
+    if not numbers:
+        return "classification", f"for its {len(distinct):,} values are no numbers"
+    if whole and len(distinct) <= _MOST_CLASSES:
+        return "classification", f"for it has {len(distinct)} whole numbers; else give --task regression"
+    return "regression", f"for it has {len(distinct):,} numbers; else give --task classification"
+
+
+def _targets(values, task, name):
+    if task == "classification":
+        # whole numbers that were read as others because of gaps
+        if all(isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value) for value in values):
+            values = [int(value) for value in values]
+        kinds = {type(value) for value in values}
+        return np.array(values if len(kinds) == 1 else [str(value) for value in values])
+    try:
+        return np.array(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise TableError(f"The target {name!r} has values that are no numbers, and --task is regression.") from error
+
+
+def _model_of(args, X, task):
+    kind = TabularMLPClassifier if task == "classification" else TabularMLPRegressor
+    categories = "from_dtype"
+    if args.categorical:
+        encoder = TableEncoder(estimator="train").fit(X)
+        found = {str(part.name) for part in encoder.columns_ if part.role in ("binary", "onehot", "embedding")}
+        categories = [name for name in columns_of(X) if name in found or name in args.categorical]
+    return kind(
+        n_members=args.members, max_iter=args.epochs, time_limit=args.time_limit, random_state=args.seed,
+        n_jobs=args.jobs, categorical_features=categories, callbacks=None if args.quiet else _progress,
+    )  # fmt: skip
+
+
+def _progress(estimator, epoch, metrics):
+    """A line when a network has done its epochs; a callback."""
+    if epoch == estimator.members_[0].recipe.epochs:
+        score = metrics.get("validation_score", float("nan"))
+        print(f"network {metrics['member'] + 1}: {epoch} epochs, validation score {score:.4g}", file=sys.stderr)
+
+
+def _columns_of(encoder):
+    """Names of the columns by what they are."""
+    kinds = {"number": "numbers", "date": "dates", "empty": "empty"}
+    columns = {}
+    for part in encoder.columns_:
+        columns.setdefault(kinds.get(part.role, "categories"), []).append(str(part.name))
+    return columns
+
+
+def _fitted(model, X, y, args):
+    """Fit the model; gives its scores by what they are of."""
+    classifies = is_classifier(model)
+    held_out = None
+    if args.holdout is not None:
+        smallest = min(np.unique(y, return_counts=True)[1]) if classifies else 0
+        rows, held_out = train_test_split(
+            np.arange(len(y)), test_size=args.holdout, random_state=args.seed, stratify=y if smallest > 1 else None
+        )
+        X, y, X_test, y_test = rows_where(X, rows), y[rows], rows_where(X, held_out), y[held_out]
+    model.fit(X, y)
+    scores = {}
+    known = np.isfinite(model.oof_prediction_).reshape(len(y), -1).all(axis=1)
+    scores["out of fold"] = _scores(y[known], model.oof_prediction_[known], model)
+    if held_out is not None:
+        predicted = model.predict_proba(X_test) if classifies else model.predict(X_test)
+        scores[f"{len(held_out):,} rows set aside"] = _scores(y_test, predicted, model)
+    return scores
+
+
+def _scores(y, predicted, model):
+    if not is_classifier(model):
+        return {
+            "R2": float(r2_score(y, predicted)),
+            "RMSE": float(root_mean_squared_error(y, predicted)),
+            "MAE": float(mean_absolute_error(y, predicted)),
+        }
+    classes = model.classes_
+    scores = {
+        "accuracy": float(accuracy_score(y, classes[predicted.argmax(axis=1)])),
+        "log loss": float(log_loss(y, predicted, labels=classes)),
+    }
+    if len(classes) == 2 and len(np.unique(y)) == 2:
+        scores["AUC"] = float(roc_auc_score(y == classes[1], predicted[:, 1]))
+    return scores
+
+
+# predict
+
+
+def _predict(args):
+    if args.output is not None:
+        with writing(args.output):
+            check_writable(args.output)
+    model = load(args.model)
+    if not hasattr(model, "n_features_in_"):
+        raise TableError(f"{args.model} has a model that is not fitted.")
+    table = read_file(args.data, args.delimiter)
+    columns = {name: column(table, name, args.data) for name in args.keep}
+    X = _features(model, table, args)
+    columns["prediction"] = model.predict(X)
+    if is_classifier(model) and hasattr(model, "predict_proba") and not args.labels_only:
+        for label, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
+            columns[f"probability of {label}"] = share
+    if np.ndim(columns["prediction"]) > 1:
+        outputs = columns.pop("prediction")
+        columns |= {f"prediction {i + 1}": part for i, part in enumerate(outputs.T)}
+    write_columns(args.output, columns)
+    return 0
+
+
+def _features(model, table, args):
+    """The columns that the model was trained on, as it takes them."""
+    names = [*getattr(model, "feature_names_in_", ())]
+    have = columns_of(table)
+    if names and (lacking := [name for name in names if name not in have]):
+        raise TableError(f"{args.data} lacks columns of the model: {', '.join(lacking[:10])}.")
+    table = without(table, [name for name in have if names and name not in names])
+    if isinstance(model, BaseTabularMLP):
+        return table
+    try:  # a network for matrices
+        matrix = [np.array(column(table, name, args.data), dtype=np.float64) for name in names or columns_of(table)]
+    except (ValueError, TypeError) as error:
+        raise TableError(f"{type(model).__name__} takes numbers alone, and {args.data} has others.") from error
+    if len(matrix) != model.n_features_in_:
+        raise TableError(f"{args.data} has {len(matrix)} columns, and the model takes {model.n_features_in_}.")
+    vars(model).pop("feature_names_in_", None)  # they have been compared
+    return np.column_stack(matrix)
+
+
+# show and export
+
+
+def _show(args):
+    model = load(args.model)
+    shown = {"model": type(model).__name__, "file": args.model, "bytes": os.path.getsize(args.model)}
+    defaults = type(model)().get_params()
+    shown["parameters"] = {
+        name: value for name, value in model.get_params().items() if repr(value) != repr(defaults[name])
+    }
+    if hasattr(model, "n_features_in_"):
+        shown["features"] = model.n_features_in_
+    if hasattr(model, "classes_"):
+        shown["classes"] = [str(label) for label in model.classes_]
+    if isinstance(model, BaseTabularMLP) and hasattr(model, "members_"):
+        shown["columns"] = _columns_of(model.encoder_)
+        shown["networks"] = len(model.members_)
+        shown["weights"] = sum(array.size for member in model.members_ for array in member.parameters)
+        if hasattr(model, "oof_score_"):
+            shown["out-of-fold score"] = float(model.oof_score_)
+    elif hasattr(model, "coefs_"):
+        shown["layers"] = [model.coefs_[0].shape[0], *(len(intercept) for intercept in model.intercepts_)]
+        shown["weights"] = sum(array.size for array in [*model.coefs_, *model.intercepts_])
+        shown["loss"] = float(model.loss_)
+    if args.json:
+        print(json.dumps(shown, default=str))
+        return 0
+    for name, value in shown.items():
+        if isinstance(value, dict):
+            value = "; ".join(f"{key}: {_listed(part)}" for key, part in value.items()) or "defaults"
+        print(f"{name}: {_listed(value)}")
+    return 0
+
+
+def _listed(value):
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _export(args):
+    if args.onnx is None and args.c is None:
+        raise TableError("Say what to write: --onnx FILE, --c FILE or both.")
+    for path in (args.onnx, args.c):
+        if path is not None:
+            with writing(path):
+                check_writable(path)
+    model = load(args.model)
+    if args.onnx is not None:
+        content = model.to_onnx().SerializeToString()
+        with writing(args.onnx):
+            replace_file(args.onnx, lambda file: file.write(content))
+        print(f"written to {args.onnx}")
+    if args.c is not None:
+        with writing(args.c):
+            model.to_c(args.c)
+        print(f"written to {args.c}")
+    return 0
