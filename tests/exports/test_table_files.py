@@ -449,7 +449,7 @@ REGRESSOR = {
     "_center": (tensor("_center", _nan), "_center is not of 3 finite numbers"),
     "_least": (tensor("_least", lambda a: a[:2]), "_least is not of 3 finite numbers"),
     "_greatest": (tensor("_greatest", lambda a: a.astype("f4")), "_greatest is not of 3 finite numbers"),
-    "_one": (put("fitted", "_one", True), "_one goes with one output, and n_outputs_ is 3"),
+    "_one": (put("fitted", "_one", True), "_one is true, but n_outputs_ is 3"),
     "_one of a number": (put("fitted", "_one", 1), "_one is 1"),
     "_loss": (put("fitted", "_loss", "log_loss"), "_loss is 'log_loss'"),
     "missing": (lambda document, tensors: document["fitted"].pop("_one"), "it lacks _one"),

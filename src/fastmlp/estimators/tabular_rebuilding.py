@@ -81,7 +81,7 @@ def _check_units(fitted, n_outputs):
         fits = array.dtype == np.float64 and array.shape == (n_outputs,) and np.isfinite(array).all()
         require(fits, f"{name} is not of {n_outputs} finite numbers")
     require((fitted["_scale"] > 0).all(), "_scale is not positive")
-    require(not fitted["_one"] or n_outputs == 1, f"_one goes with one output, and n_outputs_ is {n_outputs}")
+    require(not fitted["_one"] or n_outputs == 1, f"_one is true, but n_outputs_ is {n_outputs}")
 
 
 def _member(number, member, encoder, n_outputs):
