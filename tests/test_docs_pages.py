@@ -25,6 +25,7 @@ NEEDS = {
     "docs/onnx.md": ["onnx", "onnxruntime", "pandas", "skl2onnx"],
     "docs/saving.md": ["safetensors", "skops"],
     "docs/tabular.md": ["pandas"],
+    "docs/tuning.md": ["optuna"],
 }
 
 

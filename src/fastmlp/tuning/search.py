@@ -111,9 +111,8 @@ class TPESearchCV(BaseSearchCV):
         Seconds.
     multimetric_ : bool
         Whether there are several scores.
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if `best_estimator_` has them.
     trials_ : list of optuna.trial.FrozenTrial
         All trials that have come to an end; each round of halving is one. ``study.add_trials(search.trials_)`` gives
         them to Optuna's plots.
