@@ -1,10 +1,12 @@
 """TPESearchCV against fits by hand: scores, stopped trials, rounds, storages, and scikit-learn's interface."""
 
+import _thread
 import os
 import pickle
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -238,6 +240,49 @@ def test_trials_in_threads_and_processes(tmp_path):
     row = search.best_index_
     alone = cross_validate(clone(MLP).set_params(**search.cv_results_["params"][row]), X, y, cv=CV)["test_score"]
     assert search.best_score_ == alone.mean()
+
+
+def test_trials_on_a_dask_cluster(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    given = {"n_trials": 4, "n_jobs": 2, "cv": CV, "random_state": 0, "storage": tmp_path / "journal.log"}
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        parallel_config(backend="dask"),
+    ):
+        search = TPESearchCV(MLP, SPACE, **given).fit(X, y)
+    params = search.cv_results_["params"][search.best_index_]
+    alone = cross_validate(clone(MLP).set_params(**params), X, y, cv=CV)["test_score"]
+    assert len(search.trials_) == 4 and search.best_score_ == alone.mean()
+
+
+def test_two_searches_share_a_storage(tmp_path):
+    def search(seed):
+        given = {"n_trials": 6, "cv": CV, "random_state": seed, "storage": tmp_path / "journal.log", "refit": False}
+        return TPESearchCV(MLP, SPACE, **given).fit(X, y)
+
+    with ThreadPoolExecutor(2) as pool:
+        searches = [*pool.map(search, range(2))]
+    assert {len(search.trials_) for search in searches} <= {6, 7}
+    rows = {str(trial.params) for search in searches for trial in search.trials_}
+    assert len(rows) <= 7 and max(len(search.trials_) for search in searches) == len(rows)
+
+
+def test_ctrl_c_ends_a_search_and_keeps_its_trials(tmp_path):
+    seen = []
+
+    def interrupt(fitted, epoch, metrics):
+        seen.append(epoch)
+        if len(seen) == 150:
+            _thread.interrupt_main()
+
+    mlp = MLPClassifier((4,), max_iter=20, tol=0, random_state=0, callbacks=interrupt)
+    given = {"cv": CV, "random_state": 0, "storage": tmp_path / "journal.log", "refit": False, "pruner": None}
+    with pytest.raises(KeyboardInterrupt):
+        TPESearchCV(mlp, {"alpha": loguniform(1e-5, 1)}, n_trials=1000, **given).fit(X, y)
+    assert len(seen) < 1000
+    kept = TPESearchCV(mlp, {"alpha": loguniform(1e-5, 1)}, n_trials=3, **given).fit(X, y)
+    assert [trial.state.name for trial in kept.trials_][:2] == ["COMPLETE"] * 2
 
 
 def test_a_database_keeps_trials(tmp_path):

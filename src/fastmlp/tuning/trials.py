@@ -154,13 +154,11 @@ class Evaluation:
         network, prefix = network_of(estimator)
         train, test = self.splits[fold]
         if network is not None:
-            own = {}
+            given = network.callbacks
+            given = () if given is None else (given,) if callable(given) else given
+            own = {"callbacks": [*given, _Epochs(meeting, fold, _TestScore(self, estimator, train, test))]}
             if len(self.splits) > 1 and network.n_jobs is None:
                 own["n_jobs"] = 1  # the folds are the threads; the results are the same
-            if meeting.listens:
-                given = network.callbacks
-                given = () if given is None else (given,) if callable(given) else given
-                own["callbacks"] = [*given, _Epochs(meeting, fold, _TestScore(self, estimator, train, test))]
             if checkpoints is not None:
                 own["checkpoint_path"] = checkpoints[fold]
                 # written once, before the epoch that ends the round, and so never beyond it
@@ -235,7 +233,6 @@ class _Meeting:
 
     def __init__(self, n_folds, report, until):
         self.report, self.until = report, until
-        self.listens = report is not None or until is not None
         self.condition = threading.Condition()
         self.scores = [math.nan] * n_folds
         self.at = [0] * n_folds  # epoch of each fold; inf when it has ended
@@ -243,18 +240,18 @@ class _Meeting:
         self.stopped, self.error = False, None
 
     def comes(self, fold, epoch, network, score):
-        """A fold has done an epoch: wait for the others, and raise if all are to stop."""
+        """A fold has done an epoch: wait for the others where the mean is reported; raise if all are to stop."""
+        with self.condition:
+            self.last = max(self.last, epoch)
         if self.stopped:
             raise _StopFit
-        if self.until is not None:
-            self.last = max(self.last, epoch)
-            if epoch >= self.until:
-                self.scores[fold] = score(network)
-                raise _StopFit
+        if self.until is not None and epoch >= self.until:
+            self.scores[fold] = score(network)
+            raise _StopFit
+        if self.report is None:
             return
         value = score(network)
         with self.condition:
-            self.last = max(self.last, epoch)
             self.scores[fold], self.at[fold] = value, epoch
             self._decide()
             self.condition.wait_for(lambda: self.stopped or self.decided >= epoch)
