@@ -45,7 +45,7 @@ def frame_of(data, n_columns=6):
     X[::7, 1] = np.nan
     X = pd.DataFrame(X, columns=[f"x{i}" for i in range(n_columns)])
     for i, name in enumerate(("few", "many")):
-        ranks = data.data[:, i + 2].argsort().argsort()
+        ranks = data.data[:, i + 2].argsort(kind="stable").argsort()
         X[name] = [f"level {rank * (3, 15)[i] // len(ranks)}" for rank in ranks]
     X.loc[X.index % 11 == 0, "few"] = None
     X["grade"] = pd.Categorical(np.where(data.data[:, 0] > np.median(data.data[:, 0]), "high", "low"))
@@ -777,8 +777,19 @@ def test_columns_that_say_nothing(n_members, value):
     model = TabularMLPRegressor(n_members, random_state=0, recipe={"epochs": 20}).fit(X, y)
     assert np.ptp(model.predict(X)) == 0
     assert abs(model.predict(X)[0] - y.mean()) < y.std() / 2
-    model = TabularMLPClassifier(n_members, scoring="neg_log_loss", random_state=0, recipe={"epochs": 20})
+    model = TabularMLPClassifier(n_members, scoring="neg_log_loss", random_state=0, recipe={"epochs": 128})
     np.testing.assert_allclose(model.fit(X, y % 4 == 0).predict_proba(X)[:, 1], 0.25, atol=0.15)
+
+
+def test_a_single_member_has_a_recipe_of_its_own(diabetes, cancer):
+    X, y = diabetes
+    one = TabularMLPRegressor(1, max_iter=2, random_state=0).fit(X, y).members_[0].recipe
+    assert (one.hidden_layer_sizes, one.epochs) == ((128, 128, 128), 2)
+    X, y = cancer
+    one = TabularMLPClassifier(1, random_state=0, recipe={"epochs": 1}).fit(X, y).members_[0].recipe
+    assert (one.hidden_layer_sizes, one.epochs) == ((256, 256), 1)
+    small = TabularMLPClassifier(2, random_state=0, recipe={"epochs": 1}).fit(X, y)
+    assert {member.recipe.hidden_layer_sizes for member in small.members_} == {(64, 64)}
 
 
 @pytest.mark.parametrize("n_members", [1, 2, 10])

@@ -68,6 +68,7 @@ class BaseTabularMLP(
     _fitted_by: ClassVar[str] = "members_"
     _parameter_constraints: ClassVar[dict] = TABULAR_CONSTRAINTS
     _portfolio: ClassVar[tuple]  # of recipes
+    _alone: ClassVar[Recipe]  # of a single member
     _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
 
     def __sklearn_tags__(self):
@@ -168,7 +169,7 @@ class BaseTabularMLP(
     def _fit(self, X, y, sample_weight, X_val, y_val, began):
         params = {name: plain(value) for name, value in self.get_params(deep=False).items()}
         reset_without_effect(params, constructor_defaults(type(self)), reasons_of_needs(params))
-        recipes = recipes_in_effect(self._portfolio, self.recipe, self.max_iter, self._smooths_labels())
+        recipes = recipes_in_effect(self._own_recipes(), self.recipe, self.max_iter, self._smooths_labels())
         n_members = self._n_members(len(recipes))
         listeners = Listeners(self, X, y, sample_weight, n_members)
         rows = self._read(X, y, sample_weight, X_val, y_val)
@@ -242,6 +243,10 @@ class BaseTabularMLP(
         if self.n_members is not None:
             return int(self.n_members)
         return DEFAULT_MEMBERS if self.time_limit is None else _REPEATS * n_folds_of(math.inf) * n_recipes
+
+    def _own_recipes(self):
+        """The recipes of the members where `recipe` is none."""
+        return (self._alone,) if self.n_members == 1 else self._portfolio
 
     def _plan(self, recipe):
         """What the networks of a recipe are made of; refuses what no member could be."""

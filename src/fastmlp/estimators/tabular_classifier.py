@@ -12,7 +12,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import column_or_1d
 
 from ..engine import logarithm
-from ..training.portfolio import CLASSIFICATION
+from ..training.portfolio import ALONE_CLASSIFICATION, CLASSIFICATION
+from ..training.recipes import Recipe
 from ..training.scores import Accuracy, NegativeBrierScore, NegativeFocalLoss, NegativeLogLoss
 from .fitted import OF_TABULAR_CLASSIFIER
 from .inputs import check_total
@@ -76,6 +77,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     }
     _attributes: ClassVar[dict] = OF_TABULAR_CLASSIFIER
     _portfolio: ClassVar[tuple] = CLASSIFICATION
+    _alone: ClassVar[Recipe] = ALONE_CLASSIFICATION
 
     def __init__(
         self,

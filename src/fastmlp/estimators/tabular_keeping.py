@@ -41,7 +41,7 @@ def _identity(estimator, rows):
     params = with_effect(estimator.get_params(deep=False))
     if isinstance(estimator.recipe, Recipe):
         params["recipe"] = asdict(estimator.recipe)
-    params["portfolio"] = [asdict(recipe) for recipe in estimator._portfolio]
+    params["portfolio"] = [asdict(recipe) for recipe in estimator._own_recipes()]
     n, weight, encoder = rows.n_train, rows.score_weight, estimator.encoder_.state()
     given = {
         "X": (rows.X[:n], rows.codes[:n], encoder["names"], encoder["columns"]),

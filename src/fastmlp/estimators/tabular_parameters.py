@@ -33,8 +33,9 @@ TABULAR_DOCUMENTATION = {
         Networks whose outputs are averaged. Up to nine are trained by one recipe, each on all folds but one, and this
         fold decides its best epoch. Ten and more are trained by several recipes, five by each; the weights of the
         recipes in the average are chosen by what their members predict for the folds that they hold out [2]_. A single
-        member holds out `validation_fraction` of the rows. None is {n_members}, or with `time_limit` as many as there
-        is time for; a number given beside `time_limit` is the most of them.
+        member is a wider network, trained for longer, which holds out `validation_fraction` of the rows. None is
+        {n_members}, or with `time_limit` as many as there is time for; a number given beside `time_limit` is the most
+        of them.
     time_limit : float, default=None
         Seconds that `fit` may take. Members then begin while there is time, the last with fewer epochs. A member ends
         where its next epoch would take longer than the time that is left. Without a limit the same `random_state` gives

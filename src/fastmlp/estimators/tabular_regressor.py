@@ -9,7 +9,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
 from ..engine import LOSSES
-from ..training.portfolio import REGRESSION
+from ..training.portfolio import ALONE_REGRESSION, REGRESSION
+from ..training.recipes import Recipe
 from ..training.scores import R2, NegativeLoss
 from .fitted import OF_TABULAR_REGRESSOR
 from .parameters import keep_parameters, plain
@@ -70,6 +71,7 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
     }
     _attributes: ClassVar[dict] = OF_TABULAR_REGRESSOR
     _portfolio: ClassVar[tuple] = REGRESSION
+    _alone: ClassVar[Recipe] = ALONE_REGRESSION
 
     def __init__(
         self,

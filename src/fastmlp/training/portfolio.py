@@ -4,9 +4,11 @@ They were drawn from the search space of RealMLP's authors, with embeddings of b
 the one that makes the average best, again and again, on a part of open sets of data: `bench/results/portfolio.md`.
 """
 
+from dataclasses import replace
+
 from .recipes import Recipe
 
-__all__ = ["CLASSIFICATION", "REGRESSION"]
+__all__ = ["ALONE_CLASSIFICATION", "ALONE_REGRESSION", "CLASSIFICATION", "REGRESSION"]
 
 # fmt: off
 CLASSIFICATION = (
@@ -112,3 +114,7 @@ REGRESSION = (
     ),
 )
 # fmt: on
+
+# of a single member: a wide network, which no others stand beside, for longer
+ALONE_CLASSIFICATION = replace(CLASSIFICATION[2], epochs=128)
+ALONE_REGRESSION = replace(REGRESSION[5], epochs=128)

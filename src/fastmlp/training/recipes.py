@@ -20,6 +20,7 @@ from ..engine.architecture import (
     Piecewise,
     Scale,
 )
+from .schedules import cosines
 
 __all__ = [
     "N_BINS",
@@ -151,12 +152,12 @@ def _weights(i):
 
 def cosine_of_logarithm(t):
     """(1 - cos(2 pi log2(1 + 15 t))) / 2 for t from 0 to 1: four cycles, each twice as long as the one before."""
-    return 0.5 * (1 - np.cos(2 * math.pi * np.log2(1 + 15 * t)))
+    return 0.5 * (1 - cosines([2 * math.pi * math.log2(1 + 15 * share) for share in t]))
 
 
 def flat_cosine(t):
     """1 up to t = 1/2, then (1 + cos(pi (2 t - 1))) / 2."""
-    return 0.5 * (1 + np.cos(math.pi * np.maximum(2 * t - 1, 0)))
+    return 0.5 * (1 + cosines(math.pi * np.maximum(2 * t - 1, 0)))
 
 
 def layers_for(recipe, encoder, n_outputs):
