@@ -67,6 +67,8 @@ class Source(ABC):
         The most rows in memory at a time.
     has_targets : bool
     is_weighted : bool
+    in_memory : bool
+        Whether the rows are arrays of this process.
 
     Raises
     ------
@@ -74,7 +76,7 @@ class Source(ABC):
         If there are no rows, or if a block is larger than a window.
     """
 
-    has_targets = is_weighted = False
+    has_targets = is_weighted = in_memory = False
 
     def __init__(self, blocks, n_features, dtype, names, window_rows, window_bytes):
         self.blocks = np.asarray(blocks, dtype=np.intp)
@@ -208,6 +210,7 @@ class _Transformed(Source):
     def __init__(self, source, transformer):
         self._source, self._transformer = source, transformer
         self.has_targets, self.is_weighted = source.has_targets, source.is_weighted
+        self.in_memory = source.in_memory
         first = np.empty((int(source.blocks[0]), source.n_features), source.dtype)
         source.read_finite(0, first, targets=False)
         shape, dtype = self._transform(0, first[:1]).shape, self._transform(0, first[:1]).dtype
@@ -345,6 +348,7 @@ class NpySource(Source):
         if self._weight is not None and self._weight.dtype.kind not in "biuf":
             raise TypeError(f"{self._weight} must have numbers, got {self._weight.dtype}.")
         self.has_targets, self.is_weighted = self._y is not None, self._weight is not None
+        self.in_memory = any(part is not None and part.path is None for part in (self._X, *others))
         dtype = self._X.dtype if self._X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         dtype = dtype.newbyteorder("=")
         most = rows_of_window(shape[1], dtype, window_rows, window_bytes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..training.arrays import Data, fits_precision, targets_in_precision
 
-__all__ = ["BlockRows", "Stream", "Window", "features_of", "window_blocks"]
+__all__ = ["BlockRows", "Stream", "Window", "features_of", "random_of", "window_blocks"]
 
 
 class Rows(NamedTuple):
@@ -67,7 +67,7 @@ def window_blocks(source, seed, epoch):
             windows[-1].append(block)
             rows += n_rows
         return windows
-    random = _random(seed, epoch)
+    random = random_of(seed, epoch)
     n_windows = -(-source.n_rows // source.window_rows)
     while (windows := _dealt(blocks.tolist(), n_windows, source.window_rows, random)) is None:
         n_windows += 1
@@ -267,7 +267,7 @@ class Stream:
                 buffer.order[stop_order : stop_order + len(rows)] = rows
                 stop_order += len(rows)
         if order.seed is not None:
-            _random(order.seed, order.epoch, number).shuffle(buffer.order[order.room : stop_order])
+            random_of(order.seed, order.epoch, number).shuffle(buffer.order[order.room : stop_order])
         return buffer._replace(
             X=buffer.X[:stop],
             y=buffer.y[:stop],
@@ -307,6 +307,6 @@ def features_of(source):
             yield current
 
 
-def _random(*seed):
+def random_of(*seed):
     """NumPy keeps the numbers of a RandomState from version to version."""
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))

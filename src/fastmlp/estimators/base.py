@@ -141,6 +141,20 @@ class BaseMLP(
         """Weights of rows in the loss."""
         return sample_weight
 
+    # How a source is trained on
+
+    def _streams(self, X):
+        """Whether X is trained on part by part."""
+        return is_larger_than_memory(X)
+
+    def _streamed_fit(self, plan):
+        """What makes a fit by epochs of rows that come part by part, for a network of a plan."""
+        return StreamedFit
+
+    def _summed_network(self, network, data, plan):
+        """A network whose loss and gradient are those of all rows."""
+        return SummedNetwork(network, data)
+
     # Fitting
 
     @with_callbacks
@@ -207,7 +221,7 @@ class BaseMLP(
         hidden = hidden_units(self.hidden_layer_sizes)
         has_validation_set = any(part is not None for part in validation_set)
         params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
-        streams = is_larger_than_memory(X)
+        streams = self._streams(X)
         if streams:
             data, target, class_weights = self._stream(X, first)
         else:
@@ -231,7 +245,7 @@ class BaseMLP(
             validation_data = validation_data.in_precision(network.dtype, of="_val")
         random_state, fit = check_random_state(self.random_state), None
         if self.solver in OPTIMIZERS:
-            kind = StreamedFit if streams else Fit
+            kind = self._streamed_fit(plan) if streams else Fit
             fit = kind(network, params, random_state, data, validation_data, before=before, incremental=incremental)
             if params["checkpoint_path"] is not None:
                 fit.keep(params["checkpoint_path"], params["checkpoint_every"], with_effect(params))
@@ -245,7 +259,7 @@ class BaseMLP(
             # SciPy's L-BFGS-B adds with its BLAS
             with single_threaded_blas() if network.uses_blas or fit is None else nullcontext():
                 if fit is None:
-                    summed = SummedNetwork(network, data) if streams else network
+                    summed = self._summed_network(network, data, plan) if streams else network
                     self._fit_lbfgs(summed, params, listeners, t=before.get("t_", 0))
                 else:
                     self._fit_epochs(fit, listeners)

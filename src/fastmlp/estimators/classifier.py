@@ -24,7 +24,7 @@ from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
 from .streaming import targets_of
 from .targets import check_same_type, checked_column, checked_labels, columns_of, is_indicator
 
-__all__ = ["MLPClassifier"]
+__all__ = ["MLPClassifier", "has_margins", "has_probabilities"]
 
 
 def _positions(classes, y):
@@ -56,13 +56,13 @@ def _is_about_margins(estimator):
     return getattr(estimator, "out_activation_", "identity" if estimator.loss == "hinge" else "") == "identity"
 
 
-def _has_probabilities(estimator):
+def has_probabilities(estimator):
     if _is_about_margins(estimator):
         raise AttributeError("loss='hinge' gives no probabilities: see decision_function.")
     return True
 
 
-def _has_margins(estimator):
+def has_margins(estimator):
     if not _is_about_margins(estimator):
         raise AttributeError(f"decision_function is for loss='hinge', got loss={estimator.loss!r}: see predict_proba.")
     return True
@@ -437,7 +437,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """The outputs' columns, those of each block of classes."""
         return np.split(outputs, np.cumsum(self._segments)[:-1], axis=1)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -467,7 +467,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         np.subtract(1, outputs[:, 0], out=both[:, 0])
         return both
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
 
@@ -484,7 +484,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probabilities = self.predict_proba(X)
         return list(map(logarithm, probabilities)) if isinstance(probabilities, list) else logarithm(probabilities)
 
-    @available_if(_has_margins)
+    @available_if(has_margins)
     def decision_function(self, X):
         """Outputs of the network, for loss="hinge".
 

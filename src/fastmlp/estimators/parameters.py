@@ -109,6 +109,7 @@ _NEEDS = {
             "lr_schedule_params",
             "warmup",
             "scoring",
+            "n_inner_steps",
         ),
         ("solver", _BY_BATCHES),
     ),
@@ -117,7 +118,7 @@ _NEEDS = {
 }
 
 # Parameters that no result depends on
-_WITHOUT_EFFECT = ("verbose", "n_jobs", "callbacks", "checkpoint_path", "checkpoint_every")
+_WITHOUT_EFFECT = ("verbose", "n_jobs", "callbacks", "checkpoint_path", "checkpoint_every", "client")
 
 
 def keep_parameters(estimator, given):

@@ -13,7 +13,8 @@ from ..data.statistics import Labels, Numbers, Statistics
 from ..data.windows import Stream, features_of, window_blocks
 from ..training.arrays import is_finite
 from .inputs import check_nonnegative, check_total
-from .targets import columns_of
+from .parameters import constructor_defaults
+from .targets import checked_column, columns_of
 
 __all__ = [
     "SourceMixin",
@@ -98,6 +99,10 @@ def take_features(model, source, first):
         model.feature_names_in_ = np.array(source.names, dtype=object)
 
 
+# Parameters that say how targets are encoded
+_OF_TARGETS = (
+    "loss", "label_smoothing", "focal_gamma", "quantile", "sort_quantiles", "huber_delta", "tweedie_power"
+)
 # What `predict_to` names the columns of a method
 _PREFIXES = {
     "predict": "prediction",
@@ -188,18 +193,21 @@ class SourceMixin:
         class_weights = self._class_weights([c.values for c in columns], [c.counts for c in columns])
         self._warn_if_clustered(source, statistics)
 
-        def encode(y, weight):
-            y = self._targets_of_block(y)
-            return self._encode(y, incremental=True).y, self._loss_weights(class_weights, y, weight)
-
+        encode = _Encoder(self, class_weights)
         weighted = source.is_weighted or class_weights is not None
-        return Stream(source, encode, target.y, weighted, statistics.digest()), target, class_weights
+        return self._stream_of(source, encode, target.y, weighted, statistics.digest()), target, class_weights
+
+    def _stream_of(self, *arguments):
+        """A `Stream`, by its arguments."""
+        return Stream(*arguments)
 
     def _targets_of_block(self, y):
         """y of a block, checked as far as one block tells."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         y = self._checked_y(y, "y")
+        if is_classifier(self) and y.ndim == 1 and y.dtype == object:
+            y = checked_column(y, "y")
         if not is_classifier(self) and y.dtype.kind not in "biuf":
             raise TypeError(f"y has dtype {y.dtype}: targets of a regression must be numbers.")
         if y.dtype.kind == "f" and not is_finite(y):
@@ -227,6 +235,30 @@ class SourceMixin:
             )
             share = room
         return fit.hold_out(share)
+
+
+class _Encoder:
+    """Encodes targets and weights of a block as a fit has learnt to, in any process.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Which has learnt the labels.
+    class_weights : object
+        As its `_class_weights` gives them.
+    """
+
+    def __init__(self, estimator, class_weights):
+        self._class_weights = class_weights
+        self._estimator = type(estimator).__new__(type(estimator))
+        known = {*_OF_TARGETS, "classes_", "_label_binarizer"}
+        own = {name: value for name, value in vars(estimator).items() if name in known}
+        vars(self._estimator).update(constructor_defaults(type(estimator)) | own)  # others may not go into a pickle
+
+    def __call__(self, y, weight):
+        estimator = self._estimator
+        y = estimator._targets_of_block(y)
+        return estimator._encode(y, incremental=True).y, estimator._loss_weights(self._class_weights, y, weight)
 
 
 def _placed(error, place):

@@ -58,6 +58,17 @@ class SummedNetwork:
         rows : None
         alpha : float
         """
+        gradients, total, weight = self._summed()
+        n_coefs = len(self.coefs)
+        for sums, coef in zip(gradients, self.coefs, strict=False):
+            sums += alpha * coef
+            total += 0.5 * alpha * float((coef**2).sum())
+        for sums in gradients:
+            sums /= weight
+        return total / weight, gradients[:n_coefs], gradients[n_coefs:]
+
+    def _summed(self):
+        """Gradient and loss of all rows times their weight, and that weight."""
         total = weight = 0.0
         for sums in self._sums:
             sums[...] = 0
@@ -72,13 +83,7 @@ class SummedNetwork:
                 weight += of_window
                 for sums, gradient in zip(self._sums, sum(gradients, []), strict=True):
                     sums += of_window * gradient
-        n_coefs = len(self.coefs)
-        for sums, coef in zip(self._sums, self.coefs, strict=False):
-            sums += alpha * coef
-            total += 0.5 * alpha * float((coef**2).sum())
-        for sums in self._sums:
-            sums /= weight
-        return total / weight, self._sums[:n_coefs], self._sums[n_coefs:]
+        return self._sums, total, weight
 
 
 class StreamedFit(Fit):

@@ -1,0 +1,383 @@
+"""Multilayer perceptrons fitted by many processes, on one machine or several: by Dask or by an executor."""
+
+import copy
+import inspect
+from functools import partial, wraps
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import _clone_parametrized
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import available_if
+
+from .data.partitions import CollectionShards, CollectionSource, is_collection
+from .data.shards import Shards
+from .data.sources import Source
+from .engine import OPTIMIZERS
+from .estimators.classifier import MLPClassifier, has_margins, has_probabilities
+from .estimators.inputs import effective_n_jobs
+from .estimators.regressor import MLPRegressor
+from .exports.scikit_learn import counterpart
+from .training.replicas import INNER_STEPS, ReplicatedFit, SummedShards
+from .training.tasks import Tasks, tree
+
+__all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
+
+_COUNT = Interval(Integral, 1, None, closed="left")
+_CONSTRAINTS = {"n_replicas": [_COUNT], "n_inner_steps": [_COUNT, None]}
+_DOCUMENTATION = f"""\
+    client : distributed.Client, executor or None, default=None
+        What runs the tasks: a client of Dask, or an executor with `submit`, such as
+        `concurrent.futures.ProcessPoolExecutor` or `mpi4py.futures.MPIPoolExecutor`. None is Dask's current client.
+        It is no part of the model: copies and clones have the same one, pickles have None.
+    n_replicas : int, default=4
+        Networks that the mini-batch solvers train side by side, each on a part of the rows of its own; with "lbfgs" the
+        parts that loss and gradient are summed by. The model depends on it, and not on the number of processes.
+    n_inner_steps : int or None, default=None
+        Updates of each replica from one average to the next, nearly; None is {INNER_STEPS}. Where a replica has fewer
+        batches in an epoch, it is those. No effect with "lbfgs".
+
+    Notes
+    -----
+    The other parameters and the attributes are those of the estimator of one process. Two of them mean something else:
+    `batch_size` is that of each replica, and `n_jobs` says how many threads a task has, one if it is None.
+    "schedule_free_adamw" and `max_norm` are refused.
+
+    docs/more-than-one-machine.md says when it pays, and what is measured.
+
+    References
+    ----------
+    Douillard et al. (2023), "DiLoCo: Distributed Low-Communication Training of Language Models", arXiv:2311.08105, for
+    the step that the average of the replicas is taken as."""
+
+
+def _constructor(kind):
+    """A constructor with the parameters of a class, and our own behind them."""
+
+    def __init__(self, *args, client=None, n_replicas=4, n_inner_steps=None, **params):
+        kind.__init__(self, *args, **params)
+        self.client, self.n_replicas, self.n_inner_steps = client, n_replicas, n_inner_steps
+
+    known, own = (inspect.signature(method).parameters for method in (kind.__init__, __init__))
+    keywords = [parameter for parameter in own.values() if parameter.kind is parameter.KEYWORD_ONLY]
+    __init__.__signature__ = inspect.Signature([*known.values(), *keywords])  # which scikit-learn looks at
+    return __init__
+
+
+class _ClientTasks(Tasks):
+    """Tasks of Dask.
+
+    No task depends on those of another round: what it needs of them is in its arguments, which the scheduler has. So a
+    process that dies costs what it had done of one round.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def _futures(self, function, common, each):
+        """Tasks with the same number among the arguments go to the same process, where that has time."""
+        processes = sorted(self._executor.nthreads())
+        return [
+            self._executor.submit(
+                function,
+                *common,
+                *arguments,
+                workers=processes[arguments[0] % len(processes)] if processes else None,
+                allow_other_workers=bool(processes),
+                pure=False,
+            )
+            for arguments in each
+        ]
+
+    def shared(self, value):
+        return self._executor.submit(_same, value, pure=False)
+
+    def map(self, function, common, each):
+        return self._executor.gather(self._futures(function, common, each))
+
+    def reduce(self, combine, function, common, each):
+        def submitted(*pair):
+            return self._executor.submit(combine, *pair, pure=False)
+
+        return tree(submitted, self._futures(function, common, each)).result()
+
+
+def _same(value):
+    return value
+
+
+class _DaskMixin:
+    """What both estimators share: goes before the estimator that it makes one of many processes of."""
+
+    _local: ClassVar[type]
+
+    def __getstate__(self):
+        return super().__getstate__() | {"client": None}
+
+    def __copy__(self):
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def __deepcopy__(self, memo):
+        made = type(self).__new__(type(self))
+        own = ("client", *self._transient)
+        vars(made).update({n: copy.deepcopy(v, memo) for n, v in vars(self).items() if n not in own})
+        made.client = self.client
+        return made
+
+    def __sklearn_clone__(self):
+        bare = copy.copy(self)
+        bare.client = None
+        made = _clone_parametrized(bare)
+        made.client = self.client
+        return made
+
+    # Fitting
+
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network to rows that many processes read.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame or source
+            Training data, of shape (n_samples, n_features). A source, of `scan_parquet` or `scan_npy`, has files that
+            every process can read, y and sample_weight too.
+        y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets, in the partitions of X. None beside a source alone.
+        sample_weight : dask Array or Series of shape (n_samples,), default=None
+            Non-negative weights, not all zero.
+        X_val : array-like or source, default=None
+            Validation data, which the calling process looks at after every epoch.
+        y_val, sample_weight_val : array-like, default=None
+            Their targets and weights.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As those of the estimators of one process; or if X is an array, or what no cluster can read.
+        ImportError
+            If `client` is None and Dask is not installed: ``pip install "fastmlp[dask]"``.
+        """
+        client = _current() if self.client is None else self.client
+        on_dask = hasattr(client, "nthreads")
+        if on_dask and client.asynchronous:
+            raise ValueError(f"client={client!r} is asynchronous: fit waits for it.")
+        if not callable(getattr(client, "submit", None)):
+            raise TypeError(f"client must be a client of Dask or an executor with submit, got {client!r}.")
+        if is_collection(X):
+            if not on_dask:
+                raise TypeError(f"X={type(X).__name__} of Dask needs a client of Dask, got client={client!r}.")
+            X, y, sample_weight = CollectionSource(X, y, sample_weight, client), None, None
+        elif not isinstance(X, Source):
+            raise TypeError(
+                f"X must be a Dask array, a Dask frame or a source, got {type(X).__name__}: for arrays use"
+                f" {self._local.__name__}, dask.array.from_array or scan_npy of files."
+            )
+        elif X.in_memory:
+            raise TypeError(f"X={X} has arrays of this process: write them to files, or use dask.array.from_array.")
+        self._check_supported()
+        self._client = client
+        try:
+            validation = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+            return super().fit(X, y, sample_weight, **validation)
+        finally:
+            del self._client
+
+    def _check_supported(self):
+        """Refuse what averages of replicas would spoil."""
+        if self.solver == "schedule_free_adamw":
+            raise ValueError("solver='schedule_free_adamw' averages iterates itself: use 'adamw' for replicas.")
+        if self.solver in OPTIMIZERS and self.max_norm is not None:
+            raise ValueError(f"max_norm={self.max_norm!r} is not kept by averages of replicas: it must be None.")
+
+    def _streams(self, X):
+        return isinstance(X, Source)
+
+    def _stream_of(self, *arguments):
+        client = self._client
+        named = {"n_replicas": int(self.n_replicas)}
+        if isinstance(arguments[0], CollectionSource):
+            return CollectionShards(*arguments, tasks=_ClientTasks(client), client=client, **named)
+        return Shards(*arguments, tasks=(_ClientTasks if hasattr(client, "nthreads") else Tasks)(client), **named)
+
+    def _streamed_fit(self, plan):
+        return partial(ReplicatedFit, plan=self._plan_of_tasks(plan))
+
+    def _summed_network(self, network, data, plan):
+        return SummedShards(network, data, self._plan_of_tasks(plan))
+
+    def _plan_of_tasks(self, plan):
+        """The arguments of a network in a task, which has one thread unless `n_jobs` says more."""
+        threads = 1 if self.n_jobs is None else partial(effective_n_jobs, self.n_jobs)
+        return plan | {"max_threads": threads}
+
+    def _warn_if_clustered(self, source, statistics):
+        """Shards have rows of everywhere, however these are sorted."""
+
+    # What it is when it is fitted
+
+    def to_local(self):
+        """The same model as an estimator of one process.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With copies of all that was learnt, and of the parameters that it has.
+        """
+        made = counterpart(self._local, self)
+        made._keep_predictors()
+        return made
+
+    def save(self, path):
+        """Write the model to a file, as one of an estimator of one process; see its `save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        """
+        self.to_local().save(path)
+
+    def _predicted(self, method, X):
+        """What a method gives for a collection, as a Dask array."""
+        model = self.to_local()
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+        like = getattr(model, method)(np.zeros((1, self.n_features_in_), dtype))
+        if isinstance(like, list):
+            raise TypeError(f"{method} of several outputs of classes takes arrays, not collections of Dask.")
+        if hasattr(X, "rechunk"):
+            chunks = {"drop_axis": 1} if like.ndim == 1 else {"chunks": (X.chunks[0], (like.shape[1],))}
+            rows = X.rechunk({1: -1})
+            return rows.map_blocks(_predicted, model=model, method=method, like=like, dtype=like.dtype, **chunks)
+        import pandas as pd
+
+        meta = (pd.Series if like.ndim == 1 else pd.DataFrame)(like[:0])
+        frame = X.map_partitions(_predicted, model=model, method=method, like=like, frames=True, meta=meta)
+        return frame.to_dask_array()
+
+    def predict(self, X):
+        """Predict as the estimator of one process does; for a collection of Dask partition by partition.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask Array, dask DataFrame} of shape (n_samples, n_features) or source
+            Samples.
+
+        Returns
+        -------
+        y : ndarray, or dask Array where X is a collection
+        """
+        return self._predicted("predict", X) if is_collection(X) else super().predict(X)
+
+    def score(self, X, y=None, sample_weight=None):
+        """The score of the estimator of one process, of arrays or a source.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
+            Samples. A source has y and sample_weight too.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+        """
+        if is_collection(X):
+            raise TypeError("score takes arrays or a source, not a collection of Dask: compare predict(X) with y.")
+        return super().score(X, y, sample_weight)
+
+
+def _predicted(X, *, model, method, like, frames=False):
+    """A task: predictions for a partition."""
+    predicted = getattr(model, method)(X) if len(X) else like[:0]
+    if not frames:
+        return predicted
+    import pandas as pd
+
+    return (pd.Series if like.ndim == 1 else pd.DataFrame)(predicted)
+
+
+def _current():
+    """Dask's current client."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise ImportError('client=None needs Dask: pip install "fastmlp[dask]".') from error
+    try:
+        return distributed.get_client()
+    except ValueError as error:
+        raise ValueError("client=None needs a client of Dask, and there is none: make one, or set client.") from error
+
+
+class DaskMLPClassifier(_DaskMixin, MLPClassifier):
+    __doc__ = f"""`MLPClassifier` on rows that several processes read, on one machine or many.
+
+    The mini-batch solvers train replicas of the network, which are averaged round by round (local SGD); "lbfgs" sums
+    loss and gradient over parts of the rows. The model is the same bit for bit for any number of processes, also if
+    some of them are killed in the middle.
+
+    Parameters
+    ----------
+{_DOCUMENTATION}
+
+    See Also
+    --------
+    fastmlp.MLPClassifier : The estimator of one process, with all parameters and attributes.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from fastmlp.dask import DaskMLPClassifier
+    >>> with Client() as client:  # doctest: +SKIP
+    ...     model = DaskMLPClassifier(random_state=0).fit(da.from_array(X), da.from_array(y))
+    """
+
+    _local = MLPClassifier
+    _parameter_constraints: ClassVar[dict] = {**MLPClassifier._parameter_constraints, **_CONSTRAINTS}
+    __init__ = _constructor(MLPClassifier)
+
+    @available_if(has_probabilities)
+    @wraps(MLPClassifier.predict_proba)
+    def predict_proba(self, X):
+        return self._predicted("predict_proba", X) if is_collection(X) else super().predict_proba(X)
+
+    @available_if(has_probabilities)
+    @wraps(MLPClassifier.predict_log_proba)
+    def predict_log_proba(self, X):
+        return self._predicted("predict_log_proba", X) if is_collection(X) else super().predict_log_proba(X)
+
+    @available_if(has_margins)
+    @wraps(MLPClassifier.decision_function)
+    def decision_function(self, X):
+        return self._predicted("decision_function", X) if is_collection(X) else super().decision_function(X)
+
+
+class DaskMLPRegressor(_DaskMixin, MLPRegressor):
+    __doc__ = f"""`MLPRegressor` on rows that several processes read, on one machine or many.
+
+    It differs from that as `DaskMLPClassifier` does from `MLPClassifier`.
+
+    Parameters
+    ----------
+{_DOCUMENTATION}
+
+    See Also
+    --------
+    fastmlp.MLPRegressor : The estimator of one process, with all parameters and attributes.
+    """
+
+    _local = MLPRegressor
+    _parameter_constraints: ClassVar[dict] = {**MLPRegressor._parameter_constraints, **_CONSTRAINTS}
+    __init__ = _constructor(MLPRegressor)
