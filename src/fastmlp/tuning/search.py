@@ -10,6 +10,7 @@ from functools import partial
 from numbers import Integral, Real
 from tempfile import TemporaryDirectory
 from typing import ClassVar
+from urllib.parse import quote
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -293,7 +294,8 @@ class TPESearchCV(BaseSearchCV):
             return
         max_iter = network_of(self.estimator)[0].max_iter
         if isinstance(self.storage, str | os.PathLike) and "://" not in os.fspath(self.storage):
-            folder = os.path.join(f"{os.path.abspath(self.storage)}.checkpoints", self.study_name)
+            # a folder of this study alone, whatever its name: all in it goes when the search is done
+            folder = f"{os.path.abspath(self.storage)}.{quote(self.study_name, safe='')}.checkpoints"
             os.makedirs(folder, exist_ok=True)
             yield Rounds.of_halving(min_epochs, max_iter, folder)
             shutil.rmtree(folder)
@@ -313,8 +315,8 @@ class TPESearchCV(BaseSearchCV):
         parallel = partial(Parallel, n_jobs=self.n_jobs, prefer="threads")
         parallel()(delayed(runner.begin)(draw) for draw in runner.draws())
         for number in range(1, len(runner.rounds.epochs)):
-            survivors = runner.rounds.survivors(finished(runner.study()), number)
-            parallel()(delayed(runner.go_on)(trial, number) for trial in survivors)
+            to_do = runner.rounds.to_do(finished(runner.study()), number)
+            parallel()(delayed(runner.go_on)(trial, number) for trial in to_do)
         return finished(runner.study())
 
     def _results(self, trials, space, n_splits):

@@ -116,17 +116,25 @@ class Rounds:
         """The checkpoints of a trial by its number in the first round."""
         return None if self.folder is None else [os.path.join(self.folder, f"{trial}-{i}") for i in range(n_folds)]
 
-    def survivors(self, trials, number):
-        """The trials that do round `number`, as they were at the end of the round before."""
+    def to_do(self, trials, number):
+        """The trials that are to go on in round `number`; checkpoints of those that never will are removed."""
         standing = {}  # number in the first round -> trials by round
         for trial in trials:
             standing.setdefault(trial.user_attrs[_KEY], {})[trial.user_attrs[_ROUND]] = trial
-        last = [*standing]
-        for round_ in range(number):
-            at = {key: standing[key][max(done for done in standing[key] if done <= round_)] for key in last}
-            ranked = [key for key in sorted(last, key=lambda key: (-_score(at[key]), key)) if _is_finite(at[key])]
-            last = ranked[: -(-len(last) // FACTOR)]
-        return [at[key] for key in last if not _is_complete(at[key]) and number not in standing[key]]
+
+        def latest(key, most):
+            return standing[key][max(done for done in standing[key] if done <= most)]
+
+        left = [*standing]
+        for before in range(number):
+            at = {key: latest(key, before) for key in left}
+            ranked = [key for key in sorted(left, key=lambda key: (-_score(at[key]), key)) if _is_finite(at[key])]
+            left = ranked[: -(-len(left) // FACTOR)]
+        for name in os.listdir(self.folder):
+            if int(name.partition("-")[0]) not in left:
+                os.unlink(os.path.join(self.folder, name))
+        going = [latest(key, number) for key in left]
+        return [trial for trial in going if not _is_complete(trial) and trial.user_attrs[_ROUND] < number]
 
 
 def _score(trial):
