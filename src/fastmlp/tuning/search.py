@@ -358,4 +358,4 @@ def _epochs_of(network):
     """Epochs of a fit; of a model of tables those of its first recipe."""
     if network.max_iter is not None:
         return network.max_iter
-    return recipes_in_effect(network._portfolio, network.recipe, None, True)[0].epochs
+    return recipes_in_effect(network._own_recipes(), network.recipe, None, True)[0].epochs
