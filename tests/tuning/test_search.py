@@ -393,6 +393,18 @@ def test_what_is_refused_before_any_fit(params, said):
         TPESearchCV(**{"estimator": MLP, "space": SPACE, **params}).fit(X, y)
 
 
+def test_callbacks_of_a_search_are_refused():
+    callback = pytest.importorskip("sklearn.callback").ProgressBar()
+    with pytest.raises(ValueError, match="Callbacks of a search are not supported; set them on its estimator."):
+        TPESearchCV(MLP, SPACE).set_callbacks(callback).fit(X, y)
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r'fastmlp.tuning needs Optuna: pip install "fastmlp\[tuning\]"'):
+        TPESearchCV(MLP, SPACE).fit(X, y)
+
+
 def test_time_ends_a_search(capsys):
     search = TPESearchCV(Ridge(), {"alpha": [1.0]}, n_trials=None, timeout=0.3, cv=3, verbose=1).fit(X, y)
     printed = capsys.readouterr().out.splitlines()

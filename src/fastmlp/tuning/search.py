@@ -218,10 +218,11 @@ class TPESearchCV(BaseSearchCV):
         ValueError, TypeError, ImportError
             If a parameter is refused, before any fit; or if no trial came to its end.
         """
-        import_optuna()
         scorers, refit_metric = self._get_scorers()
         space = Space(default_space(self.estimator) if self.space is None else self.space, self.estimator)
-        pruner, min_epochs = self._checked_pruner()
+        network, prefix = network_of(self.estimator)
+        self._check(network, prefix)
+        pruner, min_epochs = self._checked_pruner(network)
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
@@ -232,7 +233,7 @@ class TPESearchCV(BaseSearchCV):
             clone(self.estimator), X, y, splits, scorers, self.refit if isinstance(self.refit, str) else None,
             routed.estimator.fit, routed.scorer.score, self.error_score, self.return_train_score,
         )  # fmt: skip
-        with self._rounds(min_epochs) as rounds:
+        with self._rounds(network, min_epochs) as rounds:
             runner = Runner(
                 evaluation, space, storage, self.study_name, pruner, rounds, self._seed(),
                 effective_n_jobs(self.n_jobs) != 1, self.n_trials,
@@ -252,10 +253,8 @@ class TPESearchCV(BaseSearchCV):
 
     # Before any work
 
-    def _checked_pruner(self):
-        """Optuna's pruner, or None, and the epochs of the first round of halving, or None."""
-        optuna, pruner = import_optuna(), self.pruner
-        network, prefix = network_of(self.estimator)
+    def _check(self, network, prefix):
+        """Refuse what no search can be; the network is the estimator that trains by epochs, if there is one."""
         if self.n_trials is None and self.timeout is None:
             raise ValueError("n_trials=None and timeout=None: give one of them, or the search has no end.")
         if getattr(self, "_skl_callbacks", None):
@@ -268,8 +267,12 @@ class TPESearchCV(BaseSearchCV):
                 f"storage=None is seen by this process alone, and {type(backend).__name__} runs trials in others:"
                 " give the path of a file."
             )
+
+    def _checked_pruner(self, network):
+        """Optuna's pruner, or None, and the epochs of the first round of halving, or None."""
+        pruners, pruner = import_optuna().pruners, self.pruner
         if pruner not in ("median", "halving"):
-            if not (pruner is None or isinstance(pruner, optuna.pruners.BasePruner)):
+            if not (pruner is None or isinstance(pruner, pruners.BasePruner)):
                 raise ValueError(f"pruner must be 'median', 'halving', a pruner of Optuna's or None, got {pruner!r}.")
             if self.min_epochs is not None:
                 raise ValueError(f"min_epochs={self.min_epochs} has no effect with pruner={pruner!r}.")
@@ -284,24 +287,23 @@ class TPESearchCV(BaseSearchCV):
         min_epochs = self.min_epochs or max(1, -(-_epochs_of(network) // FACTOR**2))
         if pruner == "halving":
             return None, min_epochs
-        return optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=min_epochs), None
+        return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=min_epochs), None
 
     @contextmanager
-    def _rounds(self, min_epochs):
+    def _rounds(self, network, min_epochs):
         """The rounds of the search, and a folder for what they keep while it goes on."""
         if min_epochs is None:
             yield Rounds()
             return
-        max_iter = network_of(self.estimator)[0].max_iter
         if isinstance(self.storage, str | os.PathLike) and "://" not in os.fspath(self.storage):
             # a folder of this study alone, whatever its name: all in it goes when the search is done
             folder = f"{os.path.abspath(self.storage)}.{quote(self.study_name, safe='')}.checkpoints"
             os.makedirs(folder, exist_ok=True)
-            yield Rounds.of_halving(min_epochs, max_iter, folder)
+            yield Rounds.of_halving(min_epochs, network.max_iter, folder)
             shutil.rmtree(folder)
         else:
             with TemporaryDirectory(prefix="fastmlp-halving-") as folder:
-                yield Rounds.of_halving(min_epochs, max_iter, folder)
+                yield Rounds.of_halving(min_epochs, network.max_iter, folder)
 
     def _seed(self):
         if isinstance(self.random_state, Integral):
