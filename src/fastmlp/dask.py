@@ -249,8 +249,9 @@ class _DaskMixin:
     def _predicted(self, method, X):
         """What a method gives for a collection, as a Dask array."""
         model = self.to_local()
-        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
-        like = getattr(model, method)(np.zeros((1, self.n_features_in_), dtype))
+        meta = X._meta
+        row = meta.reindex([0], fill_value=0) if hasattr(meta, "reindex") else np.zeros((1, X.shape[1]), meta.dtype)
+        like = getattr(model, method)(row)
         if isinstance(like, list):
             raise TypeError(f"{method} of several outputs of classes takes arrays, not collections of Dask.")
         if hasattr(X, "rechunk"):
