@@ -413,7 +413,7 @@ def test_time_ends_a_search(capsys):
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 def test_scikit_learn_s_checks():
-    mlp = MLPClassifier((8,), max_iter=25, learning_rate_init=0.05, random_state=0)
+    mlp = MLPClassifier((8,), max_iter=10, batch_size=20, learning_rate_init=0.05, random_state=0)
     search = TPESearchCV(mlp, {"alpha": [1e-4, 1e-3]}, n_trials=1, cv=2, error_score="raise")
     results = check_estimator(search, on_fail=None, on_skip=None)
     failed = {result["check_name"]: repr(result["exception"]) for result in results if result["status"] == "failed"}
