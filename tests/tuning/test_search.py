@@ -246,7 +246,7 @@ def test_trials_on_a_dask_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     given = {"n_trials": 4, "n_jobs": 2, "cv": CV, "random_state": 0, "storage": tmp_path / "journal.log"}
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
         parallel_config(backend="dask"),
     ):
@@ -393,10 +393,42 @@ def test_what_is_refused_before_any_fit(params, said):
         TPESearchCV(**{"estimator": MLP, "space": SPACE, **params}).fit(X, y)
 
 
-def test_callbacks_of_a_search_are_refused():
-    callback = pytest.importorskip("sklearn.callback").ProgressBar()
-    with pytest.raises(ValueError, match="Callbacks of a search are not supported; set them on its estimator."):
-        TPESearchCV(MLP, SPACE).set_callbacks(callback).fit(X, y)
+class _Places:
+    """A callback of scikit-learn's that notes the tasks that begin and end."""
+
+    max_propagation_depth = None
+
+    def __init__(self):
+        self.begun, self.ended = [], []
+
+    def setup(self, estimator, context):
+        self.begun.append("setup")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append(context.source_task_name or context.task_name)
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append(context.source_task_name or context.task_name)
+
+    def teardown(self, estimator, context):
+        self.ended.append("teardown")
+
+
+def test_callbacks_of_scikit_learn_are_told_of_a_search(whole, tmp_path):
+    pytest.importorskip("sklearn.callback")
+    places = _Places()
+    given = {"cv": CV, "random_state": 3, "pruner": None}
+    search = TPESearchCV(MLP, SPACE, n_trials=3, **given).set_callbacks(places).fit(X, y)
+    assert _drawn(search) == _drawn(whole)[:3]
+    for tasks, first in ((places.begun, places.begun[:3]), (places.ended, places.ended[-3:][::-1])):
+        assert first[0] in ("setup", "teardown") and first[1] == "fit"
+        assert tasks.count("candidate-split-evaluation") == 9 and tasks.count("search") == 1
+        assert tasks.count("refit-with-best-params") == 1 and tasks.count("epoch") > 9 * 5
+    pruned = _Places()
+    TPESearchCV(MLP, SPACE, n_trials=2, cv=CV, pruner=_Keep(1), refit=False).set_callbacks(pruned).fit(X, y)
+    assert pruned.begun.count("candidate-split-evaluation") == 6 and pruned.ended[-1] == "teardown"
+    with parallel_config(backend="loky"), pytest.raises(ValueError, match="Callbacks of a search are told by this"):
+        search.set_params(n_jobs=2, storage=tmp_path / "journal.log").fit(X, y)
 
 
 def test_what_is_missing_is_named(monkeypatch):

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from numbers import Integral, Real
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from sklearn.utils.validation import _check_method_params, indexable
 from ..engine import OPTIMIZERS
 from ..estimators.base import BaseMLP
 from ..estimators.tabular_parameters import recipes_in_effect
+from .contexts import Contexts
 from .defaults import default_space
 from .spaces import Space, import_optuna
 from .studies import FACTOR, Rounds, Runner, finished, identity_of, open_study, rows_of
@@ -228,10 +229,13 @@ class TPESearchCV(BaseSearchCV):
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
+        contexts = None
+        if getattr(self, "_skl_callbacks", None):
+            contexts = Contexts(self, X, y, params.get("sample_weight"))
         storage = open_study(self.storage, self.study_name, identity_of(self, space, X, y, splits))
         evaluation = Evaluation(
             clone(self.estimator), X, y, splits, scorers, self.refit if isinstance(self.refit, str) else None,
-            routed.estimator.fit, routed.scorer.score, self.error_score, self.return_train_score,
+            routed.estimator.fit, routed.scorer.score, self.error_score, self.return_train_score, contexts,
         )  # fmt: skip
         with self._rounds(network, min_epochs) as rounds:
             runner = Runner(
@@ -240,15 +244,19 @@ class TPESearchCV(BaseSearchCV):
                 time.time() + (math.inf if self.timeout is None else self.timeout), self.verbose,
             )  # fmt: skip
             trials = self._run(runner)
+        if contexts is not None:
+            contexts.fits_end()
         results = self._results(trials, space, len(splits))
         self.n_splits_, self.trials_ = len(splits), trials
         if callable(self.scoring) and self.multimetric_:
             refit_metric = self.refit
         self._choose(results, refit_metric)
         if self.refit:
-            self._fit_best(X, y, routed.estimator.fit)
+            self._fit_best(X, y, routed.estimator.fit, contexts)
         self.scorer_ = getattr(scorers, "_scorers", scorers)  # of several scores the dict
         self.cv_results_ = results
+        if contexts is not None:
+            contexts.end()
         return self
 
     # Before any work
@@ -257,16 +265,16 @@ class TPESearchCV(BaseSearchCV):
         """Refuse what no search can be; the network is the estimator that trains by epochs, if there is one."""
         if self.n_trials is None and self.timeout is None:
             raise ValueError("n_trials=None and timeout=None: give one of them, or the search has no end.")
-        if getattr(self, "_skl_callbacks", None):
-            raise ValueError("Callbacks of a search are not supported; set them on its estimator.")
         if getattr(network, "checkpoint_path", None) is not None:
             raise ValueError(f"{prefix}checkpoint_path must be None in a search, whose fits would share the file.")
         backend, _ = get_active_backend(prefer="threads")
-        if self.storage is None and effective_n_jobs(self.n_jobs) != 1 and not getattr(backend, "uses_threads", False):
-            raise ValueError(
-                f"storage=None is seen by this process alone, and {type(backend).__name__} runs trials in others:"
-                " give the path of a file."
-            )
+        if effective_n_jobs(self.n_jobs) == 1 or getattr(backend, "uses_threads", False):
+            return
+        elsewhere = f"this process alone, and {type(backend).__name__} runs trials in others"
+        if self.storage is None:
+            raise ValueError(f"storage=None is seen by {elsewhere}: give the path of a file.")
+        if getattr(self, "_skl_callbacks", None):
+            raise ValueError(f"Callbacks of a search are told by {elsewhere}: set them on the estimator.")
 
     def _checked_pruner(self, network):
         """Optuna's pruner, or None, and the epochs of the first round of halving, or None."""
@@ -347,10 +355,11 @@ class TPESearchCV(BaseSearchCV):
             self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
         self.best_params_ = results["params"][self.best_index_]
 
-    def _fit_best(self, X, y, fit_params):
+    def _fit_best(self, X, y, fit_params, contexts):
         self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         began = time.perf_counter()
-        self.best_estimator_.fit(*((X,) if y is None else (X, y)), **fit_params)
+        with nullcontext() if contexts is None else contexts.last_fit(self.best_estimator_):
+            self.best_estimator_.fit(*((X,) if y is None else (X, y)), **fit_params)
         self.refit_time_ = time.perf_counter() - began
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_

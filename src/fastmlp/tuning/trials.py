@@ -76,6 +76,8 @@ class Evaluation:
     fit_params, score_params : dict
     error_score : float or "raise"
     return_train_score : bool
+    contexts : Contexts or None
+        Where scikit-learn's callbacks are told.
     """
 
     estimator: Any
@@ -88,6 +90,7 @@ class Evaluation:
     score_params: dict
     error_score: Any
     return_train_score: bool
+    contexts: Any = None
 
     def value(self, scores):
         """The score that is searched by, of what the scorer gives."""
@@ -168,6 +171,7 @@ class Evaluation:
             estimator, self.X, self.y, scorer=self.scorer, train=train, test=test, verbose=0, parameters=None,
             fit_params=self.fit_params, score_params=self.score_params, return_train_score=self.return_train_score,
             return_n_test_samples=True, return_times=True, error_score=self.error_score,
+            **({} if self.contexts is None else self.contexts.of_fit()),
         )  # fmt: skip
 
 
