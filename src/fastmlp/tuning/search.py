@@ -229,10 +229,10 @@ class TPESearchCV(BaseSearchCV):
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
+        storage = open_study(self.storage, self.study_name, identity_of(self, space, X, y, splits))
         contexts = None
         if getattr(self, "_skl_callbacks", None):
             contexts = Contexts(self, X, y, params.get("sample_weight"))
-        storage = open_study(self.storage, self.study_name, identity_of(self, space, X, y, splits))
         evaluation = Evaluation(
             clone(self.estimator), X, y, splits, scorers, self.refit if isinstance(self.refit, str) else None,
             routed.estimator.fit, routed.scorer.score, self.error_score, self.return_train_score, contexts,
@@ -290,6 +290,8 @@ class TPESearchCV(BaseSearchCV):
                 "pruner='halving' needs an MLPClassifier or MLPRegressor whose solver trains by epochs, alone or as the"
                 f" last step of a Pipeline, got {self.estimator!r}."
             )
+        if network is None and self.min_epochs is not None:
+            raise ValueError(f"min_epochs={self.min_epochs} has no effect: no epochs are told of {self.estimator!r}.")
         if network is None:
             return None, None
         min_epochs = self.min_epochs or max(1, -(-_epochs_of(network) // FACTOR**2))
