@@ -382,7 +382,7 @@ def test_fits_that_fail():
         ({"n_trials": None}, "n_trials=None and timeout=None: give one of them, or the search has no end."),
         ({"pruner": "mean"}, "pruner must be 'median', 'halving', a pruner of Optuna's or None, got 'mean'."),
         ({"pruner": None, "min_epochs": 3}, "min_epochs=3 has no effect with pruner=None."),
-        ({"estimator": Ridge(), "space": {"alpha": [1.0]}, "min_epochs": 3}, "min_epochs=3 has no effect: no epochs are"),
+        ({"estimator": Ridge(), "space": {"alpha": [1.0]}, "min_epochs": 3}, "min_epochs=3 has no effect: no epochs"),
         ({"estimator": MLPClassifier(checkpoint_path="x")}, "checkpoint_path must be None in a search"),
         ({"space": {"alhpa": [1]}}, "space has 'alhpa'"),
         ({"n_trials": 0}, "The 'n_trials' parameter of TPESearchCV must be an int in the range"),
