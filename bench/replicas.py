@@ -3,13 +3,19 @@
 `python bench/replicas.py convergence --data FOLDER --lines replicas.jsonl` trains the same network by one process
 (`MLPClassifier`) and by K replicas that are averaged every H updates, and writes what each pass has come to. Replicas
 run one after the other here: the model is the same bit for bit, so that accuracy needs no cluster.
+`python bench/replicas.py table` makes tables of these lines.
 `python bench/replicas.py kills` kills processes of a cluster in the middle of fits, and compares the models.
 `python bench/replicas.py rounds` measures tasks and transfers, and computes what a pass takes on many machines.
 """
 
 import argparse
 import json
+import math
+import os
+import random
+import signal
 import tempfile
+import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +23,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 
 import fastmlp
 import fastmlp.dask
+from fastmlp.training.replicas import Sum
 
 REPLICAS, STEPS = (1, 2, 4, 8, 16), (10, 30, 100, 10**9)
 SETS = {"electricity": 24, "covertype": 12, "flights": 6, "generated": 4}  # passes
@@ -107,6 +115,117 @@ def scores_of(rows, source, executor, n_replicas, n_steps, **params):
     return scores
 
 
+def small(n_rows=8_000):
+    """A fit of some seconds, and its rows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, 30), dtype=np.float32)
+    model = fastmlp.dask.DaskMLPClassifier((64,), batch_size=100, max_iter=6, random_state=0, n_inner_steps=10)
+    return model, X, (X[:, 0] * X[:, 1] > 0).astype(np.int64)
+
+
+def kills(options):
+    """Fits of which each loses a process at a random moment; the models must be the same."""
+    from distributed import Client, LocalCluster
+
+    model, X, y = small()
+    moments, same = random.Random(0), 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        np.save(f"{folder}/X.npy", X)
+        np.save(f"{folder}/y.npy", y)
+        source = fastmlp.scan_npy(f"{folder}/X.npy", f"{folder}/y.npy")
+        expected = clone(model).fit(source)
+        begun = time.perf_counter()
+        clone(model).fit(source)
+        seconds = time.perf_counter() - begun
+        for number in range(options.fits):
+            client.wait_for_workers(1)
+            nanny = moments.choice([nanny for nanny in cluster.workers.values() if nanny.pid is not None])
+            timer = threading.Timer(moments.uniform(0, seconds), os.kill, (nanny.pid, signal.SIGKILL))
+            timer.start()
+            begun = time.perf_counter()
+            fitted = clone(model).fit(source)
+            took = time.perf_counter() - begun
+            timer.join()
+            equal = all(map(np.array_equal, fitted.coefs_ + fitted.intercepts_, expected.coefs_ + expected.intercepts_))
+            same += equal
+            print(f"fit {number}: {took:.1f} s, without a kill {seconds:.1f} s, same bits: {equal}", flush=True)
+    print(f"{same} of {options.fits} fits have the same bits")
+
+
+NETS = {"30-128-128-2": (30, (128, 128), 2, 256), "784-512-512-10": (784, (512, 512), 10, 256)}
+
+
+def rounds(options):
+    """Time of an update and of the tasks around it, and what a round then takes on many machines."""
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        tasks = fastmlp.dask.ClientTasks(client)
+        empty = Sum([], 0.0, 1.0)
+        times = {}
+        for n_tasks in (2, 32):
+            best = math.inf
+            for _ in range(7):
+                begun = time.perf_counter()
+                tasks.reduce(Sum.plus, _given, (tasks.shared(empty),), [(number,) for number in range(n_tasks)])
+                best = min(best, time.perf_counter() - begun)
+            times[n_tasks] = best
+    of_task = (times[32] - times[2]) / (2 * 30)  # each has a sum too, nearly
+    of_round = times[2] - 4 * of_task
+    print(f"a round of empty tasks: {1e3 * of_round:.1f} ms, and {1e3 * of_task:.2f} ms for each task")
+    print("| network | MB of a state | H | Gbit/s | 2 machines | 8 | 32 | 100 |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, (n_features, hidden, n_classes, batch) in NETS.items():
+        X = np.random.default_rng(0).standard_normal((20 * batch, n_features), dtype=np.float32)
+        y = np.arange(len(X)) % n_classes
+        model = fastmlp.MLPClassifier(hidden, batch_size=batch, max_iter=1, random_state=0, n_jobs=1)
+        best = math.inf
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X, y)
+            for _ in range(7):
+                begun = time.perf_counter()
+                model.partial_fit(X, y)
+                best = min(best, time.perf_counter() - begun)
+        step, n_bytes = best / 20, 3 * sum(array.nbytes for array in model.coefs_ + model.intercepts_)
+        for n_steps, gigabits in product((30, 100), (1, 10)):
+            gains = []
+            for machines in (2, 8, 32, 100):
+                transfers = (1 + 2 * math.ceil(math.log2(machines))) * (n_bytes * 8e-9 / gigabits + 1e-3)
+                total = n_steps * step + transfers + of_round + 2 * machines * of_task
+                gains.append(machines * n_steps * step / total)
+            cells = " | ".join(f"{gain:.1f}" for gain in gains)
+            print(f"| {name}, {1e3 * step:.2f} ms an update | {n_bytes / 1e6:.2f} | {n_steps} | {gigabits} | {cells} |")
+
+
+def _given(value, number):
+    return value
+
+
+def table(options):
+    """A Markdown table for each set: what the last pass has come to, by replicas and updates of a round."""
+    with open(options.lines) as file:
+        lines = [json.loads(line) for line in file]
+    for name in dict.fromkeys(line["set"] for line in lines):
+        own = [line for line in lines if line["set"] == name]
+        scores = {}
+        for line in own:
+            scores.setdefault((line["replicas"], line["steps"]), []).append(line["scores"])
+        steps = sorted({key[1] for key in scores if key[0]})
+        print(f"\n{name}: {own[0]['rows']} rows, {len(own[0]['scores'])} passes\n")
+        print(f"| K | {' | '.join('a pass' if step == 10**9 else f'H={step}' for step in steps)} |")
+        print(f"|---|{'---:|' * len(steps)}")
+        alone = np.mean([curve[-1] for curve in scores[0, 0]])
+        print(f"| one process | {alone:.4f} |{' |' * (len(steps) - 1)}")
+        for k in sorted({key[0] for key in scores if key[0]}):
+            cells = (np.mean([c[-1] for c in scores[k, step]]) if (k, step) in scores else None for step in steps)
+            print(f"| {k} | {' | '.join('' if cell is None else f'{cell:.4f}' for cell in cells)} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -118,6 +237,13 @@ def main():
     command.add_argument("--seeds", type=int, default=1)
     command.add_argument("--replicas", type=int, nargs="+", default=REPLICAS)
     command.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    command = commands.add_parser("table")
+    command.set_defaults(run=table)
+    command.add_argument("--lines", default="replicas.jsonl")
+    command = commands.add_parser("kills")
+    command.set_defaults(run=kills)
+    command.add_argument("--fits", type=int, default=20)
+    commands.add_parser("rounds").set_defaults(run=rounds)
     options = parser.parse_args()
     options.run(options)
 

@@ -22,6 +22,7 @@ NEEDS = {
     "docs/c.md": ["pandas"],
     "docs/inspecting.md": ["matplotlib"],
     "docs/larger-than-memory.md": ["pandas", "pyarrow.parquet"],
+    "docs/more-than-one-machine.md": ["dask.array", "distributed"],
     "docs/onnx.md": ["onnx", "onnxruntime", "pandas", "skl2onnx"],
     "docs/saving.md": ["safetensors", "skops"],
     "docs/tabular.md": ["pandas"],

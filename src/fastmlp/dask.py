@@ -19,7 +19,7 @@ from .estimators.classifier import MLPClassifier, has_margins, has_probabilities
 from .estimators.inputs import effective_n_jobs
 from .estimators.regressor import MLPRegressor
 from .exports.scikit_learn import counterpart
-from .training.replicas import INNER_STEPS, ReplicatedFit, SummedShards
+from .training.replicas import FEWEST_STEPS, MOST_STEPS, ReplicatedFit, SummedShards
 from .training.tasks import Tasks, tree
 
 __all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
@@ -35,8 +35,8 @@ _DOCUMENTATION = f"""\
         Networks that the mini-batch solvers train side by side, each on a part of the rows of its own; with "lbfgs" the
         parts that loss and gradient are summed by. The model depends on it, and not on the number of processes.
     n_inner_steps : int or None, default=None
-        Updates of each replica from one average to the next, nearly; None is {INNER_STEPS}. Where a replica has fewer
-        batches in an epoch, it is those. No effect with "lbfgs".
+        Updates of each replica from one average to the next, nearly; None is a tenth of an epoch, but at least
+        {FEWEST_STEPS} and at most {MOST_STEPS}. It is never more than an epoch has. No effect with "lbfgs".
 
     Notes
     -----
@@ -65,7 +65,7 @@ def _constructor(kind):
     return __init__
 
 
-class _ClientTasks(Tasks):
+class ClientTasks(Tasks):
     """Tasks of Dask.
 
     No task depends on those of another round: what it needs of them is in its arguments, which the scheduler has. So a
@@ -205,8 +205,8 @@ class _DaskMixin:
         client = self._client
         named = {"n_replicas": int(self.n_replicas)}
         if isinstance(arguments[0], CollectionSource):
-            return CollectionShards(*arguments, tasks=_ClientTasks(client), client=client, **named)
-        return Shards(*arguments, tasks=(_ClientTasks if hasattr(client, "nthreads") else Tasks)(client), **named)
+            return CollectionShards(*arguments, tasks=ClientTasks(client), client=client, **named)
+        return Shards(*arguments, tasks=(ClientTasks if hasattr(client, "nthreads") else Tasks)(client), **named)
 
     def _streamed_fit(self, plan):
         return partial(ReplicatedFit, plan=self._plan_of_tasks(plan))

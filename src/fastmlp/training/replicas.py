@@ -19,12 +19,12 @@ from .documents import are_arrays, is_count, is_number, require
 from .optimizers import Optimizer
 from .streams import StreamedFit, SummedNetwork
 
-__all__ = ["FEWEST_STEPS", "INNER_STEPS", "ReplicatedFit", "SummedShards"]
+__all__ = ["FEWEST_STEPS", "MOST_STEPS", "ReplicatedFit", "Sum", "SummedShards"]
 
 # Douillard et al. (2023), "DiLoCo", arXiv:2311.08105, table 5
 OUTER_RATE, OUTER_MOMENTUM = 0.7, 0.9
-INNER_STEPS = 30  # of a round, unless it is said
-FEWEST_STEPS = 10  # of a round; with fewer the models are worse: bench/results/replicas.md
+# Updates of a round, unless it is said: a tenth of an epoch, within these limits; bench/results/replicas.md
+FEWEST_STEPS, MOST_STEPS = 10, 30
 
 
 class Job(NamedTuple):
@@ -205,7 +205,9 @@ class ReplicatedFit(StreamedFit):
         """Slot, part, number of parts and most updates of each round of an epoch, slots in ascending order."""
         rounds = []
         for slot, n_batches in enumerate(self._n_batches_of_shards):
-            n_parts = max(1, round(int(n_batches.min()) / (self._inner_steps or INNER_STEPS)))
+            fewest = int(n_batches.min())
+            n_steps = self._inner_steps or min(MOST_STEPS, max(FEWEST_STEPS, fewest // 10))
+            n_parts = max(1, round(fewest / n_steps))
             bounds = np.array([n_batches * part // n_parts for part in range(n_parts + 1)])
             most = np.diff(bounds, axis=0).max(axis=1).tolist()
             rounds += [(slot, part, n_parts, steps) for part, steps in enumerate(most)]
