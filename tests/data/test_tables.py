@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -726,3 +727,43 @@ def test_knots():
     rest = numbers[numbers[:, 1] > at_zero, 1]
     counts = np.histogram(rest, knots[1][1:])[0]
     assert len(counts) == 47 and np.ptp(counts) <= 2 and abs(counts.mean() - len(rest) / 47) < 1
+
+
+def test_blocks_and_a_sample():
+    """Levels and gaps are those of all rows; quantiles of the sample keep the DKW bound."""
+    rng = np.random.default_rng(0)
+    n, k = 40_000, 4_000
+    x = rng.lognormal(size=n)
+    x[rng.random(n) < 0.01] = np.nan
+    level = np.where(rng.random(n) < 0.001, "rare", rng.choice([f"level {i}" for i in range(20)], n))
+    frame = {"x": x, "level": level, "day": rng.integers(0, 900, n).astype("datetime64[D]")}
+    drawn = rng.random(n) < k / n
+
+    def blocks(size):
+        for start in range(0, n, size):
+            part = slice(start, start + size)
+            yield nullcontext(), {name: values[part] for name, values in frame.items()}, np.flatnonzero(drawn[part])
+
+    expected = TableEncoder().fit(frame)
+    encoder = TableEncoder().fit_blocks(blocks(5000), 100)
+    assert encoder.state()["columns"] is not None
+    by_name = {column.name: column for column in encoder.columns_}
+    for own in expected.columns_:
+        found = by_name[own.name]
+        if own.name == "level":
+            assert (found.levels, found.pooled, found.missing) == (own.levels, own.pooled, own.missing)
+            continue
+        assert found.fields == own.fields
+        if own.indicator is not None:
+            np.testing.assert_array_equal(found.indicator, own.indicator)
+    e = math.sqrt(math.log(2 / 1e-6) / (2 * drawn.sum()))
+    there = np.sort(x[~np.isnan(x)])
+    column = by_name["x"]
+    assert abs(np.searchsorted(there, column.center[0]) / len(there) - 0.5) < e
+    knots = column.knots[0][~np.isnan(column.knots[0])]
+    ranks = np.searchsorted(there, knots) / len(there)
+    assert np.abs(ranks - np.linspace(0, 1, len(knots))).max() < e + 1 / len(knots) / 10
+    assert knots[0] == there[0] and knots[-1] == there[-1]
+    again = TableEncoder().fit_blocks(blocks(7000), 100)
+    for one, other in zip(encoder.knots_, again.knots_, strict=True):
+        np.testing.assert_array_equal(one, other)

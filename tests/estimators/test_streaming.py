@@ -253,7 +253,7 @@ def test_what_is_refused():
 def test_others_say_what_takes_a_source():
     source, message = npy(MLPClassifier), r"scan_npy\(X\) is a source and no array: fit, score, predict"
     pipeline = make_pipeline(StandardScaler(), MLPClassifier())
-    for model in (pipeline, fastmlp.Perceptron(), fastmlp.TabularMLPClassifier(), StandardScaler()):
+    for model in (pipeline, fastmlp.Perceptron(), StandardScaler()):
         with pytest.raises(TypeError, match=message):
             model.fit(source, LABELS)
     with pytest.raises(TypeError, match=message):

@@ -31,7 +31,7 @@ from fastmlp.engine import Network
 from fastmlp.training import ensembles
 from fastmlp.training.ensembles import folds, integer_seed
 from fastmlp.training.portfolio import CLASSIFICATION
-from fastmlp.training.recipes import Recipe, layers_for, train_member
+from fastmlp.training.recipes import Recipe, Shuffled, layers_for, train_member
 
 pd = pytest.importorskip("pandas")
 
@@ -270,7 +270,7 @@ def test_members_are_those_of_train_member(cancer):
         layers,
         dropout,
         (numbers, codes, labels, None),
-        rows,
+        Shuffled(rows),
         held_out,
         recipe,
         loss="log_loss",
@@ -286,6 +286,31 @@ def test_members_are_those_of_train_member(cancer):
     np.testing.assert_array_equal(
         model.oof_prediction_[held_out], trained.network.predict(numbers, held_out, codes=codes)
     )
+
+
+class InParts(Shuffled):
+    """The same rows in the same order, in parts that are no whole batches."""
+
+    def epoch(self, rng):
+        yield from np.array_split(next(super().epoch(rng)), 7)
+
+
+def test_epochs_in_parts_are_those_of_one(cancer):
+    X, y = cancer
+    encoder = TableEncoder()
+    numbers, codes = encoder.fit_transform(X)
+    rows, held_out = np.arange(400), np.arange(400, len(y))
+    recipe = replace(CLASSIFICATION[0], hidden_layer_sizes=(16, 16), epochs=4, batch_size=64)
+    layers, dropout = layers_for(recipe, encoder, 2)
+    data = numbers, codes, (y == "malignant").astype(np.intp), None
+    one, other = (
+        train_member(layers, dropout, data, kind(rows), held_out, recipe, loss="log_loss", loss_options={}, seed=0,
+                     score=lambda outputs: -outputs[:, 0].sum())
+        for kind in (Shuffled, InParts)
+    )
+    assert (one.losses, one.scores, one.best_epoch) == (other.losses, other.scores, other.best_epoch)
+    for (_, own, _), (_, given, _) in zip(one.network.parameters, other.network.parameters, strict=True):
+        np.testing.assert_array_equal(own, given)
 
 
 def outputs_of(model, member, X):

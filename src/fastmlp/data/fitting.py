@@ -9,7 +9,15 @@ from ..training.recipes import N_BINS
 from .columns import as_numbers
 from .frames import described
 
-__all__ = ["DATE_FIELDS", "CategoricalColumn", "NumericColumn", "date_fields", "fitted_levels", "fitted_numbers"]
+__all__ = [
+    "DATE_FIELDS",
+    "CategoricalColumn",
+    "NumericColumn",
+    "add_levels",
+    "date_fields",
+    "fitted_levels",
+    "fitted_numbers",
+]
 
 _DAY = 86_400_000_000  # microseconds
 DATE_FIELDS = ("days", "year", "month", "day of week", "hour")
@@ -171,7 +179,7 @@ def _clipped(values, counts):
     return x / np.sqrt(1.0 + np.square(x / 3.0))
 
 
-def fitted_numbers(name, column, rows):
+def fitted_numbers(name, column, rows, gaps=None):
     """What training rows tell of a column of numbers or dates.
 
     Parameters
@@ -180,6 +188,8 @@ def fitted_numbers(name, column, rows):
     column : Column
     rows : ndarray of int
         At least one.
+    gaps : tuple of int, default=None
+        How many gaps there are in how many rows, where the column has some of these alone. None: those of the column.
 
     Returns
     -------
@@ -199,16 +209,16 @@ def fitted_numbers(name, column, rows):
         values = [as_numbers(column, where)[rows].astype(np.float64)]
         if np.isinf(values[0]).any():
             raise ValueError(f"{where} contains infinity or a value too large for float64.")
-    gaps = np.isnan(values[0])
-    n_gaps = np.count_nonzero(gaps)
-    values = [one[~gaps] for one in values]
-    if n_gaps == len(rows):
+    missing = np.isnan(values[0])
+    n_gaps, n_rows = (np.count_nonzero(missing), len(rows)) if gaps is None else gaps
+    values = [one[~missing] for one in values]
+    if n_gaps == n_rows:
         return NumericColumn(name, "empty", [""], np.zeros(1), np.zeros(1), np.full((1, N_BINS + 1), math.nan), None)
     if role == "date":
         vary = [i == 0 or one.min() < one.max() for i, one in enumerate(values)]
         fields, values = ([one for one, varies in zip(part, vary, strict=True) if varies] for part in (fields, values))
     center, scale = np.array([_spread(one) for one in values]).T.copy()
-    indicator = _clipped(np.array([0.0, 1.0]), np.array([len(rows) - n_gaps, n_gaps])) if n_gaps else None
+    indicator = _clipped(np.array([0.0, 1.0]), np.array([n_rows - n_gaps, n_gaps])) if n_gaps else None
     knots = np.array([_knots(one) for one in values])
     return NumericColumn(name, role, fields, center, scale, knots, indicator)
 
@@ -234,16 +244,25 @@ def date_fields(dates, fields):
     return [np.where(gaps, math.nan, make[one]()) for one in fields]
 
 
-def fitted_levels(name, column, rows, least, max_onehot_levels):
+def add_levels(counts, column):
+    """Add the rows of a category to the counts of its levels; None counts those that are missing."""
+    present = column.values[column.values >= 0]
+    for level, count in zip(column.levels, np.bincount(present, minlength=len(column.levels)).tolist(), strict=True):
+        if count:
+            counts[level] = counts.get(level, 0) + count
+    if n_missing := len(column.values) - len(present):
+        counts[None] = counts.get(None, 0) + n_missing
+
+
+def fitted_levels(name, counts, ordered, least, max_onehot_levels):
     """What training rows tell of a column of levels.
 
     Parameters
     ----------
     name : object
-    column : Column
-        A category.
-    rows : ndarray of int
-        At least one.
+    counts : dict of str or None to int
+        Of `add_levels`: rows of each level, those of an ordered category in its order.
+    ordered : bool
     least : int
         Levels in fewer rows are pooled, if there are more than two.
     max_onehot_levels : int
@@ -253,14 +272,9 @@ def fitted_levels(name, column, rows, least, max_onehot_levels):
     -------
     CategoricalColumn
     """
-    codes = column.values[rows]
-    present = codes[codes >= 0]
-    counts = {}
-    for level, count in zip(column.levels, np.bincount(present, minlength=len(column.levels)).tolist(), strict=True):
-        if count:
-            counts[level] = counts.get(level, 0) + count
-    n_missing = counts.pop(None, 0) + len(codes) - len(present)
-    levels = [*counts] if column.ordered else _ascending(counts)
+    n_rows, counts = sum(counts.values()), dict(counts)
+    n_missing = counts.pop(None, 0)
+    levels = [*counts] if ordered else _ascending(counts)
     rare = {level for level in levels if counts[level] < least} if len(levels) > 2 else set()
     kept = [level for level in levels if level not in rare]
     of_each = [counts[level] for level in kept]
@@ -276,11 +290,11 @@ def fitted_levels(name, column, rows, least, max_onehot_levels):
         role = "onehot"
         if n_missing:
             of_each.append(n_missing)
-        on_off = [_clipped(np.array([0.0, 1.0]), np.array([len(rows) - count, count])) for count in of_each]
+        on_off = [_clipped(np.array([0.0, 1.0]), np.array([n_rows - count, count])) for count in of_each]
         constants = np.array(on_off).reshape(-1, 2).T.copy()
     else:
         role = "embedding"
-    return CategoricalColumn(name, role, kept, column.ordered, bool(rare), n_missing > 0, constants)
+    return CategoricalColumn(name, role, kept, ordered, bool(rare), n_missing > 0, constants)
 
 
 def _ascending(levels):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..training.disk import replace_file
-from .sources import Block, ChangedError, Source, as_table, rows_of_window
+from .sources import Block, ChangedError, Source, as_table, rows_of_window, stacked
 
 __all__ = ["scan_parquet", "write_parquet"]
 
@@ -36,8 +36,9 @@ def scan_parquet(paths, target=None, features=None, sample_weight=None, *, windo
     target : str or list of str, default=None
         Column with the targets, or columns for several outputs. None is for prediction.
     features : list of str, default=None
-        Columns with the features: integers, floats or bools without gaps. None takes all columns of the files that are
-        not named as something else. Where all are float32 they are read as such, else as float64.
+        Columns with the features. None takes all columns of the files that are not named as something else.
+        `MLPClassifier` and `MLPRegressor` need integers, floats or bools without gaps: where all are float32 they are
+        read as such, else as float64. `TabularMLPClassifier` and `TabularMLPRegressor` take the columns as they are.
     sample_weight : str, default=None
         Column with non-negative weights.
     window_rows, window_bytes : int, default=None
@@ -151,10 +152,11 @@ class ParquetSource(Source):
             raise ValueError(f"features={self._features!r}, target={target!r}, sample_weight={sample_weight!r}: a"
                              " column is named twice.")
         columns = {name: _type(schema, name, first) for name in (*self._features, *taken)}
-        for name in self._features:
-            _check_number(name, columns[name], first, "features")
+        messages = [_no_number(name, columns[name], first, "features") for name in self._features]
+        self._no_numbers = [message for message in messages if message]
         if sample_weight is not None:
-            _check_number(sample_weight, columns[sample_weight], first, "sample_weight")
+            if message := _no_number(sample_weight, columns[sample_weight], first, "sample_weight"):
+                raise TypeError(message)
         for scanned in self._files[1:]:
             schema = _schema(scanned)
             for name, kind in columns.items():
@@ -198,29 +200,50 @@ class ParquetSource(Source):
         return np.frombuffer(digest.digest(), np.uint8)
 
     def read(self, block, X=None, targets=True):
-        features = self._features if X is not None else []
+        if X is not None:
+            self.check_numbers()
+        columns, read = self._columns(block, self._features if X is not None else [], targets)
+        columns = [self._array(block, name, column) for name, column in columns.items()]
+        for start in range(0, len(X) if columns else 0, _TILE):
+            rows = X[start : start + _TILE]
+            for j, column in enumerate(columns):
+                rows[:, j] = column[start : start + _TILE]
+        return read
+
+    def table(self, blocks, targets=True):
+        import pyarrow as pa
+
+        tables, read = [], []
+        for block in blocks:
+            columns, of_block = self._columns(block, self._features, targets)
+            tables.append(pa.table(columns))
+            read.append(of_block)
+        return pa.concat_tables(tables), *stacked(read)
+
+    def _columns(self, block, features, targets):
+        """Features of a block as Arrow has them, by name, and its targets and weights as a `Block`."""
+        import pyarrow as pa
+
         others = self._targets if targets else []
         weights = [self._weight] if targets and self._weight is not None else []
         names = [*features, *others, *weights]
         keys = self._files[self._groups[block][0]].file.keys
         table = self._table(block, [name for name in names if name not in keys])
         n_rows = int(self.blocks[block])
+        columns = {
+            name: pa.chunked_array([pa.repeat(keys[name], n_rows)]) if name in keys else table.column(name)
+            for name in names
+        }
+        y = [self._array(block, name, columns[name]) for name in others]
+        weight = None
+        if weights:
+            weight = self._array(block, self._weight, columns[self._weight]).astype(np.float64, copy=False)
+        read = Block(None if not y else as_table(y) if len(y) > 1 else y[0], weight)
+        return {name: columns[name] for name in features}, read
 
-        def values(name):
-            if name in keys:
-                return np.full(n_rows, keys[name])
-            return _values(table.column(name), f"column {name!r} of {self.place(block)}")
-
-        columns = [values(name) for name in features]
-        for start in range(0, n_rows if features else 0, _TILE):
-            rows = X[start : start + _TILE]
-            for j, column in enumerate(columns):
-                rows[:, j] = column[start : start + _TILE]
-        y = [values(name) for name in others]
-        weight = values(weights[0]).astype(np.float64, copy=False) if weights else None
-        if not y:
-            return Block(None, weight)
-        return Block(as_table(y) if len(y) > 1 else y[0], weight)
+    def _array(self, block, name, column):
+        """A column of a block as NumPy has it."""
+        return _values(column, f"column {name!r} of {self.place(block)}")
 
     def _table(self, block, names):
         """The columns of a row group, as they are in the file."""
@@ -412,13 +435,13 @@ def _type(schema, name, scanned):
     return schema[name]
 
 
-def _check_number(name, kind, scanned, parameter):
+def _no_number(name, kind, scanned, parameter):
+    """What is wrong with a column that has no numbers; None if it has."""
     from pyarrow import types
 
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise TypeError(
-            f"column {name!r} of {_quoted(scanned)} is {kind}: {parameter} needs columns of integers, floats or bools."
-        )
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return None
+    return f"column {name!r} of {_quoted(scanned)} is {kind}: {parameter} needs columns of integers, floats or bools."
 
 
 def _values(column, where):

@@ -12,7 +12,7 @@ import numpy as np
 from ..training.arrays import is_finite, physical_memory
 from ..training.identity import fingerprint
 
-__all__ = ["Block", "ChangedError", "Source", "as_table", "scan_npy"]
+__all__ = ["Block", "ChangedError", "Source", "as_table", "scan_npy", "stacked"]
 
 _SHARE = 16  # of the machine's memory: a window's part, of which a fit holds two
 _NPY_BLOCK = 1 << 22  # bytes of X in a block of an .npy file
@@ -77,6 +77,7 @@ class Source(ABC):
     """
 
     has_targets = is_weighted = in_memory = False
+    _no_numbers = ()  # messages on features of which no numbers can be made
 
     def __init__(self, blocks, n_features, dtype, names, window_rows, window_bytes):
         self.blocks = np.asarray(blocks, dtype=np.intp)
@@ -95,8 +96,8 @@ class Source(ABC):
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
-            f"{self} is a source and no array: fit, score, predict and the like of MLPClassifier and MLPRegressor take"
-            " it. Its partial_fit and transformed are for transformers, and its load gives all rows as arrays."
+            f"{self} is a source and no array: fit, score, predict and the like of fastmlp's estimators take it."
+            " Its partial_fit and transformed are for transformers, and its load gives all rows as arrays."
         )
 
     @abstractmethod
@@ -133,9 +134,47 @@ class Source(ABC):
     def description(self):
         """A digest of what tells these features from others without reading them all; uint8 ndarray."""
 
+    def check_numbers(self):
+        """Refuse features of which no matrix of numbers can be made; a table can have them.
+
+        Raises
+        ------
+        TypeError
+            That names the column.
+        """
+        for message in self._no_numbers:
+            raise TypeError(message)
+
     def row(self, block, i):
         """In words, a row of a block."""
         return f"row {i} of {self.place(block)}"
+
+    def table(self, blocks, targets=True):
+        """Read some blocks as a table, whose columns may have gaps and be no numbers.
+
+        Parameters
+        ----------
+        blocks : sequence of int
+        targets : bool, default=True
+            Whether targets and weights are read.
+
+        Returns
+        -------
+        X : table
+            As `frames.read_table` takes it.
+        y, sample_weight : ndarray or None
+
+        Raises
+        ------
+        ValueError, OSError
+            As those of `read`.
+        """
+        X = np.empty((int(self.blocks[blocks].sum()), self.n_features), self.dtype)
+        read, stop = [], 0
+        for block in blocks:
+            start, stop = stop, stop + int(self.blocks[block])
+            read.append(self.read(block, X[start:stop], targets))
+        return X, *stacked(read)
 
     def read_finite(self, block, X, targets=True):
         """The same, with features that are no finite numbers refused."""
@@ -153,7 +192,7 @@ class Source(ABC):
             self.read_finite(i, X[start : start + rows])
             for i, (start, rows) in enumerate(zip(self.starts, self.blocks, strict=True))
         ]
-        return X, *_stacked(read)
+        return X, *stacked(read)
 
     def partial_fit(self, transformer):
         """Fit one of scikit-learn's transformers to all rows, a block at a time.
@@ -201,7 +240,7 @@ class Source(ABC):
 
     def targets(self):
         """y and weights of all rows, None where there are none."""
-        return _stacked([self.read(block) for block in range(len(self.blocks))])
+        return stacked([self.read(block) for block in range(len(self.blocks))])
 
 
 class _Transformed(Source):
@@ -255,7 +294,7 @@ class _Transformed(Source):
         return np.frombuffer(digest.digest(), np.uint8)
 
 
-def _stacked(read):
+def stacked(read):
     """Targets and weights of all blocks."""
     return [np.concatenate(parts) if parts[0] is not None else None for parts in zip(*read, strict=True)]
 

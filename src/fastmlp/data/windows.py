@@ -12,7 +12,7 @@ import numpy as np
 
 from ..training.arrays import Data, fits_precision, targets_in_precision
 
-__all__ = ["BlockRows", "Stream", "Window", "features_of", "random_of", "window_blocks"]
+__all__ = ["BlockRows", "Stream", "Window", "features_of", "is_drawn", "random_of", "window_blocks"]
 
 
 class Rows(NamedTuple):
@@ -186,14 +186,7 @@ class Stream:
         )
 
     def _is_held_out(self, block, seed, share):
-        """splitmix64 (Steele et al. 2014) of position and seed, compared with the share of its range."""
-        start = int(self.source.starts[block])
-        z = np.arange(start, start + self.source.blocks[block], dtype=np.uint64) + np.uint64(1)
-        with np.errstate(over="ignore"):
-            z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return (z ^ (z >> np.uint64(31))) < np.uint64(int(share * 2**64))
+        return is_drawn(self.source, block, seed, share)
 
     # Windows
 
@@ -305,6 +298,29 @@ def features_of(source):
             if block + 1 < len(source.blocks):
                 ahead = pool.submit(read, block + 1)
             yield current
+
+
+def is_drawn(source, block, seed, share):
+    """Which rows of a block are among a share of all: by splitmix64 (Steele et al. 2014) of their position and a seed.
+
+    Parameters
+    ----------
+    source : Source
+    block, seed : int
+    share : float
+        Below 1.
+
+    Returns
+    -------
+    drawn : ndarray of bool
+    """
+    start = int(source.starts[block])
+    z = np.arange(start, start + source.blocks[block], dtype=np.uint64) + np.uint64(1)
+    with np.errstate(over="ignore"):
+        z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) < np.uint64(int(share * 2**64))
 
 
 def random_of(*seed):

@@ -97,7 +97,6 @@ class BaseMLP(
     # What differs between the two
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
-    _segments = None  # sizes of the blocks of outputs that each have a softmax
     _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
 
     @abstractmethod

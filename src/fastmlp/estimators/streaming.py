@@ -1,6 +1,7 @@
 """Sources in place of arrays: what a fit by windows needs to know of all rows before it trains on the first."""
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from scipy.sparse import issparse
@@ -17,11 +18,14 @@ from .parameters import constructor_defaults
 from .targets import checked_column, columns_of
 
 __all__ = [
+    "PredictToMixin",
     "SourceMixin",
     "check_features",
     "check_source",
     "is_larger_than_memory",
     "loaded",
+    "loaded_table",
+    "placed",
     "take_features",
     "targets_of",
 ]
@@ -80,6 +84,7 @@ def check_features(model, source):
             f"X has {source.n_features} features, but {type(model).__name__} is expecting {model.n_features_in_}"
             " features as input."
         )
+    source.check_numbers()
     known = getattr(model, "feature_names_in_", None)
     if known is not None and source.names is not None and source.names != known.tolist():
         raise ValueError(
@@ -93,6 +98,7 @@ def take_features(model, source, first):
     if not first:
         check_features(model, source)
         return
+    source.check_numbers()
     model.n_features_in_ = source.n_features
     vars(model).pop("feature_names_in_", None)
     if source.names is not None:
@@ -112,8 +118,10 @@ _PREFIXES = {
 }
 
 
-class SourceMixin:
-    """Fitting to rows that are not in memory together, and predictions that are not."""
+class PredictToMixin:
+    """Predictions that are not in memory together."""
+
+    _segments = None  # sizes of the blocks of outputs that each have a softmax
 
     def predict_to(self, source, path, method="predict"):
         """Predict for a source and write a Parquet file, block by block.
@@ -145,14 +153,9 @@ class SourceMixin:
         if method not in _PREFIXES:
             raise ValueError(f"method must be one of {', '.join(map(repr, _PREFIXES))}, got {method!r}.")
         check_is_fitted(self)
-        check_features(self, source)
         predict = getattr(self, method)
-
-        def tables():
-            for block in features_of(source):
-                yield self._columns_of(predict(block), _PREFIXES[method])
-
-        write_parquet(path, tables())
+        blocks = self._blocks_to_predict(source)
+        write_parquet(path, (self._columns_of(predict(block), _PREFIXES[method]) for block in blocks))
 
     def _columns_of(self, predicted, prefix):
         """What a method has given as columns by name."""
@@ -170,12 +173,21 @@ class SourceMixin:
         labels = range(predicted.shape[1]) if classes is None or self._segments is not None else classes.tolist()
         return {f"{prefix}_{label}": column for label, column in zip(labels, predicted.T, strict=True)}
 
+
+class SourceMixin(PredictToMixin):
+    """Fitting to rows that are not in memory together."""
+
+    def _blocks_to_predict(self, source):
+        """The features of a source as `predict` takes them, block by block."""
+        check_features(self, source)
+        return features_of(source)
+
     def _stream(self, source, first):
         """A source as the `Stream` that a fit takes, what to aim at, and the weights of classes."""
         take_features(self, source, first)
         statistics = Statistics(Labels if is_classifier(self) else Numbers)
         for block in range(len(source.blocks)):
-            try:
+            with placed(source.place(block)):
                 y, weight = source.read(block)
                 y = self._targets_of_block(y)
                 if weight is not None:
@@ -183,8 +195,6 @@ class SourceMixin:
                         raise ValueError("Input sample_weight contains NaN or infinity.")
                     check_nonnegative(weight)
                 statistics.add(columns_of(y), weight)
-            except (ValueError, TypeError) as error:
-                raise _placed(error, source.place(block)) from error
         if statistics.weight is not None:
             check_total(np.array([statistics.weight]), self._precision(source), "sample_weight")
         # each label some times: few rows with many labels are for scikit-learn no classification
@@ -261,9 +271,15 @@ class _Encoder:
         return estimator._encode(y, incremental=True).y, estimator._loss_weights(self._class_weights, y, weight)
 
 
-def _placed(error, place):
-    """An error that says where the rows are, if it does not."""
-    return error if place in str(error) else type(error)(f"{place}: {error}")
+@contextmanager
+def placed(place):
+    """Errors that do not say where the rows are do so."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if place in str(error):
+            raise
+        raise type(error)(f"{place}: {error}") from error
 
 
 def loaded(source, name):
@@ -274,12 +290,43 @@ def loaded(source, name):
     ValueError
         If it is larger.
     """
+    _check_room(source, name)
+    return source.load()
+
+
+def loaded_table(source, names, others):
+    """A table, and the targets and weights beside it; those of a source that is no larger than its window.
+
+    Parameters
+    ----------
+    source : table or Source
+    names : sequence of str
+        Of the parameters: X, then y and weights.
+    others : sequence of object
+        What was given for the latter.
+
+    Returns
+    -------
+    X, y, sample_weight
+
+    Raises
+    ------
+    ValueError
+        If a source is larger, has no targets, or has some beside it.
+    """
+    if not isinstance(source, Source):
+        return source, *others
+    check_source(source, names, others)
+    _check_room(source, names[0])
+    return source.table(range(len(source.blocks)))
+
+
+def _check_room(source, name):
     if source.n_rows > source.window_rows:
         raise ValueError(
             f"{name}={source} has {source.n_rows} rows, more than its window of {source.window_rows}: they must be in"
             " memory together."
         )
-    return source.load()
 
 
 def is_larger_than_memory(X):

@@ -17,6 +17,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.sources import Source
 from ..data.tables import TableEncoder
 from ..engine import Average, Network, effective_n_threads, single_threaded_blas
 from ..training.ensembles import (
@@ -32,15 +33,17 @@ from ..training.ensembles import (
 from ..training.fits import INTERRUPTED
 from ..training.recipes import Recipe, layers_for, train_member
 from .callbacks import CallbackSupportMixin, Listeners, MemberListeners, with_callbacks
-from .inputs import check_weights, effective_n_jobs
+from .inputs import check_total, check_weights, effective_n_jobs
 from .parameters import ParametersMixin, constructor_defaults, plain, reasons_of_needs, reset_without_effect
 from .pickling import PickleMixin
 from .representation import ROWS_OF_TABLES, NetworkReprMixin
+from .streaming import PredictToMixin, check_source, is_larger_than_memory, loaded_table, placed
 from .tabular_explanations import TabularExplanationMixin
 from .tabular_exporting import TabularExportMixin
 from .tabular_keeping import kept_members, seed_of
 from .tabular_members import Ensemble, Plan, Rows, outputs_of_turn, work
 from .tabular_parameters import DEFAULT_MEMBERS, TABULAR_CONSTRAINTS, recipes_in_effect
+from .tabular_streaming import FirstPass, encoded_rows
 from .validation import hold_out, strata
 
 __all__ = ["BaseTabularMLP"]
@@ -55,6 +58,7 @@ _OF_A_FIT = ("feature_names_in_", "members_", "oof_prediction_", "oof_score_", "
 class BaseTabularMLP(
     ParametersMixin,
     PickleMixin,
+    PredictToMixin,
     TabularExplanationMixin,
     TabularExportMixin,
     NetworkReprMixin,
@@ -83,8 +87,11 @@ class BaseTabularMLP(
         """Targets as an array, which scorers take."""
 
     @abstractmethod
-    def _learn_targets(self, y):
-        """Set what `_engine_y` and `_from_outputs` need, and `n_outputs_`."""
+    def _learn_targets(self, y, few):
+        """Set what `_engine_y` and `_from_outputs` need, and `n_outputs_`.
+
+        `few` are targets that have all labels, or the lowest and the highest number, where y is a sample; else y.
+        """
 
     @abstractmethod
     def _engine_y(self, y, name):
@@ -111,8 +118,12 @@ class BaseTabularMLP(
         """What scores an average of members in the choice of their weights, where it is not the score; else None."""
         return None
 
-    def _loss_weight(self, labels, y, sample_weight):
-        """Weights of rows in the loss, of the engine's y; the labels are those to train on alone."""
+    def _class_weights(self, labels, counts=None):
+        """The weight of each class in the loss, or None; with counts each label is there once."""
+        return None
+
+    def _weighed(self, class_weights, y, sample_weight):
+        """Weights of rows in the loss, of the engine's y."""
         return sample_weight
 
     def _classes(self, y):
@@ -122,20 +133,22 @@ class BaseTabularMLP(
     # Fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None):
         """Fit the members.
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
             A table: a frame of pandas, Polars or PyArrow, a dict of columns, a list of dicts, an array or lists of
-            rows. Columns may be numbers, strings, categories, bools and dates, with gaps.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets: labels of any one type; or numbers, of several outputs too.
+            rows. Columns may be numbers, strings, categories, bools and dates, with gaps. A source, of `scan_parquet`
+            or `scan_npy`, has y and sample_weight too.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets: labels of any one type; or numbers, of several outputs too. None beside a source alone.
         sample_weight : float or array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero. None weighs all samples by 1.
         X_val : like X, of shape (n_val, n_features), default=None
-            Validation data, which decide the best epoch of all members. These then train on all of X.
+            Validation data, which decide the best epoch of all members. These then train on all of X. A source has
+            their targets too, and must not have more rows than its window.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
 
@@ -173,7 +186,14 @@ class BaseTabularMLP(
         n_members = self._n_members(len(recipes))
         listeners = Listeners(self, X, y, sample_weight, n_members)
         rows = self._read(X, y, sample_weight, X_val, y_val)
-        n_folds = 1 if X_val is not None or n_members == 1 else n_folds_of(n_members)
+        try:
+            self._fit_rows(rows, recipes, n_members, X_val is not None, listeners, began)
+        finally:
+            if rows.files is not None:
+                rows.files.close()
+
+    def _fit_rows(self, rows, recipes, n_members, is_validated, listeners, began):
+        n_folds = 1 if is_validated or n_members == 1 else n_folds_of(n_members)
         recipes = recipes[: math.ceil(n_members / n_folds)]
         plans = [self._plan(recipe) for recipe in recipes]
         self._loss = plans[0].loss
@@ -201,10 +221,11 @@ class BaseTabularMLP(
         def train(number, recipe, epoch_begins, epoch_ends):
             plan = ensemble.plan_of(number)
             own, held_out = ensemble.rows_of(seed, number)
+            data, own = rows.of_member(own, held_out)
             trained = train_member(
                 plan.layers,
                 plan.dropout,
-                (rows.X, rows.codes, rows.y, rows.sample_weight),
+                data,
                 own,
                 held_out,
                 recipe,
@@ -212,6 +233,7 @@ class BaseTabularMLP(
                 loss_options=plan.loss_options,
                 seed=(seed, number),
                 score=score_of(held_out),
+                judged=(rows.X, rows.codes),
                 n_threads=1 if ensemble.n_members > 1 else None if self.n_jobs is None else n_workers,
                 epoch_begins=epoch_begins,
                 epoch_ends=epoch_ends,
@@ -261,8 +283,14 @@ class BaseTabularMLP(
 
     def _read(self, X, y, sample_weight, X_val, y_val):
         """The data of a fit as `Rows`; learns columns and targets."""
+        if isinstance(X_val, Source):
+            X_val, y_val, _ = loaded_table(X_val, ("X_val", "y_val"), (y_val,))
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
+        if is_larger_than_memory(X):
+            check_source(X, ("X", "y", "sample_weight"), (y, sample_weight))
+            return self._read_blocks(X, X_val, y_val)
+        X, y, sample_weight = loaded_table(X, ("X", "y", "sample_weight"), (y, sample_weight))
         name = type(self).__name__
         if y is None:
             raise ValueError(f"{name} requires y to be passed, but the target y is None.")
@@ -273,28 +301,52 @@ class BaseTabularMLP(
         n = len(numbers)
         if n < 2:
             raise ValueError(f"{name} needs at least two rows, got n_samples={n}.")
-        self.encoder_, self.n_features_in_ = encoder, encoder.n_features_in_
-        if hasattr(encoder, "feature_names_in_"):
-            self.feature_names_in_ = encoder.feature_names_in_
+        self._learn_columns(encoder)
         score_weight = check_weights(sample_weight, numbers, np.float32)
-        self._learn_targets(labels)
+        self._learn_targets(labels, labels)
         engine_y = self._engine_y(labels, "y")
         parts = [numbers, codes, engine_y, labels, score_weight]
         if X_val is not None:
-            try:
-                more = encoder.transform(X_val)
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"X_val: {error}") from error
-            labels_val = self._checked_y(y_val, "y_val")
-            check_consistent_length(more[0], labels_val)
-            parts_val = [*more, self._engine_y(labels_val, "y_val"), labels_val, np.ones(len(labels_val))]
             parts = [
                 None if own is None else np.concatenate([own, of_val])
-                for own, of_val in zip(parts, parts_val, strict=True)
+                for own, of_val in zip(parts, self._validation_parts(X_val, y_val), strict=True)
             ]
         numbers, codes, engine_y, all_labels, score_weight = parts
-        weight = self._loss_weight(labels, engine_y, score_weight)
+        class_weights = self._class_weights(labels)
+        weight = self._weighed(class_weights, engine_y, score_weight)
+        if class_weights is not None:
+            check_total(weight[:n], np.float32, "sample_weight times class_weight")
         return Rows(numbers, codes, engine_y, weight, all_labels, score_weight, n)
+
+    def _learn_columns(self, encoder):
+        self.encoder_, self.n_features_in_ = encoder, encoder.n_features_in_
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+
+    def _validation_parts(self, X_val, y_val):
+        """Numbers, codes, targets of both kinds and weights of validation data."""
+        try:
+            encoded = self.encoder_.transform(X_val)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"X_val: {error}") from error
+        labels = self._checked_y(y_val, "y_val")
+        check_consistent_length(encoded[0], labels)
+        return [*encoded, self._engine_y(labels, "y_val"), labels, np.ones(len(labels))]
+
+    def _read_blocks(self, source, X_val, y_val):
+        """The data of a fit to a source larger than its window: a sample, or validation data, and files of all rows."""
+        found = FirstPass(self, source)
+        self._learn_columns(found.encoder)
+        few = found.statistics.few()
+        self._learn_targets(found.labels, few)
+        column = found.statistics.columns[0]
+        class_weights = self._class_weights(column.values, column.counts)
+        files = encoded_rows(self, source, found, class_weights)
+        if X_val is not None:
+            numbers, codes, y, labels, weights = self._validation_parts(X_val, y_val)
+            return Rows(numbers, codes, y, self._weighed(class_weights, y, weights), labels, weights, 0, files)
+        sample = [None if array is None else array[found.drawn] for array in files.data]
+        return Rows(*sample, found.labels, found.weights, len(found.drawn), files)
 
     def _division(self, rows, n_folds, seed):
         """(repeat, fold) of a member -> the rows that it trains on and those that decide its best epoch."""
@@ -389,6 +441,8 @@ class BaseTabularMLP(
             return
         outputs = weighted_average([one[known] for one in outputs], weights)
         self.oof_score_ = score_of(known)(outputs)
+        if rows.files is not None:
+            return
         predictions = self._from_outputs(outputs)
         self.oof_prediction_ = np.full((n, *predictions.shape[1:]), math.nan, dtype=predictions.dtype)
         self.oof_prediction_[known] = predictions
@@ -423,8 +477,18 @@ class BaseTabularMLP(
         """The average of the networks' outputs, float32 of shape (n_samples, n_outputs_)."""
         if not hasattr(self, "members_"):
             check_is_fitted(self)
+        if isinstance(X, Source):
+            outputs = np.empty((X.n_rows, self.n_outputs_), dtype=np.float32)
+            for block, (start, n_rows) in enumerate(zip(X.starts, X.blocks, strict=True)):
+                with placed(X.place(block)):
+                    outputs[start : start + n_rows] = self._outputs(X.table([block], targets=False)[0])
+            return outputs
         _, encoder, average = self._kept_average()
         return average(*encoder.transform(X))
+
+    def _blocks_to_predict(self, source):
+        """The rows of a source as `predict` takes them, block by block."""
+        return (source.table([block], targets=False)[0] for block in range(len(source.blocks)))
 
     def _kept_average(self):
         """The average that is kept for the model, or another one if `n_jobs` or the model is another by now."""

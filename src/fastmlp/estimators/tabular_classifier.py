@@ -16,8 +16,8 @@ from ..training.portfolio import ALONE_CLASSIFICATION, CLASSIFICATION
 from ..training.recipes import Recipe
 from ..training.scores import Accuracy, NegativeBrierScore, NegativeFocalLoss, NegativeLogLoss
 from .fitted import OF_TABULAR_CLASSIFIER
-from .inputs import check_total
 from .parameters import keep_parameters
+from .streaming import targets_of
 from .tabular_base import BaseTabularMLP
 from .tabular_parameters import DEFAULT_MEMBERS, TABULAR_CONSTRAINTS, TABULAR_DOCUMENTATION
 from .targets import checked_column, checked_labels
@@ -110,8 +110,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             raise ValueError(f"{name} must have one column of labels, got shape {labels.shape}.")
         return checked_column(column_or_1d(labels, warn=True), name)
 
-    def _learn_targets(self, y):
-        self.classes_ = np.unique(y)
+    def _learn_targets(self, y, few):
+        self.classes_ = np.unique(few)
         self.n_outputs_ = len(self.classes_)
 
     def _engine_y(self, y, name):
@@ -125,20 +125,23 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _comparable(self, y):
         return (y.dtype.kind in "biuf") == (self.classes_.dtype.kind in "biuf")
 
-    def _loss_weight(self, labels, y, sample_weight):
+    def _class_weights(self, labels, counts=None):
         if self.class_weight is None:
-            return sample_weight
+            return None
         given = self.class_weight
         if isinstance(given, dict) and not all(isinstance(w, Real) and 0 <= w < math.inf for w in given.values()):
             raise ValueError(f"class_weight={given!r} must have finite values >= 0.")
+        if given == "balanced" and counts is not None:
+            return counts.sum() / (len(counts) * counts)
         try:
-            weights = compute_class_weight(given, classes=self.classes_, y=labels)[y]
+            return compute_class_weight(given, classes=self.classes_, y=labels)
         except ValueError as error:
             raise ValueError(f"class_weight={given!r} does not go with the classes {self.classes_}: {error}") from error
-        if sample_weight is not None:
-            weights *= sample_weight
-        check_total(weights[: len(labels)], np.float32, "sample_weight times class_weight")
-        return weights
+
+    def _weighed(self, class_weights, y, sample_weight):
+        if class_weights is None:
+            return sample_weight
+        return class_weights[y] if sample_weight is None else class_weights[y] * sample_weight
 
     def _classes(self, y):
         return y
@@ -174,8 +177,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
-            A table as in `fit`; a dict of scalars is one row.
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
+            A table as in `fit`; a dict of scalars is one row. A source is read block by block.
 
         Returns
         -------
@@ -195,8 +198,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
-            A table as in `fit`; a dict of scalars is one row.
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
+            A table as in `fit`; a dict of scalars is one row. A source is read block by block.
 
         Returns
         -------
@@ -215,8 +218,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
-            A table as in `fit`; a dict of scalars is one row.
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
+            A table as in `fit`; a dict of scalars is one row. A source is read block by block.
 
         Returns
         -------
@@ -224,3 +227,22 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             ``log(predict_proba(X))``.
         """
         return logarithm(self._outputs(X))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
+            A table as in `fit`.
+        y : array-like of shape (n_samples,), default=None
+            True labels. None beside a source alone, which has them, and weights if any.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+        """
+        y, sample_weight = targets_of(X, y, sample_weight)
+        return super().score(X, y, sample_weight)

@@ -48,6 +48,14 @@ def _identity(estimator, rows):
         "y": rows.labels[:n],
         "sample_weight": None if weight is None else weight[:n],
     }
+    if rows.files is not None:
+        source = rows.files.source
+        X, codes, y, weight = rows.files.data
+        given |= {
+            "X": (X, codes, encoder["names"], encoder["columns"], source.blocks, source.window_rows),
+            "y": y,
+            "sample_weight": weight,
+        }
     if n < len(rows.X):
         given |= {"X_val": (rows.X[n:], rows.codes[n:]), "y_val": rows.labels[n:]}
     return fingerprint(params, given)

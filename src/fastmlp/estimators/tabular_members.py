@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.encoded import EncodedRows
+from ..training.recipes import Shuffled
+
 __all__ = ["Ensemble", "Plan", "Rows", "outputs_of_turn", "work"]
 
 
@@ -59,6 +62,13 @@ class Rows(NamedTuple):
     labels: np.ndarray
     score_weight: np.ndarray | None  # of other scores
     n_train: int
+    files: EncodedRows | None = None  # the rows to train on, of which the ones here are a sample, or another set
+
+    def of_member(self, own, held_out):
+        """Data and rows of a member as `train_member` takes them."""
+        if self.files is None:
+            return (self.X, self.codes, self.y, self.sample_weight), Shuffled(own)
+        return self.files.data, self.files.all_but(held_out if self.n_train else held_out[:0])
 
 
 def outputs_of_turn(turn, n_rows, n_outputs):

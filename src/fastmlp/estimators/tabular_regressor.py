@@ -14,6 +14,7 @@ from ..training.recipes import Recipe
 from ..training.scores import R2, NegativeLoss
 from .fitted import OF_TABULAR_REGRESSOR
 from .parameters import keep_parameters, plain
+from .streaming import targets_of
 from .tabular_base import BaseTabularMLP
 from .tabular_parameters import DEFAULT_MEMBERS, TABULAR_CONSTRAINTS, TABULAR_DOCUMENTATION
 from .targets import check_numbers
@@ -104,7 +105,7 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         self._check_domain(y)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def _learn_targets(self, y):
+    def _learn_targets(self, y, few):
         columns = self._columns_of_outputs(y.reshape(len(y), -1), self._loss_options())
         self.n_outputs_, self._one = columns.shape[1], y.ndim == columns.shape[1] == 1
         # a loss that predicts through an exponential scales with y, but is not the same for y + 1
@@ -116,7 +117,8 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
             raise ValueError(f"y is too large: its mean or standard deviation overflows, got {np.abs(y).max()}.")
         self._scale = np.where(spread > 0, spread, 1.0)
         self._center = np.zeros(self.n_outputs_) if through_exponential else mean
-        self._least, self._greatest = columns.min(axis=0), columns.max(axis=0)
+        ends = self._columns_of_outputs(few.reshape(len(few), -1), self._loss_options())
+        self._least, self._greatest = ends.min(axis=0), ends.max(axis=0)
 
     def _engine_y(self, y, name):
         columns = y.reshape(len(y), -1)
@@ -156,8 +158,8 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
-            A table as in `fit`; a dict of scalars is one row.
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
+            A table as in `fit`; a dict of scalars is one row. A source is read block by block.
 
         Returns
         -------
@@ -172,15 +174,15 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         """
         return self._from_outputs(self._outputs(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None):
         """Coefficient of determination of the predictions, R2; for loss="quantile" D2 of the pinball loss.
 
         Parameters
         ----------
-        X : frame, dict, list or array-like of shape (n_samples, n_features)
+        X : frame, dict, list or array-like of shape (n_samples, n_features), or source
             A table as in `fit`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            True values.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            True values. None beside a source alone, which has them, and weights if any.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 
@@ -189,6 +191,7 @@ class TabularMLPRegressor(ValuesMixin, RegressorMixin, BaseTabularMLP):
         score : float
             `sklearn.metrics.r2_score`, or the mean of `sklearn.metrics.d2_pinball_score` over levels and outputs.
         """
+        y, sample_weight = targets_of(X, y, sample_weight)
         if self.loss != "quantile":
             return super().score(X, y, sample_weight)
         return self._d2_pinball(y, self.predict(X), sample_weight)

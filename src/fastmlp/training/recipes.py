@@ -25,6 +25,7 @@ from .schedules import cosines
 __all__ = [
     "N_BINS",
     "Recipe",
+    "Shuffled",
     "Trained",
     "cosine_of_logarithm",
     "flat_cosine",
@@ -134,9 +135,9 @@ class _Optimizer:
         self.groups["biases"] = {"rate": 0.1, "decay": 0.0}
         self.groups = {name: factors for name, factors in self.groups.items() if name in network.groups}
 
-    def schedule(self, recipe, done, n_batches):
-        """Take the numbers of the batches of the next epoch, the done-th update of all and on."""
-        t = (done + np.arange(n_batches)) / (recipe.epochs * n_batches)
+    def schedule(self, recipe, done, n_batches, n):
+        """Take the numbers of the next n batches, the done-th update of all and on; an epoch has n_batches."""
+        t = (done + np.arange(n)) / (recipe.epochs * n_batches)
         self.rates = recipe.learning_rate * cosine_of_logarithm(t)
         self.dropout_factors = flat_cosine(t)
         self.decays = recipe.weight_decay * self.dropout_factors
@@ -283,8 +284,31 @@ class Trained:
     best_epoch: int  # from 1 on
 
 
-def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, n_threads=None,
-                 epoch_begins=None, epoch_ends=None):
+class Shuffled:
+    """Rows in memory, all in random order.
+
+    Parameters
+    ----------
+    rows : ndarray of intp
+        Their numbers.
+
+    Attributes
+    ----------
+    n_rows : int
+    sample : ndarray of intp
+        Those of which an initialisation takes some.
+    """
+
+    def __init__(self, rows):
+        self.sample, self.n_rows = rows, len(rows)
+
+    def epoch(self, rng):
+        """Numbers of the rows in the order of an epoch, in parts that are trained on one after another."""
+        yield rng.permutation(self.sample)
+
+
+def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, judged=None,
+                 n_threads=None, epoch_begins=None, epoch_ends=None):
     """Train a network on some rows and keep the parameters that are best on others.
 
     Parameters
@@ -293,8 +317,10 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
         Of :func:`layers_for`.
     data : tuple of X, codes, y and sample_weight
         As :meth:`Network.bind` takes them.
-    rows, held_out : ndarray of intp
-        The rows to train on, and those that say which epoch is the best.
+    rows : Shuffled, or likewise
+        The rows to train on.
+    held_out : ndarray of intp
+        The rows that say which epoch is the best.
     recipe : Recipe
     loss, loss_options
         As `Network` takes them.
@@ -303,6 +329,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     score : callable
         The score of outputs for the held-out rows; greater is better. It sees finite outputs alone: others have -inf,
         and their epoch is not kept.
+    judged : tuple of X and codes, default=None
+        Where the held-out rows are; None: in `data`.
     n_threads : int, default=None
         As `Network` takes it.
     epoch_begins : callable, default=None
@@ -317,9 +345,10 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     X, codes, y, sample_weight = data
     rng = np.random.default_rng(seed)
     network = Network(layers, None, loss, X.dtype, loss_options=loss_options, dropout=dropout, n_threads=n_threads)
-    initialise(network, layers, X, codes, rows, recipe, rng)
-    batch_size = recipe.batch_size_for(len(rows))
-    n_batches = len(rows) // batch_size  # rows that are left over wait for the next epoch
+    initialise(network, layers, X, codes, rows.sample, recipe, rng)
+    batch_size = recipe.batch_size_for(rows.n_rows)
+    n_batches = rows.n_rows // batch_size  # rows that are left over wait for the next epoch
+    X_held_out, codes_held_out = (X, codes) if judged is None else judged
     optimizer = _Optimizer(network, recipe, int(rng.integers(2**63)))
     parameters = [array for _, array, _ in network.parameters]
     best, best_score = [array.copy() for array in parameters], -math.inf
@@ -329,12 +358,17 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
         for epoch in range(recipe.epochs):
             if epoch_begins is not None:
                 epoch_begins()
-            order = rng.permutation(rows)[: n_batches * batch_size]
-            optimizer.schedule(recipe, epoch * n_batches, n_batches)
-            trained.losses.append(network.epoch(order, batch_size, optimizer, 0.0))
+            for order, done in _whole_batches(rows.epoch(rng), batch_size, n_batches):
+                batches = len(order) // batch_size
+                optimizer.schedule(recipe, epoch * n_batches + done, n_batches, batches)
+                more = done + batches < n_batches
+                loss_so_far = network.epoch(
+                    order, batch_size, optimizer, 0.0, first_row=done * batch_size, more=more
+                )
+            trained.losses.append(loss_so_far)
             if not math.isfinite(trained.losses[-1]):
                 break
-            outputs = network.predict(X, held_out, codes=codes)
+            outputs = network.predict(X_held_out, held_out, codes=codes_held_out)
             finite = np.isfinite(outputs).all()
             trained.scores.append(score(outputs) if finite else -math.inf)
             # of equal scores the latest counts
@@ -350,3 +384,17 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
         for kept, array in zip(best, parameters, strict=True):
             array[...] = kept
     return trained
+
+
+def _whole_batches(parts, batch_size, n_batches):
+    """Parts of an epoch as orders of whole batches, and how many batches are before each.
+
+    Rows that do not fill a batch begin the next part.
+    """
+    left, done = np.empty(0, dtype=np.intp), 0
+    for part in parts:
+        order = np.concatenate([left, part])
+        n = min(len(order) // batch_size, n_batches - done)
+        if n:
+            yield order[: n * batch_size], done
+        left, done = order[n * batch_size :], done + n
