@@ -4,11 +4,11 @@ import argparse
 import sys
 
 from .. import __version__
-from . import completion, models
+from . import completion, experiments, models, records
 
 __all__ = ["main", "parser"]
 
-_MODULES = (models, completion)
+_MODULES = (models, experiments, records, completion)
 
 
 def parser():

@@ -1,0 +1,186 @@
+"""Experiments as TOML files: read, checked, overridden, written."""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+
+__all__ = ["ExperimentError", "check", "flat", "from_text", "read_experiment", "to_toml"]
+
+# A kind is a type, a list with the type of its entries, a dict of keys to kinds, or a tuple of texts that are allowed
+SCHEMA = {
+    "name": str,
+    "metrics": [str],
+    "seeds": [int],
+    "data": {
+        "path": str,
+        "target": str,
+        "drop": [str],
+        "delimiter": str,
+        "task": ("classification", "regression"),
+    },
+    "splits": {"folds": int, "repeats": int, "seed": int},
+    "estimator": {"name": str, "params": dict},
+    "search": {"trials": int, "seed": int, "space": dict},
+}
+DEFAULTS = {"splits": {"folds": 5, "repeats": 1, "seed": 0}, "seeds": [0]}
+_NAMES = {str: "a text", int: "a whole number", dict: "a table"}
+
+
+class ExperimentError(ValueError):
+    """A sentence about the file of an experiment, with the line."""
+
+
+def read_experiment(path, overrides=()):
+    """An experiment from a file.
+
+    Parameters
+    ----------
+    path : str
+    overrides : iterable of str
+        Such as "alpha=0.01", a parameter of the estimator, or "splits.folds=3". The value is TOML, or else a text.
+
+    Returns
+    -------
+    experiment : dict
+
+    Raises
+    ------
+    ExperimentError
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError as error:
+        raise ExperimentError(f"There is no file {path}.") from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path} is no text in UTF-8.") from error
+    return from_text(text, path, overrides)
+
+
+def from_text(text, path, overrides=()):
+    """The same of the text of a file; `path` is what errors call it."""
+    try:
+        experiment = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{path}: {error}.") from error
+    check(experiment, lambda keys: f"{path}, line {_line(text, keys)}" if _line(text, keys) else path)
+    for override in overrides:
+        _override(experiment, override)
+    if overrides:
+        check(experiment, lambda keys: f"-P {'.'.join(keys)}")
+    experiment.setdefault("name", os.path.splitext(os.path.basename(path))[0])
+    experiment.setdefault("seeds", DEFAULTS["seeds"])
+    experiment["splits"] = DEFAULTS["splits"] | experiment.get("splits", {})
+    experiment["estimator"].setdefault("params", {})
+    return experiment
+
+
+def check(experiment, where):
+    """Refuse what the schema does not have; `where` gives the place of keys for the sentence."""
+    _check(experiment, SCHEMA, [], where)
+    for keys in (["data"], ["data", "path"], ["data", "target"], ["estimator"], ["estimator", "name"]):
+        inner = experiment
+        for key in keys:
+            if key not in inner:
+                raise ExperimentError(f"{where(keys[:-1])}: {'.'.join(keys)} is missing.")
+            inner = inner[key]
+    splits = experiment.get("splits", {})
+    for key, least in (("folds", 2), ("repeats", 1)):
+        if splits.get(key, least) < least:
+            raise ExperimentError(f"{where(['splits', key])}: splits.{key} must be at least {least}.")
+    for key in ("metrics", "seeds"):
+        if experiment.get(key) == []:
+            raise ExperimentError(f"{where([key])}: {key} must have an entry.")
+    if re.search(r"[^\w.-]", experiment.get("name", "")) or experiment.get("name", "a")[:1] in ("", "."):
+        raise ExperimentError(f"{where(['name'])}: name must be of letters, digits, '.', '-' and '_'.")
+
+
+def _check(value, kind, keys, where):
+    name = ".".join(keys)
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            raise ExperimentError(f"{where(keys)}: {name} must be a table, got {value!r}.")
+        for key, part in value.items():
+            if key not in kind:
+                close = difflib.get_close_matches(key, kind, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(kind)}."
+                within = f" in [{name}]" if name else ""
+                raise ExperimentError(f"{where([*keys, key])}: there is no key {key!r}{within}{hint}")
+            _check(part, kind[key], [*keys, key], where)
+    elif isinstance(kind, list):
+        if not isinstance(value, list) or any(type(part) is not kind[0] for part in value):
+            raise ExperimentError(f"{where(keys)}: {name} must be a list, each entry {_NAMES[kind[0]]}, got {value!r}.")
+    elif isinstance(kind, tuple):
+        if value not in kind:
+            raise ExperimentError(f"{where(keys)}: {name} must be {' or '.join(kind)}, got {value!r}.")
+    elif type(value) is not kind:
+        raise ExperimentError(f"{where(keys)}: {name} must be {_NAMES[kind]}, got {value!r}.")
+
+
+def _line(text, keys):
+    """The number of the line that has a key, or the heading of its table; 0 if neither is found."""
+    table, found = [], 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if heading := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            table = [part.strip(" \"'") for part in heading[1].split(".")]
+            full = table
+        elif key := re.match(r"\s*([\w\-\"'. ]+?)\s*=", line):
+            full = table + [part.strip(" \"'") for part in key[1].split(".")]
+        else:
+            continue
+        if full == keys:
+            return number
+        if full == keys[: len(full)]:
+            found = number
+    return found
+
+
+def _override(experiment, override):
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ExperimentError(f"-P {override}: must be NAME=VALUE.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    keys = name.split(".")
+    if keys[0] not in SCHEMA:
+        keys = ["estimator", "params", *keys]
+    for key in keys[:-1]:
+        experiment = experiment.setdefault(key, {})
+    experiment[keys[-1]] = value
+
+
+def flat(table, prefix=""):
+    """The values of nested tables by dotted names."""
+    values = {}
+    for key, value in table.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
+
+
+def to_toml(table, heading=()):
+    """An experiment as the text of a file."""
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    text = "".join(f"{line}\n" for line in lines)
+    for key, value in table.items():
+        if isinstance(value, dict):
+            inner = (*heading, _key(key))
+            text += f"\n[{'.'.join(inner)}]\n{to_toml(value, inner)}"
+    return text
+
+
+def _key(key):
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
+
+
+def _value(value):
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(key)} = {_value(part)}' for key, part in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool | str):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, int | float) else str(value)  # dates

@@ -1,0 +1,173 @@
+"""One page of HTML, with all pictures in it, on runs."""
+
+import html
+import io
+
+import numpy as np
+
+__all__ = ["page"]
+
+_STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25em .8em;text-align:left;
+border-bottom:1px solid #ddd}svg{max-width:100%;height:auto}div.wide{overflow-x:auto}"""
+_MOST = 12  # runs whose curves are drawn, the best ones
+
+
+def page(runs, metric, names):
+    """The text of the page.
+
+    Parameters
+    ----------
+    runs : list of Run
+        The best first.
+    metric : str
+        The score.
+    names : list of str
+        What differs between the runs.
+
+    Returns
+    -------
+    str
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError('A report needs matplotlib: pip install "fastmlp[cli]".') from error
+    # text stays text, and the same runs make the same bytes
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fastmlp"}):
+        parts = [
+            ("Runs", _table(runs, metric, names)),
+            (f"{metric} against each hyperparameter", _against(runs, metric, names)),
+            ("Parallel coordinates", _parallel(runs, metric, names)),
+            (f"Curves of the best {min(len(runs), _MOST)}", _curves(runs)),
+            ("Score against time", _time(runs, metric)),
+        ]
+    body = "".join(f"<h2>{html.escape(title)}</h2>\n{content}\n" for title, content in parts if content)
+    head = f'<meta charset="utf-8"><title>Runs</title><style>{_STYLE}</style>'
+    body = f"<h1>{len(runs)} runs</h1>\n{body}"
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def _table(runs, metric, names):
+    heading = ["run", metric, "folds", "seconds", "digest", *names]
+    rows = []
+    for run in runs:
+        scores, params = run.scores(metric), run.params()
+        digest = run.state["model"]["digest"][:8] if run.finished else "interrupted"
+        row = [run.name, f"{scores.mean():.4f} ± {scores.std():.4f}", len(scores), f"{_seconds(run):.1f}", digest]
+        rows.append([*row, *(params.get(name, "-") for name in names)])
+    cells = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row) for row in rows]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
+
+
+def _seconds(run):
+    return sum(fold["seconds"] for fold in run.state["folds"].values())
+
+
+def _figure(width, height):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure):
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue().partition("<svg")[2].join(("<svg", ""))
+
+
+def _places(runs, name):
+    """Where the values of a parameter stand on an axis, their ticks, and whether the axis is logarithmic.
+
+    Of numbers, runs that do not set the parameter are left out.
+    """
+    values = [run.params().get(name, "-") for run in runs]
+    numbers = [value for value in values if value != "-"]
+    if all(type(value) in (int, float) for value in numbers):
+        log = min(numbers) > 0 and max(numbers) / min(numbers) > 50
+        return np.array([np.nan if value == "-" else value for value in values], dtype=float), None, log
+    labels = sorted(set(map(str, values)))
+    return np.array([labels.index(str(value)) for value in values], dtype=float), labels, False
+
+
+def _against(runs, metric, names):
+    if not names:
+        return ""
+    n_rows = -(-len(names) // 3)
+    figure = _figure(11, 3.2 * n_rows)
+    all_axes = np.ravel(figure.subplots(n_rows, min(3, len(names)), squeeze=False))
+    means = [run.scores(metric).mean() for run in runs]
+    spread = [run.scores(metric).std() for run in runs]
+    for axes, name in zip(all_axes, names, strict=False):
+        places, labels, log = _places(runs, name)
+        axes.errorbar(places, means, yerr=spread, fmt="o", color="#0072B2", ecolor="0.75", markersize=4)
+        axes.set(xlabel=name, ylabel=metric)
+        if log:
+            axes.set_xscale("log")
+        if labels is not None:
+            axes.set_xticks(range(len(labels)), [label[:14] for label in labels])
+    for axes in all_axes[len(names) :]:
+        axes.set_axis_off()
+    return _svg(figure)
+
+
+def _parallel(runs, metric, names):
+    if not names or len(runs) < 2:
+        return ""
+    import matplotlib
+
+    means = np.array([run.scores(metric).mean() for run in runs])
+    columns, ends = [], []
+    for name in names:
+        places, labels, log = _places(runs, name)
+        places = np.log(places) if log else places
+        low, high = np.nanmin(places), np.nanmax(places)
+        columns.append((places - low) / (high - low) if high > low else np.full(len(runs), 0.5))
+        real = [np.exp(bound) if log else bound for bound in (low, high)]
+        ends.append([f"{bound:.3g}" for bound in real] if labels is None else [labels[0], labels[-1]])
+    shares = (means - means.min()) / (np.ptp(means) or 1)
+    columns.append(shares)
+    ends.append([f"{means.min():.4g}", f"{means.max():.4g}"])
+    figure = _figure(max(7, 1.8 * len(columns)), 3.6)
+    axes = figure.add_subplot()
+    colors = matplotlib.colormaps["viridis_r"]
+    for line, share in zip(np.array(columns).T, shares, strict=True):
+        axes.plot(line, color=colors(share), linewidth=1 + share, alpha=0.8)
+    for place, (low, high) in enumerate(ends):
+        axes.axvline(place, color="0.6", linewidth=0.8)
+        axes.text(place, -0.04, low[:14], ha="center", va="top", fontsize=8)
+        axes.text(place, 1.04, high[:14], ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(columns)), [*names, metric])
+    axes.set_yticks([])
+    axes.set_ylim(-0.15, 1.15)
+    axes.spines[:].set_visible(False)
+    return _svg(figure)
+
+
+def _curves(runs):
+    names = list(dict.fromkeys(name for run in runs for fold in run.state["folds"].values() for name in fold["curves"]))
+    if not names:
+        return ""
+    import matplotlib
+
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, min(len(runs), _MOST)))
+    figure = _figure(11, 4)
+    for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
+        for color, run in zip(colors, runs, strict=False):
+            curves = [fold["curves"].get(name, []) for fold in run.state["folds"].values()]
+            length = max(map(len, curves))
+            means = [np.mean([curve[i] for curve in curves if i < len(curve)]) for i in range(length)]
+            axes.plot(range(1, length + 1), means, color=color, linewidth=1.2, label=run.name)
+        axes.set(xlabel="Epoch", ylabel=f"{name}, mean over the fits")
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _time(runs, metric):
+    figure = _figure(7, 3.4)
+    axes = figure.add_subplot()
+    for run in runs:
+        axes.plot(_seconds(run), run.scores(metric).mean(), "o", color="#0072B2", markersize=4)
+    axes.set(xlabel="Seconds of training", ylabel=metric)
+    return _svg(figure)
