@@ -2,7 +2,8 @@
 
 `python bench/streaming.py speed` trains 30-128-128-2 in float32 on the same rows in memory, in an `.npy` file and in
 Parquet files, in turn, in one process. `python bench/streaming.py memory` trains in a process whose memory is limited
-to a tenth of the file, and prints how much of it is resident. Files go to a temporary folder.
+to a tenth of the file, and prints how much is resident that no file is mapped to. The kind "table" is an ensemble's
+fit to a table that has texts and gaps. Files go to a temporary folder.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import fastmlp
 
 F, HIDDEN, BATCH = 30, (128, 128), 256
 GROUP = 100_000  # rows of a row group
+TABLE_GROUP = 20_000  # likewise, of a table
 PEERS = {"memory": "arrays", "npy": ".npy", "plain": "Parquet, plain", "snappy": "Parquet, snappy and dictionaries"}
 STATUS = Path("/proc/self/status")
 
@@ -88,6 +90,21 @@ def speed(n_rows, window_rows, epochs, rounds):
                 print(f"{PEERS[name]:34} read in {1e9 * (time.perf_counter() - began) / n_rows:5.0f} ns a row")
 
 
+def write_table(path, n_rows):
+    """The same columns, of which one is a text, and one has gaps."""
+    with pq.ParquetWriter(path, table_of(0, 1).schema) as writer:
+        for start in range(0, n_rows, TABLE_GROUP):
+            writer.write_table(table_of(start, min(TABLE_GROUP, n_rows - start)))
+
+
+def table_of(start, n_rows):
+    X, y = rows(n_rows, start)
+    columns = {f"f{j}": column for j, column in enumerate(X.T)}
+    columns["f3"] = pa.array(X[:, 3], mask=X[:, 4] > 1)
+    columns["f5"] = pa.array(np.char.add("level ", (X[:, 5] * 10).astype(np.int64).astype(str)))
+    return pa.table(columns | {"y": y})
+
+
 def _kib(field):
     return int(STATUS.read_text().partition(f"{field}:")[2].split()[0])
 
@@ -95,23 +112,28 @@ def _kib(field):
 def within(folder, kind, limit, window_bytes):
     """Train on a file with so many bytes allowed beside those of the loaded libraries; run in a process of its own."""
     small = rows(2000, 0)
-    model(1).fit(*small)
+    fitted = model(1)
+    if kind == "table":
+        fitted = fastmlp.TabularMLPClassifier(
+            n_members=1, max_iter=1, random_state=0, recipe={"hidden_layer_sizes": (16,), "frequencies": 0}
+        )
+    fitted.fit(*small)
     if kind == "npy":
         source = fastmlp.scan_npy(folder / "X.npy", folder / "y.npy", window_bytes=window_bytes)
     else:
         source = fastmlp.scan_parquet(folder / "rows.parquet", "y", window_bytes=window_bytes)
     allowed = 1024 * _kib("VmData") + limit
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
-    baseline, seen, done = _kib("VmRSS"), [], threading.Event()
+    baseline, seen, done = _kib("RssAnon"), [], threading.Event()
 
     def watch():
         while not done.wait(0.1):
-            seen.append(_kib("VmRSS") - baseline)
+            seen.append(_kib("RssAnon") - baseline)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    model(1).fit(source)
+    fitted.fit(source)
     seconds = time.perf_counter() - began
     done.set()
     watcher.join()
@@ -123,18 +145,20 @@ def within(folder, kind, limit, window_bytes):
     tenths = [max(part) / 1024 for part in np.array_split(seen, 10)]
     print("  grown by, in MiB, tenth by tenth:", " ".join(f"{mib:.0f}" for mib in tenths))
     try:
-        source.load()
+        source.table(range(len(source.blocks))) if kind == "table" else source.load()
         print("  all rows fit into the limit: it is none")
     except MemoryError:
         print("  all rows in memory: MemoryError")
 
 
-def memory(limit):
+def memory(limit, kinds):
     n_rows = 10 * limit // (F * 4)
-    for kind in ("npy", "parquet"):
+    for kind in kinds:
         with tempfile.TemporaryDirectory() as folder:
             if kind == "npy":
                 write_npy(Path(folder), n_rows)
+            elif kind == "table":
+                write_table(Path(folder) / "rows.parquet", n_rows)
             else:
                 write_parquet(Path(folder) / "rows.parquet", n_rows)
             command = [sys.executable, __file__, "within", folder, kind, str(limit), str(limit // 5)]
@@ -152,13 +176,14 @@ if __name__ == "__main__":
     timed.add_argument("--rounds", type=int, default=5)
     limited = commands.add_parser("memory", help="resident memory over a file ten times a limit")
     limited.add_argument("--limit", type=int, default=256, help="MiB")
+    limited.add_argument("--kinds", nargs="+", default=["npy", "parquet", "table"])
     alone = commands.add_parser("within", help="what memory runs in a process of its own")
     alone.add_argument("arguments", nargs=4)
     given = parser.parse_args()
     if given.command == "speed":
         speed(given.rows, given.window_rows, given.epochs, given.rounds)
     elif given.command == "memory":
-        memory(given.limit * 2**20)
+        memory(given.limit * 2**20, given.kinds)
     else:
         folder, kind, limit, window = given.arguments
         within(Path(folder), kind, int(limit), int(window))

@@ -272,6 +272,14 @@ def test_warm_starts(kind):
             streamed.fit(npy(None, y=CODES.astype(str)))
 
 
+def test_verbose_counts_rows_within_an_epoch(capsys):
+    MLPClassifier(**SMALL | {"max_iter": 1}, shuffle=False, verbose=True).fit(npy(MLPClassifier))
+    *within, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Iteration 1,")]
+    # windows have 96 rows, batches 32
+    assert within == [f"Iteration 1, {96 * i} of {N} rows" for i in range(1, 6)]
+    assert last.startswith("Iteration 1, loss = ")
+
+
 def test_callbacks_are_told_of_epochs():
     told = []
 

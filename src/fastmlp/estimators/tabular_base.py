@@ -141,7 +141,8 @@ class BaseTabularMLP(
         X : frame, dict, list or array-like of shape (n_samples, n_features), or source
             A table: a frame of pandas, Polars or PyArrow, a dict of columns, a list of dicts, an array or lists of
             rows. Columns may be numbers, strings, categories, bools and dates, with gaps. A source, of `scan_parquet`
-            or `scan_npy`, has y and sample_weight too.
+            or `scan_npy`, has y and sample_weight too. One of more rows than its window is encoded to temporary files,
+            and scales, scores and weights of members come from a sample of its rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets: labels of any one type; or numbers, of several outputs too. None beside a source alone.
         sample_weight : float or array-like of shape (n_samples,), default=None

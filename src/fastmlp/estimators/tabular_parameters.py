@@ -87,7 +87,8 @@ TABULAR_DOCUMENTATION = {
         Most epochs of a member.
     oof_prediction_ : ndarray of shape {shape}
         Out-of-fold predictions: {what} of each training row by the members that did not train on it; NaN for rows that
-        all members trained on. Neither with `X_val` nor in a pickle, which does not grow with the rows.
+        all members trained on. Neither with `X_val`, nor after a fit to a source of more rows than its window, nor in a
+        pickle, which does not grow with the rows.
     oof_score_ : float
         Their score, as `scoring` says. The rows have decided the best epochs, which makes it a little too high. Not
         with `X_val`.""",

@@ -9,7 +9,7 @@ from ..data.tables import TableEncoder
 from ..data.windows import is_drawn
 from ..training.arrays import is_finite
 from .inputs import check_nonnegative, check_total
-from .streaming import check_source, placed
+from .streaming import placed
 from .targets import columns_of
 
 __all__ = ["FirstPass", "encoded_rows"]
@@ -24,7 +24,7 @@ class FirstPass:
     ----------
     model : BaseTabularMLP
     source : Source
-        Of more rows than its window.
+        Of more rows than its window, with targets.
 
     Attributes
     ----------
@@ -39,7 +39,6 @@ class FirstPass:
     """
 
     def __init__(self, model, source):
-        check_source(source, ("X",), ())
         self._model, self._source = model, source
         self.statistics = Statistics(Labels if is_classifier(model) else Numbers)
         self._drawn, self._labels, self._weights = [], [], []

@@ -166,6 +166,8 @@ class StreamedFit(Fit):
                 if at.done == self.n_trained:
                     break
                 self.within = at
+                if self.verbose:
+                    print(f"Iteration {epoch + 1}, {at.done} of {self.n_trained} rows")
                 if self.checkpoint is not None and self.checkpoint.due():
                     self._write()
         except KeyboardInterrupt:
