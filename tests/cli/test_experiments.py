@@ -207,21 +207,23 @@ def test_the_code_of_a_run_is_its_commit_with_the_difference(folder, tmp_path, c
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_and_is_reproduced(folder, capsys):
-    args = ["experiment.toml", "--runs", "killed", "-P", "max_iter=400", "-P", "n_iter_no_change=400"]
+    args = ["experiment.toml", "--runs", "killed"]
+    for override in ("max_iter=4000", "n_iter_no_change=4000", "checkpoint_every=200"):
+        args += ["-P", override]
     process = _process("run", *args, *ALONE)
     while not [*folder.glob("killed/*/checkpoints/0-1.checkpoint")]:
         assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+        time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
     (path,) = folder.glob("killed/*/run.json")
     done = json.loads(path.read_text())["folds"]
-    assert [*done] == ["0/0"]
+    assert 0 < len(done) < 3
     _, said, _ = _run(capsys, "runs", "--runs", "killed")
     assert "(interrupted)" in said
     code, said, _ = _run(capsys, "reproduce", path.parent.name, "--runs", "killed")
     state = json.loads(path.read_text())
-    assert code == 0 and "was interrupted after 1 folds and goes on" in said
+    assert code == 0 and f"was interrupted after {len(done)} folds and goes on" in said
     assert said.endswith(f"identical: {state['model']['digest']}\n") and state["folds"]["0/0"] == done["0/0"]
 
 

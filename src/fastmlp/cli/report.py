@@ -32,7 +32,7 @@ def page(runs, metric, names):
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError('A report needs matplotlib: pip install "fastmlp[cli]".') from error
+        raise ImportError('A report needs matplotlib: pip install "fastmlp[plot]".') from error
     # text stays text, and the same runs make the same bytes
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fastmlp"}):
         parts = [

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from hashlib import blake2b, file_digest
 from importlib.util import find_spec
 from pathlib import Path
@@ -293,7 +294,8 @@ def _fit(run, key, seed, X, y, recorder):
 def _keep(run, fitted):
     """Write the model, as a file of fastmlp's or of skops'; gives its name."""
     if type(fitted) in KINDS.values():
-        with writing(run.folder / "model.fastmlp"):
+        with writing(run.folder / "model.fastmlp"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that how often checkpoints were written is not in it
             fitted.set_params(callbacks=None).save(run.folder / "model.fastmlp")
         return "model.fastmlp"
     try:
