@@ -3,7 +3,8 @@
 `python bench/streaming.py speed` trains 30-128-128-2 in float32 on the same rows in memory, in an `.npy` file and in
 Parquet files, in turn, in one process. `python bench/streaming.py memory` trains in a process whose memory is limited
 to a tenth of the file, and prints how much is resident that no file is mapped to. The kind "table" is an ensemble's
-fit to a table that has texts and gaps. Files go to a temporary folder.
+fit to a table that has texts and gaps. `python bench/streaming.py peers` trains a larger network beside PyTorch, which
+reads the same file. Files go to a temporary folder.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +38,14 @@ def rows(n_rows, seed):
     return X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(np.int64)
 
 
-def write_parquet(path, n_rows, **options):
+def write_parquet(path, n_rows, group=GROUP, **options):
     names = [f"f{j}" for j in range(F)]
     schema = pa.schema([(name, pa.float32()) for name in names] + [("y", pa.int64())])
     with pq.ParquetWriter(path, schema, **options) as writer:
-        for start in range(0, n_rows, GROUP):
-            X, y = rows(min(GROUP, n_rows - start), start)
+        for start in range(0, n_rows, group):
+            X, y = rows(min(group, n_rows - start), start)
             columns = dict(zip(names, X.T, strict=True)) | {"y": y}
-            writer.write_table(pa.table(columns, schema), row_group_size=GROUP)
+            writer.write_table(pa.table(columns, schema), row_group_size=group)
 
 
 def write_npy(folder, n_rows):
@@ -103,6 +105,58 @@ def table_of(start, n_rows):
     columns["f3"] = pa.array(X[:, 3], mask=X[:, 4] > 1)
     columns["f5"] = pa.array(np.char.add("level ", (X[:, 5] * 10).astype(np.int64).astype(str)))
     return pa.table(columns | {"y": y})
+
+
+def peers(n_rows, rounds):
+    """PyTorch beside: five layers of 300 tanh units, 28 features, batches of 100, Adam; at one thread and at two."""
+    import torch
+
+    hidden, n_features, batch = (300,) * 5, 28, 100
+
+    class RowGroups(torch.utils.data.IterableDataset):
+        """Batches of the rows of a file's row groups, shuffled in each of them."""
+
+        def __init__(self, path):
+            self.path = path
+
+        def __iter__(self):
+            file, random = pq.ParquetFile(self.path), np.random.default_rng(0)
+            for group in random.permutation(file.num_row_groups):
+                table = file.read_row_group(group)
+                X = np.stack([table[f"f{j}"].to_numpy() for j in range(n_features)], axis=1)
+                y, order = table["y"].to_numpy(), random.permutation(len(X))
+                for start in range(0, len(X), batch):
+                    of_batch = order[start : start + batch]
+                    yield torch.from_numpy(X[of_batch]), torch.from_numpy(y[of_batch]).float()
+
+    def train(path, n_threads):
+        torch.set_num_threads(n_threads)
+        sizes = (n_features, *hidden)
+        layers = [part for a, b in pairwise(sizes) for part in (torch.nn.Linear(a, b), torch.nn.Tanh())]
+        network = torch.nn.Sequential(*layers, torch.nn.Linear(hidden[-1], 1))
+        optimizer, loss = torch.optim.Adam(network.parameters(), lr=1e-3), torch.nn.BCEWithLogitsLoss()
+        for X, y in torch.utils.data.DataLoader(RowGroups(path), batch_size=None):
+            optimizer.zero_grad()
+            loss(network(X)[:, 0], y).backward()
+            optimizer.step()
+
+    def fit(path, n_threads):
+        features = [f"f{j}" for j in range(n_features)]
+        source = fastmlp.scan_parquet(path, "y", features, window_rows=n_rows // 2)
+        options = {"batch_size": batch, "max_iter": 1, "n_jobs": n_threads, "random_state": 0}
+        fastmlp.MLPClassifier(hidden, activation="tanh", **options).fit(source)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        write_parquet(path, n_rows, n_rows // 10, use_dictionary=False)
+        lanes = [
+            Lane(f"{name}, {n} threads", None, lambda run=run, n=n: run(path, n), lambda: None, n_rows)
+            for n in (1, 2)
+            for name, run in (("fastmlp", fit), (f"PyTorch {torch.__version__}", train))
+        ]
+        interleave(lanes, rounds)
+        for lane in lanes:
+            print(f"{lane.peer:32} {1 / lane.best:10,.0f} rows/s  {1 / ratio(lane, lanes[0])[0]:6.1%} of the first")
 
 
 def _kib(field):
@@ -174,6 +228,9 @@ if __name__ == "__main__":
     timed.add_argument("--window-rows", type=int, default=400_000)
     timed.add_argument("--epochs", type=int, default=2)
     timed.add_argument("--rounds", type=int, default=5)
+    beside = commands.add_parser("peers", help="rows per second beside PyTorch")
+    beside.add_argument("--rows", type=int, default=1_000_000)
+    beside.add_argument("--rounds", type=int, default=5)
     limited = commands.add_parser("memory", help="resident memory over a file ten times a limit")
     limited.add_argument("--limit", type=int, default=256, help="MiB")
     limited.add_argument("--kinds", nargs="+", default=["npy", "parquet", "table"])
@@ -182,6 +239,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.command == "speed":
         speed(given.rows, given.window_rows, given.epochs, given.rounds)
+    elif given.command == "peers":
+        peers(given.rows, given.rounds)
     elif given.command == "memory":
         memory(given.limit * 2**20, given.kinds)
     else:
