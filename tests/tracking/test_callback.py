@@ -125,6 +125,25 @@ def test_a_fit_that_fails_and_one_below_an_active_run(store):
         model.fit(X, y)
 
 
+@pytest.mark.parametrize("by", ["function", pytest.param("protocol", marks=callback_protocol)])
+def test_an_interrupted_search_ends_its_runs_as_killed(store, by):
+    def interrupt(estimator, epoch, metrics):
+        raise SystemExit(143)  # as a handler of SIGTERM does
+
+    callback = MLflowCallback(f"interrupted {by}", log_model=False)
+    if by == "function":
+        model = MLPClassifier(max_iter=3, callbacks=[callback, interrupt])
+        with pytest.raises(SystemExit), callback.run(model, X, y):
+            model.fit(X, y)
+    else:
+        search = GridSearchCV(MLPClassifier(max_iter=3, callbacks=interrupt), {"alpha": [0.1]}, cv=2)
+        with pytest.raises(SystemExit):
+            search.set_callbacks(callback).fit(X, y)
+    run, below = _runs(callback)
+    assert {run.info.status, *(other.info.status for other in below.values())} == {"KILLED"}
+    assert len(below) == (by == "protocol")
+
+
 def test_a_store_that_cannot_be_written_costs_a_warning_and_no_fit(store):
     callback = MLflowCallback("locked", log_model=False)
     callback.prepare()

@@ -189,21 +189,21 @@ class MLflowCallback:
         self._written = time.monotonic()
         self._pause = max(self.interval, SHARE * (self._written - began))
 
-    def _end(self, key, estimator, failed=False):
+    def _end(self, key, estimator, status="FINISHED"):
         self._write()
         run_id = self._runs.pop(key)
         scores = {name.rstrip("_"): getattr(estimator, name, None) for name in _SCORES}
         scores = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
-        if not failed:
+        if status == "FINISHED":
             for name, value in scores.items():
                 self._client.log_metric(run_id, name, value)
-        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        self._client.set_terminated(run_id, status)
 
-    def _end_root(self, key, estimator, X, failed):
+    def _end_root(self, key, estimator, X, status):
         run_id = self._runs[key]
         for below in [other for other in self._runs if other != key and other[: len(key)] == key]:
-            self._end(below, estimator, failed)
-        if not failed:
+            self._end(below, estimator, status)
+        if status == "FINISHED":
             self._client.set_tag(run_id, "digest", arrays_digest(estimator))
             self._log_picture(run_id, estimator)
             if self.log_model and X is not None:
@@ -211,7 +211,7 @@ class MLflowCallback:
                     self._log_model(run_id, estimator, X)
                 except Exception as error:  # a class that skops does not take, a model that does not predict
                     warnings.warn(f"The model is not kept in MLflow: {error}")
-        self._end(key, estimator, failed)
+        self._end(key, estimator, status)
 
     def _log_picture(self, run_id, estimator):
         network = _network_in(estimator)
@@ -283,11 +283,12 @@ class MLflowCallback:
                 self._log(owner, *_last_of_curves(fitted_estimator))
 
     def teardown(self, estimator, context):
-        """After a fit, also one that failed: end its run."""
+        """After a fit, also one that failed or was interrupted: end its run."""
+        status = _status_after(sys.exception()) if self._failed else "FINISHED"
         with self._recording() as open_:
             place, _ = _place(context)
             if open_ and place in self._runs:
-                self._end_root(place, estimator, vars(self).pop("_root_X", None), self._failed)
+                self._end_root(place, estimator, vars(self).pop("_root_X", None), status)
 
     # A function of epochs
 
@@ -307,15 +308,17 @@ class MLflowCallback:
         with self._recording() as open_:
             if open_:
                 self._begin_root(key, estimator, X, y)
-        self._following, failed = key, True
+        self._following, status = key, "FINISHED"
         try:
             yield self
-            failed = False
+        except BaseException as error:
+            status = _status_after(error)
+            raise
         finally:
             self._following = None
             with self._recording() as open_:
                 if open_ and key in self._runs:
-                    self._end_root(key, estimator, X, failed)
+                    self._end_root(key, estimator, X, status)
 
     def __call__(self, estimator, epoch, metrics):
         """Log an epoch; as an entry of `callbacks`."""
@@ -356,6 +359,11 @@ def _only_process(uri):
     with open(f"{uri.removeprefix('sqlite:///')}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _status_after(error):
+    """MLflow's word for a run that an exception ended."""
+    return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
 
 
 def _place(context):
