@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 from sklearn.datasets import load_wine
+from sklearn.model_selection import StratifiedShuffleSplit
 
 import fastmlp
 from fastmlp.cli import main
@@ -106,6 +107,23 @@ def test_a_run_keeps_all_that_it_is_made_of(pair, folder, capsys):
     assert code == 0 and "is done already" in errors
     assert json.loads(said)["digest"] == run.state["model"]["digest"]
     assert json.loads(said)["scores"]["accuracy"] == [run.scores("accuracy").mean(), run.scores("accuracy").std()]
+
+
+def test_a_share_of_the_rows_is_held_out(folder, tmp_path, capsys):
+    text = EXPERIMENT.replace("folds = 3", "held_out = 0.25\nrepeats = 2")
+    (tmp_path / "experiment.toml").write_text(text)
+    run = ["run", tmp_path / "experiment.toml", "--data", "wine.csv", "--runs", tmp_path / "runs", *ALONE]
+    assert _run(capsys, *run)[0] == 0
+    (path,) = tmp_path.glob("runs/*/run.json")
+    state = json.loads(path.read_text())
+    frame = pandas.read_csv("wine.csv")
+    X, y = frame.iloc[:, :-1].to_numpy(), frame["cultivar"].to_numpy()
+    for number, (rows, test) in enumerate(StratifiedShuffleSplit(2, test_size=0.25, random_state=0).split(X, y)):
+        model = fastmlp.MLPClassifier([8], max_iter=5, random_state=0).fit(X[rows], y[rows])
+        fold = state["folds"][f"0/{number}"]
+        assert fold["rows"] == [133, 45] and fold["scores"]["accuracy"] == model.score(X[test], y[test])
+    assert len(state["folds"]) == 2
+    assert _run(capsys, "reproduce", path.parent)[1].endswith(f"identical: {state['model']['digest']}\n")
 
 
 def test_runs_are_ranked_and_show_what_differs(pair, capsys):
@@ -249,6 +267,9 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(folder, capsys):
         ("target =", "targt =", "experiment.toml, line 6: there is no key 'targt' in [data]; did you mean 'target'?"),
         ("folds = 3", "folds = 1", "line 9: splits.folds must be at least 2"),
         ("folds = 3", 'folds = "3"', "line 9: splits.folds must be a whole number, got '3'"),
+        ("folds = 3", "held_out = 1.0", "line 9: splits.held_out must be between 0 and 1"),
+        ("folds = 3", "held_out = 2", "line 9: splits.held_out must be a number with a point, got 2"),
+        ("folds = 3", "folds = 3\nheld_out = 0.2", "line 10: splits must have folds or held_out, not both"),
         ('path = "wine.csv"\n', "", "line 4: data.path is missing"),
         ('["accuracy", "neg_log_loss"]', "[]", "line 2: metrics must have an entry"),
         ('["accuracy", "neg_log_loss"]', '["accurcy"]', "there is no score 'accurcy'; did you mean 'accuracy'?"),

@@ -20,12 +20,12 @@ SCHEMA = {
         "delimiter": str,
         "task": ("classification", "regression"),
     },
-    "splits": {"folds": int, "repeats": int, "seed": int},
+    "splits": {"folds": int, "held_out": float, "repeats": int, "seed": int},
     "estimator": {"name": str, "params": dict},
     "search": {"trials": int, "seed": int, "space": dict},
 }
 DEFAULTS = {"splits": {"folds": 5, "repeats": 1, "seed": 0}, "seeds": [0]}
-_NAMES = {str: "a text", int: "a whole number", dict: "a table"}
+_NAMES = {str: "a text", int: "a whole number", float: "a number with a point", dict: "a table"}
 
 
 class ExperimentError(ValueError):
@@ -72,7 +72,10 @@ def from_text(text, path, overrides=()):
         check(experiment, lambda keys: f"-P {'.'.join(keys)}")
     experiment.setdefault("name", os.path.splitext(os.path.basename(path))[0])
     experiment.setdefault("seeds", DEFAULTS["seeds"])
-    experiment["splits"] = DEFAULTS["splits"] | experiment.get("splits", {})
+    splits = experiment.get("splits", {})
+    experiment["splits"] = {
+        key: value for key, value in DEFAULTS["splits"].items() if key != "folds" or "held_out" not in splits
+    } | splits
     experiment["estimator"].setdefault("params", {})
     return experiment
 
@@ -90,6 +93,10 @@ def check(experiment, where):
     for key, least in (("folds", 2), ("repeats", 1)):
         if splits.get(key, least) < least:
             raise ExperimentError(f"{where(['splits', key])}: splits.{key} must be at least {least}.")
+    if not 0 < splits.get("held_out", 0.5) < 1:
+        raise ExperimentError(f"{where(['splits', 'held_out'])}: splits.held_out must be between 0 and 1.")
+    if "held_out" in splits and "folds" in splits:
+        raise ExperimentError(f"{where(['splits', 'held_out'])}: splits must have folds or held_out, not both.")
     for key in ("metrics", "seeds"):
         if experiment.get(key) == []:
             raise ExperimentError(f"{where([key])}: {key} must have an entry.")

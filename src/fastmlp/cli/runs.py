@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer, get_scorer_names
-from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, ShuffleSplit, StratifiedShuffleSplit
 
 from .. import __version__
 from ..estimators.display import _network_in
@@ -179,8 +179,12 @@ def _scorers(experiment, estimator):
 
 def _splits(experiment, estimator, X, y):
     splits = experiment["splits"]
-    kind = RepeatedStratifiedKFold if is_classifier(estimator) else RepeatedKFold
-    splitter = kind(n_splits=splits["folds"], n_repeats=splits["repeats"], random_state=splits["seed"])
+    if "held_out" in splits:
+        kind = StratifiedShuffleSplit if is_classifier(estimator) else ShuffleSplit
+        splitter = kind(n_splits=splits["repeats"], test_size=splits["held_out"], random_state=splits["seed"])
+    else:
+        kind = RepeatedStratifiedKFold if is_classifier(estimator) else RepeatedKFold
+        splitter = kind(n_splits=splits["folds"], n_repeats=splits["repeats"], random_state=splits["seed"])
     return list(splitter.split(np.zeros(len(y)), y))
 
 
