@@ -114,6 +114,24 @@ def test_members_have_runs_of_their_own(store, by):
         assert _curve(callback, member_run.info.run_id, "loss") == list(enumerate(member.loss_curve_, 1))
 
 
+def test_curves_are_written_once_when_a_fit_is_shorter_than_the_interval(store):
+    callback = MLflowCallback("batches", log_model=False, interval=1e6)
+    client, batches = callback._client, []
+    log_batch = client.log_batch
+
+    def counted(run_id, metrics=(), params=(), **kwargs):
+        batches.append(len(metrics))
+        return log_batch(run_id, metrics, params, **kwargs)
+
+    client.log_batch = counted
+    model = MLPClassifier(hidden_layer_sizes=(2,), max_iter=1200, tol=0, n_iter_no_change=1200, callbacks=callback)
+    with callback.run(model, X, y):
+        model.fit(X, y)
+    run, _ = _runs(callback)
+    assert [n for n in batches if n] == [1000, 1000, 400]  # loss and learning rate of each epoch
+    assert _curve(callback, run.info.run_id, "loss") == list(enumerate(model.loss_curve_, 1))
+
+
 def test_a_fit_that_fails_and_one_below_an_active_run(store):
     callback = MLflowCallback("fails", log_model=False)
     model = MLPClassifier(max_iter=3, callbacks=callback)

@@ -169,6 +169,7 @@ class MLflowCallback:
         self.run_id_ = self._begin(key, None, name, estimator, {tag: str(value) for tag, value in about.items()})
         if git is not None and git["difference"]:
             self._client.log_text(self.run_id_, git["difference"], "difference.patch")
+        self._written = time.monotonic()  # what a fit begins with takes longer than the interval
 
     def _log(self, key, metrics, step, end=False):
         """Keep metrics for the next write; write if it is time for it."""
