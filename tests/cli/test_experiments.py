@@ -261,6 +261,35 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(folder, capsys):
     assert digests == {path: path.read_text() for path in folder.glob("sweep/*/run.json")}
 
 
+def test_a_killed_sweep_goes_on_to_the_bits_of_its_trials(folder, capsys):
+    args = ["experiment.toml", "--runs", "killed-sweep", *ALONE]
+    for override in ("max_iter=1000", "n_iter_no_change=1000", "checkpoint_every=100", "search.trials=2"):
+        args += ["-P", override]
+    process = _process("sweep", *args, "--workers", "2", start_new_session=True)
+    while not [*folder.glob("killed-sweep/*/checkpoints/0-1.checkpoint")]:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)  # its workers too
+    process.wait()
+    before = {path: json.loads(path.read_text()) for path in folder.glob("killed-sweep/*/run.json")}
+    path = next(path for path, state in before.items() if state["folds"] and "model" not in state)
+    code, said, _ = _run(capsys, "sweep", *args)
+    assert code == 0 and said.splitlines()[-1].endswith("2 runs in killed-sweep")
+    state = json.loads(path.read_text())
+    assert state["folds"]["0/0"] == before[path]["folds"]["0/0"]
+    args[args.index("killed-sweep")] = "unbroken"
+    alpha = state["experiment"]["estimator"]["params"]["alpha"]
+    said = json.loads(_run(capsys, "run", *args, "-P", f"alpha={alpha!r}", "--json")[1])
+    assert said["digest"] == state["model"]["digest"]
+
+
+def test_sets_that_are_drawn_twice_are_one_trial():
+    text = EXPERIMENT.replace("trials = 3", "trials = 30")
+    text = text.replace("alpha = {low = 1e-5, high = 0.1, log = true}", "max_iter = {low = 8, high = 12}")
+    trials = trials_of(from_text(text, "x"))
+    assert sorted(trial["estimator"]["params"]["max_iter"] for trial in trials) == [8, 9, 10, 11, 12]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -112,7 +112,10 @@ class _Range:
 
 
 def trials_of(experiment):
-    """The experiments of a sweep: as many sets of parameters as `search.trials` says, the same for the same seed."""
+    """The experiments of a sweep: as many sets of parameters as `search.trials` says, the same for the same seed.
+
+    A set that is drawn twice, as rounded numbers may be, is one trial: two workers never train in one folder.
+    """
     search = experiment.pop("search", {})
     if not search.get("space"):
         raise ExperimentError("A sweep needs [search.space] with values to try, as alpha = {low = 1e-5, high = 0.1}.")
@@ -126,14 +129,15 @@ def trials_of(experiment):
             space[name] = given
         else:
             raise ExperimentError(f"search.space.{name}: must be a list of values, or low and high, got {given!r}.")
-    n_trials, made = search.get("trials", 20), []
+    n_trials, made = search.get("trials", 20), {}
     if all(isinstance(given, list) for given in space.values()):
         n_trials = min(n_trials, int(np.prod([len(given) for given in space.values()])))
     for drawn in ParameterSampler(space, n_trials, random_state=search.get("seed", 0)):
         estimator = experiment["estimator"] | {"params": experiment["estimator"]["params"] | drawn}
-        made.append(experiment | {"estimator": estimator})
-    make(made[0])  # names are right
-    return made
+        made[repr(sorted(drawn.items()))] = experiment | {"estimator": estimator}
+    trials = list(made.values())
+    make(trials[0])  # names are right
+    return trials
 
 
 def _trial(experiment, base, runs, data, recorded):
