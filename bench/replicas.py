@@ -143,7 +143,9 @@ def kills(options):
         seconds = time.perf_counter() - begun
         for number in range(options.fits):
             client.wait_for_workers(1)
-            nanny = moments.choice([nanny for nanny in cluster.workers.values() if nanny.pid is not None])
+            # one that is killed while it starts is not started again
+            begun = [nanny for nanny in cluster.workers.values() if nanny.worker_address in client.nthreads()]
+            nanny = moments.choice(begun)
             timer = threading.Timer(moments.uniform(0, seconds), os.kill, (nanny.pid, signal.SIGKILL))
             timer.start()
             begun = time.perf_counter()

@@ -145,13 +145,21 @@ def test_what_is_refused_of_collections(client, thread, tmp_path):
 
 
 @contextmanager
-def killed(cluster, delay):
-    """Kill a process of a cluster after some seconds, or at the end of the with statement."""
-    nanny = next(nanny for nanny in cluster.workers.values() if nanny.pid is not None)
-    timer = threading.Timer(delay, os.kill, (nanny.pid, signal.SIGKILL))
+def killed(client, delay):
+    """Kill all processes of a cluster after some seconds."""
+    known = set(client.nthreads())
+    timer = threading.Timer(delay, _kill, [[nanny.pid for nanny in client.cluster.workers.values()]])
     timer.start()
     yield
     timer.join()
+    # others that are killed while they start are not started again
+    while len(set(client.nthreads()) - known) < len(known):
+        time.sleep(0.1)
+
+
+def _kill(processes):
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
@@ -163,12 +171,10 @@ def test_killed_processes_change_no_bit(rows, client, thread, source):
     else:
         given = da.from_array(X, (50, F)), da.from_array(CODES, 50)
         expected = DaskMLPClassifier(**SMALL).fit(*given)
-    for _ in range(2 if rows == "files" else 1):
-        client.wait_for_workers(1)
-        began = time.monotonic()
+    began = time.monotonic()
+    assert_same_parameters(DaskMLPClassifier(**SMALL).fit(*given), expected)
+    with killed(client, random.uniform(0, time.monotonic() - began)):
         assert_same_parameters(DaskMLPClassifier(**SMALL).fit(*given), expected)
-        with killed(client.cluster, random.uniform(0, time.monotonic() - began)):
-            assert_same_parameters(DaskMLPClassifier(**SMALL).fit(*given), expected)
 
 
 def _note(model, epoch, metrics):

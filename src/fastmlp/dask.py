@@ -77,19 +77,8 @@ class ClientTasks(Tasks):
     """
 
     def _futures(self, function, common, each):
-        """Tasks with the same number among the arguments go to the same process, where that has time."""
-        processes = sorted(self._executor.nthreads())
-        return [
-            self._executor.submit(
-                function,
-                *common,
-                *arguments,
-                workers=processes[arguments[0] % len(processes)] if processes else None,
-                allow_other_workers=bool(processes),
-                pure=False,
-            )
-            for arguments in each
-        ]
+        # without `workers`: where all of those are gone, such a task waits for ever, also with allow_other_workers
+        return [self._executor.submit(function, *common, *arguments, pure=False) for arguments in each]
 
     def shared(self, value):
         return self._executor.submit(_same, value, pure=False)
