@@ -135,7 +135,9 @@ def test_curves_are_written_once_when_a_fit_is_shorter_than_the_interval(store):
 def test_a_fit_that_fails_and_one_below_an_active_run(store):
     callback = MLflowCallback("fails", log_model=False)
     model = MLPClassifier(max_iter=3, callbacks=callback)
-    with mlflow.start_run() as active, pytest.raises(ValueError, match="inconsistent"), callback.run(model, X, y):
+    # of the store's own experiment: another test may have made one in its store the process's
+    active = mlflow.start_run(experiment_id="0")
+    with active, pytest.raises(ValueError, match="inconsistent"), callback.run(model, X, y):
         model.fit(X, y[:10])
     run, _ = _runs(callback)
     assert run.info.status == "FAILED" and run.data.tags["mlflow.parentRunId"] == active.info.run_id
