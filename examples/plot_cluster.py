@@ -42,6 +42,7 @@ source = fastmlp.scan_parquet(folder, target="label")
 # -----------
 # Two processes on this machine stand for two machines. ``Client("tcp://scheduler:8786")`` is the way to a cluster that
 # is there already; dask-jobqueue, dask-kubernetes and dask-cloudprovider start one.
+# In a script, which the processes import, a ``LocalCluster`` stands under ``if __name__ == "__main__":``.
 
 common = {"hidden_layer_sizes": (32,), "batch_size": 50, "max_iter": 6, "random_state": 0}
 model = DaskMLPClassifier(**common, n_replicas=4)
