@@ -125,12 +125,15 @@ def small(n_rows=8_000):
 
 def kills(options):
     """Fits of which each loses a process at a random moment; the models must be the same."""
+    import dask
     from distributed import Client, LocalCluster
 
     model, X, y = small()
     moments, same = random.Random(0), 0
     with (
         tempfile.TemporaryDirectory() as folder,
+        # else a process that is starting again 15 s after it was killed is given up
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):

@@ -19,6 +19,7 @@ import fastmlp
 from fastmlp import MLPClassifier, TabularMLPClassifier
 from fastmlp.dask import DaskMLPClassifier, DaskMLPRegressor
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 pd = pytest.importorskip("pandas")
@@ -36,6 +37,8 @@ SMALL = {"hidden_layer_sizes": (9, 5), "random_state": 0, "max_iter": 3, "batch_
 @pytest.fixture(scope="module")
 def client():
     with (
+        # a process that is starting again 15 s after it was killed, for it was killed twice, is else given up
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
