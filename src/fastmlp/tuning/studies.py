@@ -131,7 +131,8 @@ class Rounds:
             ranked = [key for key in sorted(left, key=lambda key: (-_score(at[key]), key)) if _is_finite(at[key])]
             left = ranked[: -(-len(left) // FACTOR)]
         for name in os.listdir(self.folder):
-            if int(name.partition("-")[0]) not in left:
+            key = name.partition("-")[0]
+            if key.isdecimal() and int(key) not in left:  # others are what a killed write has left
                 os.unlink(os.path.join(self.folder, name))
         going = [latest(key, number) for key in left]
         return [trial for trial in going if not _is_complete(trial) and trial.user_attrs[_ROUND] < number]
