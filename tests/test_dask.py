@@ -156,8 +156,11 @@ def killed(client, delay):
     yield
     timer.join()
     # others that are killed while they start are not started again
-    while len(set(client.nthreads()) - known) < len(known):
+    for _ in range(3000):
+        if len(set(client.nthreads()) - known) == len(known):
+            return
         time.sleep(0.1)
+    raise AssertionError(f"{known} were killed, and {client.nthreads()} are there in their place")
 
 
 def _kill(processes):

@@ -257,7 +257,7 @@ def test_bad_files_are_a_sentence(folder, model, tmp_path, capsys):
         (["train", "x.csv", "-t", "y", "--holdout", "1"], "argument --holdout: must be between 0 and 1, got 1"),
         (["train", "x.csv", "-t", "y", "--members", "0"], "argument --members: must be at least 1, got 0"),
         (["train", "x.csv", "-t", "y", "--time-limit", "0"], "argument --time-limit: must be above 0, got 0"),
-        (["train", "x.csv", "-t", "y", "--epochs", "many"], "argument --epochs: invalid _count value: 'many'"),
+        (["train", "x.csv", "-t", "y", "--epochs", "many"], "argument --epochs: invalid count value: 'many'"),
     ],
 )
 def test_wrong_arguments_end_with_2(args, said, capsys):

@@ -6,7 +6,7 @@ import math
 import pickle
 import re
 import warnings
-from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +19,9 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp.data.summaries import TableSummary
 from fastmlp.data.tables import TableEncoder
+from fastmlp.data.windows import is_drawn
 
 rng = np.random.default_rng(0)
 
@@ -730,22 +732,25 @@ def test_knots():
 
 
 def test_blocks_and_a_sample():
-    """Levels and gaps are those of all rows; quantiles of the sample keep the DKW bound."""
+    """Levels and gaps are those of all rows; quantiles of a sample of sorted rows keep the DKW bound."""
     rng = np.random.default_rng(0)
     n, k = 40_000, 4_000
-    x = rng.lognormal(size=n)
+    x = np.sort(rng.lognormal(size=n))
     x[rng.random(n) < 0.01] = np.nan
     level = np.where(rng.random(n) < 0.001, "rare", rng.choice([f"level {i}" for i in range(20)], n))
     frame = {"x": x, "level": level, "day": rng.integers(0, 900, n).astype("datetime64[D]")}
-    drawn = rng.random(n) < k / n
+    drawn = is_drawn(SimpleNamespace(starts=[0], blocks=[n]), 0, 0, k / n)
 
-    def blocks(size):
+    def by_blocks(size):
+        encoder = TableEncoder()
+        summary = TableSummary(encoder, 100)
         for start in range(0, n, size):
             part = slice(start, start + size)
-            yield nullcontext(), {name: values[part] for name, values in frame.items()}, np.flatnonzero(drawn[part])
+            summary.add({name: values[part] for name, values in frame.items()}, np.flatnonzero(drawn[part]))
+        return encoder.fit_summary(summary)
 
     expected = TableEncoder().fit(frame)
-    encoder = TableEncoder().fit_blocks(blocks(5000), 100)
+    encoder = by_blocks(5000)
     assert encoder.state()["columns"] is not None
     by_name = {column.name: column for column in encoder.columns_}
     for own in expected.columns_:
@@ -764,6 +769,6 @@ def test_blocks_and_a_sample():
     ranks = np.searchsorted(there, knots) / len(there)
     assert np.abs(ranks - np.linspace(0, 1, len(knots))).max() < e + 1 / len(knots) / 10
     assert knots[0] == there[0] and knots[-1] == there[-1]
-    again = TableEncoder().fit_blocks(blocks(7000), 100)
+    again = by_blocks(7000)
     for one, other in zip(encoder.knots_, again.knots_, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -7,7 +7,7 @@ from streamed import CODES, KINDS, LABELS, NUMBERS, SMALL, WEIGHTS, WINDOW, F, N
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.data.windows import Stream
+from fastmlp.data import windows
 from fastmlp.training.streams import StreamedFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -148,8 +148,8 @@ def test_a_label_that_only_the_last_rows_have():
 
 def test_all_rows_at_the_end_held_out(monkeypatch):
     """The last windows may have no row to train on."""
-    monkeypatch.setattr(Stream, "_is_held_out", lambda self, block, seed, share: np.full(
-        self.source.blocks[block], self.source.starts[block] >= 294
+    monkeypatch.setattr(windows, "is_drawn", lambda source, block, seed, share: np.full(
+        source.blocks[block], source.starts[block] >= 294
     ))
     for solver in ("adam", "schedule_free_adamw"):
         model = MLPRegressor(**SMALL, solver=solver, shuffle=False, early_stopping=True)

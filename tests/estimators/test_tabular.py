@@ -277,6 +277,7 @@ def test_members_are_those_of_train_member(cancer):
         loss_options={},
         seed=(seed, 1),
         score=lambda outputs: -log_loss(labels[held_out], outputs),
+        judged=(numbers, codes),
     )
     member = model.members_[1]
     assert member.loss_curve_ == trained.losses
@@ -305,7 +306,7 @@ def test_epochs_in_parts_are_those_of_one(cancer):
     data = numbers, codes, (y == "malignant").astype(np.intp), None
     one, other = (
         train_member(layers, dropout, data, kind(rows), held_out, recipe, loss="log_loss", loss_options={}, seed=0,
-                     score=lambda outputs: -outputs[:, 0].sum())
+                     score=lambda outputs: -outputs[:, 0].sum(), judged=data[:2])
         for kind in (Shuffled, InParts)
     )
     assert (one.losses, one.scores, one.best_epoch) == (other.losses, other.scores, other.best_epoch)

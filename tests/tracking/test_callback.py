@@ -44,14 +44,14 @@ def store(tmp_path_factory):
 
 def _runs(callback):
     """Runs of the callback's experiment: the last whole fit, and those below it by name."""
-    experiment = callback._client.get_experiment_by_name(callback.experiment)
-    runs = callback._client.search_runs([experiment.experiment_id])
+    experiment = callback.client.get_experiment_by_name(callback.experiment)
+    runs = callback.client.search_runs([experiment.experiment_id])
     below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == callback.run_id_]
-    return callback._client.get_run(callback.run_id_), {run.info.run_name: run for run in below}
+    return callback.client.get_run(callback.run_id_), {run.info.run_name: run for run in below}
 
 
 def _curve(callback, run_id, name):
-    return [(metric.step, metric.value) for metric in callback._client.get_metric_history(run_id, name)]
+    return [(metric.step, metric.value) for metric in callback.client.get_metric_history(run_id, name)]
 
 
 @callback_protocol
@@ -71,7 +71,7 @@ def test_a_fit_is_recorded_with_all_that_it_is_made_of(store):
     git = git_state()
     assert tags["mlflow.source.git.commit"] == git["commit"] and tags["uncommitted"] == "True"
     assert "+a = 2" in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/difference.patch")
-    files = {file.path for file in callback._client.list_artifacts(run.info.run_id)}
+    files = {file.path for file in callback.client.list_artifacts(run.info.run_id)}
     assert files >= {"difference.patch", "model"}
     folder = mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/model")
     (file,) = Path(folder).rglob("model.fastmlp")
@@ -116,7 +116,7 @@ def test_members_have_runs_of_their_own(store, by):
 
 def test_curves_are_written_once_when_a_fit_is_shorter_than_the_interval(store):
     callback = MLflowCallback("batches", log_model=False, interval=1e6)
-    client, batches = callback._client, []
+    client, batches = callback.client, []
     log_batch = client.log_batch
 
     def counted(run_id, metrics=(), params=(), **kwargs):

@@ -1,10 +1,11 @@
 """Experiments as TOML files: read, checked, overridden, written."""
 
-import difflib
 import json
 import os
 import re
 import tomllib
+
+from ..estimators.parameters import did_you_mean
 
 __all__ = ["ExperimentError", "check", "flat", "from_text", "read_experiment", "to_toml"]
 
@@ -111,8 +112,7 @@ def _check(value, kind, keys, where):
             raise ExperimentError(f"{where(keys)}: {name} must be a table, got {value!r}.")
         for key, part in value.items():
             if key not in kind:
-                close = difflib.get_close_matches(key, kind, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(kind)}."
+                hint = did_you_mean(key, kind, f"; there are {', '.join(kind)}.")
                 within = f" in [{name}]" if name else ""
                 raise ExperimentError(f"{where([*keys, key])}: there is no key {key!r}{within}{hint}")
             _check(part, kind[key], [*keys, key], where)

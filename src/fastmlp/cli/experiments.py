@@ -9,8 +9,8 @@ from multiprocessing import get_context
 import numpy as np
 from sklearn.model_selection import ParameterSampler
 
+from .arguments import command, count, json_option, runs_option
 from .experiment import ExperimentError, read_experiment
-from .models import _command, _count, _json
 from .reproducing import reproduce
 from .runs import find_run, make, open_run, train
 
@@ -19,32 +19,27 @@ __all__ = ["add"]
 
 def add(subparsers):
     """Add the commands to the parser of ``fastmlp``."""
-    run = _command(
+    run = command(
         subparsers, "run", _run, "train and score what a file describes, and keep all that is known of it",
         "fastmlp run experiment.toml", "fastmlp run experiment.toml -P alpha=0.01 -P splits.folds=3",
     )  # fmt: skip
     _experiment(run)
-    _json(run)
-    sweep = _command(
+    json_option(run)
+    sweep = command(
         subparsers, "sweep", _sweep, "run an experiment for many sets of parameters from its search space",
         "fastmlp sweep experiment.toml --workers 2", "fastmlp sweep experiment.toml --dask tcp://scheduler:8786",
     )  # fmt: skip
     _experiment(sweep)
-    sweep.add_argument("--workers", type=_count, default=1, metavar="N", help="processes; default: %(default)s")
+    sweep.add_argument("--workers", type=count, default=1, metavar="N", help="processes; default: %(default)s")
     sweep.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster whose machines share the folders")
-    again = _command(
+    again = command(
         subparsers, "reproduce", _reproduce, "train a run again and say whether it comes to the same bits",
         "fastmlp reproduce wine-1f0c2a9b", "fastmlp reproduce ./a-colleagues-run --data wine.csv",
     )  # fmt: skip
     again.add_argument("which", metavar="RUN", help="folder of a run, or its name among the runs, or how that begins")
     again.add_argument("--data", metavar="FILE", help="the table, if it is not where it was")
     again.add_argument("--here", action="store_true", help="use this environment, whatever versions were recorded")
-    runs_folder(again)
-
-
-def runs_folder(parser):
-    """The option of all commands that look at runs."""
-    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of runs; default: %(default)s")
+    runs_option(again)
 
 
 def _experiment(parser):
@@ -56,7 +51,7 @@ def _experiment(parser):
     parser.add_argument("--data", metavar="FILE", help="the table, in place of data.path")
     parser.add_argument("--no-mlflow", action="store_true", help="record in the folder of runs alone")
     parser.add_argument("--quiet", "-q", action="store_true", help="print no progress")
-    runs_folder(parser)
+    runs_option(parser)
 
 
 def _teller(args):

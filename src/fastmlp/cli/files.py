@@ -1,7 +1,6 @@
 """Files of tables for the commands: read by pandas or PyArrow, whichever is there, and written."""
 
 import csv
-import difflib
 import io
 import os
 import re
@@ -10,9 +9,21 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from ..estimators.parameters import closest, did_you_mean
 from ..training.disk import replace_file
 
-__all__ = ["TableError", "column", "columns_of", "read_file", "rows_where", "without", "write_columns", "writing"]
+__all__ = [
+    "TableError",
+    "column",
+    "columns_of",
+    "files_of",
+    "read_file",
+    "rows_where",
+    "with_values",
+    "without",
+    "write_columns",
+    "writing",
+]
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}($|[T ])")
 _DELIMITERS = ";\t|,"
@@ -47,11 +58,12 @@ def read_file(path, delimiter=None):
         If there is no table in it, or it cannot be read. The sentence says why.
     """
     if os.path.isdir(path):
-        return _joined(path, [_read(file, delimiter) for file in _files_of(path)])
+        return _joined(path, [_read(file, delimiter) for file in files_of(path)])
     return _read(path, delimiter)
 
 
-def _files_of(folder):
+def files_of(folder):
+    """The files of a folder that a table is read from, in their order."""
     names = sorted(name for name in os.listdir(folder) if os.path.splitext(name)[1].lower() in _KINDS)
     kinds = {_KINDS[os.path.splitext(name)[1].lower()] for name in names}
     if not names:
@@ -162,8 +174,8 @@ def _similar(path):
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         return "."
-    close = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
-    return f"; did you mean {os.path.join(folder, close[0])}?" if close else "."
+    close = closest(name, os.listdir(folder or "."))
+    return "." if close is None else f"; did you mean {os.path.join(folder, close)}?"
 
 
 @contextmanager
@@ -203,10 +215,8 @@ def column(table, name, path):
     """
     names = columns_of(table)
     if name not in names:
-        close = difflib.get_close_matches(name, map(str, names), n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
         listed = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
-        raise TableError(f"{path} has no column {name!r}{hint} It has {listed}.")
+        raise TableError(f"{path} has no column {name!r}{did_you_mean(name, names)} It has {listed}.")
     if _is_arrow(table):
         return [None if value != value else value for value in table.column(name).to_pylist()]  # NaN is no value
     values = table[name]
@@ -225,6 +235,12 @@ def rows_where(table, keep):
     if not _is_arrow(table):
         return table.iloc[np.flatnonzero(keep) if keep.dtype == bool else keep]
     return table.filter(keep) if keep.dtype == bool else table.take(keep)
+
+
+def with_values(table, values):
+    """The rows where the values of a column are not None, and these values."""
+    known = [value is not None for value in values]
+    return rows_where(table, known), [value for value in values if value is not None]
 
 
 def write_columns(path, columns):

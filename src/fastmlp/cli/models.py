@@ -1,6 +1,5 @@
 """The commands for one model: train, predict, show, export."""
 
-import argparse
 import json
 import math
 import os
@@ -26,16 +25,17 @@ from ..estimators.tabular_classifier import TabularMLPClassifier
 from ..estimators.tabular_regressor import TabularMLPRegressor
 from ..interchange import load
 from ..training.disk import check_writable, replace_file
-from .files import TableError, column, columns_of, read_file, rows_where, without, write_columns, writing
+from .arguments import command, count, json_option, positive, share
+from .files import TableError, column, columns_of, read_file, rows_where, with_values, without, write_columns, writing
 
-__all__ = ["add"]
+__all__ = ["add", "targets_of"]
 
 _MOST_CLASSES = 20  # distinct whole numbers that are taken for classes
 
 
 def add(subparsers):
     """Add the commands to the parser of ``fastmlp``."""
-    train = _command(
+    train = command(
         subparsers, "train", _train, "train a model on a table and write it to a file",
         "fastmlp train people.csv --target income",
         "fastmlp train sales.parquet --target price --drop id --holdout 0.2 -o price.fastmlp",
@@ -46,16 +46,16 @@ def add(subparsers):
     train.add_argument("--output", "-o", default="model.fastmlp", metavar="FILE", help="default: %(default)s")
     train.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
     train.add_argument("--categorical", nargs="+", metavar="COLUMN", help="columns of numbers that are codes")
-    train.add_argument("--holdout", type=_share, metavar="SHARE", help="share of the rows to set aside for the scores")
-    train.add_argument("--members", type=_count, metavar="N", help="networks in the ensemble")
-    train.add_argument("--epochs", type=_count, metavar="N", help="epochs of each network")
-    train.add_argument("--time-limit", type=_positive, metavar="SECONDS", help="time that the training may take")
+    train.add_argument("--holdout", type=share, metavar="SHARE", help="share of the rows to set aside for the scores")
+    train.add_argument("--members", type=count, metavar="N", help="networks in the ensemble")
+    train.add_argument("--epochs", type=count, metavar="N", help="epochs of each network")
+    train.add_argument("--time-limit", type=positive, metavar="SECONDS", help="time that the training may take")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     train.add_argument("--jobs", type=int, metavar="N", help="threads; default: the physical cores")
     train.add_argument("--quiet", "-q", action="store_true", help="print no progress")
     _delimiter(train)
-    _json(train)
-    predict = _command(
+    json_option(train)
+    predict = command(
         subparsers, "predict", _predict, "predict the rows of a table",
         "fastmlp predict model.fastmlp new.csv -o out.csv",
         "fastmlp predict model.fastmlp new.csv --keep id | head",
@@ -66,10 +66,10 @@ def add(subparsers):
     predict.add_argument("--keep", nargs="+", default=[], metavar="COLUMN", help="columns to copy to the output")
     predict.add_argument("--labels-only", action="store_true", help="leave out the probabilities of classes")
     _delimiter(predict)
-    show = _command(subparsers, "show", _show, "say what is in a model", "fastmlp show model.fastmlp")
+    show = command(subparsers, "show", _show, "say what is in a model", "fastmlp show model.fastmlp")
     _model(show)
-    _json(show)
-    export = _command(
+    json_option(show)
+    export = command(
         subparsers, "export", _export, "write a model as ONNX or C",
         "fastmlp export model.fastmlp --onnx model.onnx", "fastmlp export model.fastmlp --c model.c",
     )  # fmt: skip
@@ -78,47 +78,12 @@ def add(subparsers):
     export.add_argument("--c", metavar="FILE", help="file of C source that needs no library")
 
 
-def _command(subparsers, name, run, does, *examples):
-    shown = "\n".join(f"  {example}" for example in examples)
-    parser = subparsers.add_parser(
-        name, help=does, description=f"{does[0].upper()}{does[1:]}.", epilog=f"examples:\n{shown}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _model(parser):
     parser.add_argument("model", help="file that `fastmlp train` or `save` wrote")
 
 
 def _delimiter(parser):
     parser.add_argument("--delimiter", metavar="CHARACTER", help="between the fields of CSV; default: a comma")
-
-
-def _json(parser):
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
-def _share(text):
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
-    return value
-
-
-def _count(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
-
-
-def _positive(text):
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return value
 
 
 # train
@@ -131,16 +96,16 @@ def _train(args):
     values = column(table, args.target, args.data)
     for name in [*args.drop, *(args.categorical or ())]:
         column(table, name, args.data)
-    known = np.array([value is not None for value in values])
-    if not known.any():
+    n_rows = len(values)
+    table, values = with_values(table, values)
+    if not values:
         raise TableError(f"The target {args.target!r} has no values.")
     tell = _teller(args)
-    tell(f"{len(known):,} rows, {len(columns_of(table)):,} columns in {args.data}")
-    if not known.all():
-        tell(f"{np.sum(~known):,} rows without a target are left out")
-        table, values = rows_where(table, known), [value for value in values if value is not None]
+    tell(f"{n_rows:,} rows, {len(columns_of(table)):,} columns in {args.data}")
+    if len(values) < n_rows:
+        tell(f"{n_rows - len(values):,} rows without a target are left out")
     task, why = _task_of(values, args.task)
-    y = _targets(values, task, args.target)
+    y = targets_of(values, task, args.target)
     tell(f"target {args.target}: {task}, {why}")
     X = without(table, [args.target, *args.drop])
     if not columns_of(X):
@@ -183,7 +148,8 @@ def _task_of(values, given):
     return "regression", f"for it has {len(distinct):,} numbers; else give --task classification"
 
 
-def _targets(values, task, name):
+def targets_of(values, task, name):
+    """Values of the column with the targets as an array: labels of one type, or float64."""
     if task == "classification":
         # whole numbers that were read as others because of gaps
         if all(isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value) for value in values):
@@ -277,8 +243,8 @@ def _predict(args):
     X = _features(model, table, args)
     columns["prediction"] = model.predict(X)
     if is_classifier(model) and hasattr(model, "predict_proba") and not args.labels_only:
-        for label, share in zip(model.classes_, model.predict_proba(X).T, strict=True):
-            columns[f"probability of {label}"] = share
+        for label, probabilities in zip(model.classes_, model.predict_proba(X).T, strict=True):
+            columns[f"probability of {label}"] = probabilities
     if np.ndim(columns["prediction"]) > 1:
         outputs = columns.pop("prediction")
         columns |= {f"prediction {i + 1}": part for i, part in enumerate(outputs.T)}

@@ -34,7 +34,7 @@ class Recorder:
     def _begin(self):
         state = self.run.state
         self.callback = MLflowCallback(state["experiment"]["name"], log_model=False)
-        client, experiment_id = self.callback._client, self.callback.prepare()
+        client, experiment_id = self.callback.client, self.callback.prepare()
         tags = state["machine"] | {"data": state["data"]["hash"], "folder": str(self.run.folder.absolute())}
         if state["git"]:
             tags["mlflow.source.git.commit"] = state["git"]["commit"]
@@ -68,7 +68,7 @@ class Recorder:
         """Log the scores of the last fit on the rows that it has not seen."""
         if self.callback is not None:
             for name, value in scores.items():
-                self._try(lambda name=name, value=value: self.callback._client.log_metric(
+                self._try(lambda name=name, value=value: self.callback.client.log_metric(
                     self.callback.run_id_ if "run_id_" in vars(self.callback) else self.parent, name, value
                 ))  # fmt: skip
 
@@ -77,7 +77,7 @@ class Recorder:
             self._try(lambda: self._end(failed=kind is not None))
 
     def _end(self, failed):
-        client, run = self.callback._client, self.run
+        client, run = self.callback.client, self.run
         if not failed:
             for metric in run.metrics():
                 scores = run.scores(metric)

@@ -9,41 +9,40 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
+from ..estimators.parameters import did_you_mean
 from ..training.disk import replace_file
+from .arguments import command, json_option, runs_option
 from .experiment import ExperimentError
-from .experiments import runs_folder
 from .files import writing
-from .models import _command, _json
 from .report import page
-from .runs import Run, find_run
-from .suggestions import did_you_mean
+from .runs import Run, find_run, names_of_curves
 
 __all__ = ["add", "corrected_t_test"]
 
 
 def add(subparsers):
     """Add the commands to the parser of ``fastmlp``."""
-    runs = _command(
+    runs = command(
         subparsers, "runs", _runs, "list the runs, the best first, with what differs between them",
         "fastmlp runs", "fastmlp runs --metric neg_log_loss --json",
     )  # fmt: skip
-    compare = _command(
+    compare = command(
         subparsers, "compare", _compare, "say what differs between two runs, and whether it is more than noise",
         "fastmlp compare wine-1f0c2a9b wine-8d11a07e -o curves.png",
     )  # fmt: skip
     compare.add_argument("a", metavar="A", help="folder of a run, or its name among the runs, or how that begins")
     compare.add_argument("b", metavar="B")
     compare.add_argument("--output", "-o", metavar="FILE", help="picture of the curves of both")
-    report = _command(
+    report = command(
         subparsers, "report", _report, "write a page with all runs: scores, parameters, curves, time",
         "fastmlp report -o report.html",
     )  # fmt: skip
     report.add_argument("--output", "-o", default="report.html", metavar="FILE", help="default: %(default)s")
     for parser in (runs, compare, report):
-        runs_folder(parser)
+        runs_option(parser)
         parser.add_argument("--metric", metavar="NAME", help="score to go by; default: the first of the experiment")
-    _json(runs)
-    _json(compare)
+    json_option(runs)
+    json_option(compare)
 
 
 def _metric(runs, given):
@@ -82,7 +81,7 @@ def _runs(args):
         row = {"run": run.name, "state": "done" if run.finished else "interrupted"}
         score, std = (float(scores.mean()), float(scores.std())) if len(scores) else (None, None)
         row |= {"score": score, "std": std}
-        row |= {"folds": len(scores), "seconds": round(sum(f["seconds"] for f in run.state["folds"].values()), 1)}
+        row |= {"folds": len(scores), "seconds": round(run.seconds, 1)}
         rows.append(row | {"params": {name: params.get(name, "-") for name in names}})
     if args.json:
         print(json.dumps({"metric": metric, "runs": rows}))
@@ -175,7 +174,7 @@ def _draw_curves(path, runs):
     except ImportError as error:
         raise ImportError('A picture needs matplotlib: pip install "fastmlp[plot]".') from error
     figure = Figure(figsize=(8, 4), layout="constrained")
-    names = list(dict.fromkeys(name for run in runs for fold in run.state["folds"].values() for name in fold["curves"]))
+    names = names_of_curves(runs)
     if not names:
         raise ExperimentError("Neither run has curves: its estimator does not train by epochs.")
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):

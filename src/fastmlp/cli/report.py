@@ -5,6 +5,8 @@ import io
 
 import numpy as np
 
+from .runs import mean_curve, names_of_curves
+
 __all__ = ["page"]
 
 _STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
@@ -54,15 +56,11 @@ def _table(runs, metric, names):
     for run in runs:
         scores, params = run.scores(metric), run.params()
         digest = run.state["model"]["digest"][:8] if run.finished else "interrupted"
-        row = [run.name, f"{scores.mean():.4f} ± {scores.std():.4f}", len(scores), f"{_seconds(run):.1f}", digest]
+        row = [run.name, f"{scores.mean():.4f} ± {scores.std():.4f}", len(scores), f"{run.seconds:.1f}", digest]
         rows.append([*row, *(params.get(name, "-") for name in names)])
     cells = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row) for row in rows]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
-
-
-def _seconds(run):
-    return sum(fold["seconds"] for fold in run.state["folds"].values())
 
 
 def _figure(width, height):
@@ -146,7 +144,7 @@ def _parallel(runs, metric, names):
 
 
 def _curves(runs):
-    names = list(dict.fromkeys(name for run in runs for fold in run.state["folds"].values() for name in fold["curves"]))
+    names = names_of_curves(runs)
     if not names:
         return ""
     import matplotlib
@@ -156,9 +154,8 @@ def _curves(runs):
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
         for color, run in zip(colors, runs, strict=False):
             curves = [fold["curves"].get(name, []) for fold in run.state["folds"].values()]
-            length = max(map(len, curves))
-            means = [np.mean([curve[i] for curve in curves if i < len(curve)]) for i in range(length)]
-            axes.plot(range(1, length + 1), means, color=color, linewidth=1.2, label=run.name)
+            means = mean_curve(curves)
+            axes.plot(range(1, len(means) + 1), means, color=color, linewidth=1.2, label=run.name)
         axes.set(xlabel="Epoch", ylabel=f"{name}, mean over the fits")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)
@@ -168,6 +165,6 @@ def _time(runs, metric):
     figure = _figure(7, 3.4)
     axes = figure.add_subplot()
     for run in runs:
-        axes.plot(_seconds(run), run.scores(metric).mean(), "o", color="#0072B2", markersize=4)
+        axes.plot(run.seconds, run.scores(metric).mean(), "o", color="#0072B2", markersize=4)
     axes.set(xlabel="Seconds of training", ylabel=metric)
     return _svg(figure)

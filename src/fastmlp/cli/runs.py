@@ -18,18 +18,18 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, ShuffleSplit, StratifiedShuffleSplit
 
 from .. import __version__
-from ..estimators.display import _network_in
+from ..estimators.display import network_in
+from ..estimators.parameters import did_you_mean
 from ..estimators.tabular_base import BaseTabularMLP
 from ..interchange import KINDS
 from ..tracking import arrays_digest, git_state, machine, versions
 from ..training.disk import replace_file
 from .experiment import ExperimentError, flat, to_toml
-from .files import _files_of, column, columns_of, read_file, rows_where, without, writing
-from .models import _targets
+from .files import column, columns_of, files_of, read_file, rows_where, with_values, without, writing
+from .models import targets_of
 from .recording import Recorder
-from .suggestions import did_you_mean
 
-__all__ = ["Run", "data_hash", "find_run", "train"]
+__all__ = ["Run", "data_hash", "find_run", "mean_curve", "names_of_curves", "train"]
 
 
 class Run:
@@ -68,6 +68,11 @@ class Run:
         folds = self.state["folds"]
         return np.array([folds[key]["scores"][metric] for key in sorted(folds)])
 
+    @property
+    def seconds(self):
+        """Time that the fits of all folds and seeds have taken."""
+        return sum(fold["seconds"] for fold in self.state["folds"].values())
+
     def metrics(self):
         """Names of the scores."""
         return list(next(iter(self.state["folds"].values()), {"scores": {}})["scores"])
@@ -95,7 +100,7 @@ def data_hash(path):
     if not os.path.exists(path):
         read_file(path)  # which says what is there
     digest = blake2b(digest_size=16)
-    for file in _files_of(path) if os.path.isdir(path) else [path]:
+    for file in files_of(path) if os.path.isdir(path) else [path]:
         with open(file, "rb") as opened:
             digest.update(file_digest(opened, "blake2b").digest())
     return digest.hexdigest()
@@ -149,11 +154,10 @@ def load_data(experiment, path):
     values = column(table, data["target"], path)
     for name in data.get("drop", ()):
         column(table, name, path)
-    known = np.array([value is not None for value in values])
-    table, values = rows_where(table, known), [value for value in values if value is not None]
+    table, values = with_values(table, values)
     estimator = make(experiment)
     task = data.get("task") or ("classification" if is_classifier(estimator) else "regression")
-    y = _targets(values, task, data["target"])
+    y = targets_of(values, task, data["target"])
     X = without(table, [data["target"], *data.get("drop", ())])
     if isinstance(estimator, BaseTabularMLP):
         return X, y
@@ -313,12 +317,21 @@ def _keep(run, fitted):
 
 def _curves(fitted):
     """Curves by epoch; of an ensemble the means over the members that have done the epoch."""
-    network = _network_in(fitted)
+    network = network_in(fitted)
     curves = {}
     for name, attribute in (("loss", "loss_curve_"), ("validation score", "validation_scores_")):
         of = [getattr(member, attribute, None) for member in getattr(network, "members_", [network])]
         of = [[float(value) for value in curve] for curve in of if curve is not None and len(curve)]
         if of:
-            means = [np.mean([curve[i] for curve in of if i < len(curve)]) for i in range(max(map(len, of)))]
-            curves[name] = [float(value) for value in means]
+            curves[name] = mean_curve(of)
     return curves
+
+
+def mean_curve(curves):
+    """The mean over those curves that have the epoch, for each epoch of the longest."""
+    return [float(np.mean([curve[i] for curve in curves if i < len(curve)])) for i in range(max(map(len, curves)))]
+
+
+def names_of_curves(runs):
+    """Names of the curves that any fit of the runs has."""
+    return list(dict.fromkeys(name for run in runs for fold in run.state["folds"].values() for name in fold["curves"]))

@@ -14,9 +14,12 @@ __all__ = [
     "CategoricalColumn",
     "NumericColumn",
     "add_levels",
+    "are_categorical",
+    "check_most_onehot_levels",
     "date_fields",
     "fitted_levels",
     "fitted_numbers",
+    "least_rows",
 ]
 
 _DAY = 86_400_000_000  # microseconds
@@ -177,6 +180,50 @@ def _clipped(values, counts):
     center, scale = _spread(values, counts)
     x = (values - center) * scale
     return x / np.sqrt(1.0 + np.square(x / 3.0))
+
+
+def are_categorical(asked, columns, names):
+    """For each column whether it holds levels, as `categorical_features` of `TableEncoder` asks."""
+    if isinstance(asked, str) and asked == "from_dtype":
+        return [column.kind == "category" for column in columns]
+    n = len(columns)
+    chosen = np.asarray([] if asked is None else asked)
+    if chosen.ndim != 1 or chosen.size and chosen.dtype.kind not in "biuUO":
+        raise ValueError(
+            "categorical_features must be 'from_dtype', None, or an array-like of names, positions or bools, got"
+            f" {asked!r}."
+        )
+    if chosen.dtype.kind == "b":
+        if len(chosen) != n:
+            raise ValueError(f"categorical_features has {len(chosen)} bools, but X has {n} features.")
+        return chosen.tolist()
+    chosen = chosen.tolist()
+    if all(isinstance(one, int) for one in chosen):
+        if outside := [one for one in chosen if not 0 <= one < n]:
+            raise ValueError(f"categorical_features must be positions in [0, {n - 1}], got {outside[0]}.")
+        return [i in chosen for i in range(n)]
+    if names is None:
+        raise ValueError(f"categorical_features has names, {chosen!r}, but the columns of X have none.")
+    if unknown := [one for one in chosen if one not in names]:
+        raise ValueError(f"categorical_features has {unknown[0]!r}, which is no column of X.")
+    return [name in chosen for name in names]
+
+
+def check_most_onehot_levels(most):
+    """Refuse what is no number of levels."""
+    if not isinstance(most, int | np.integer) or most < 0:
+        raise ValueError(f"max_onehot_levels must be an integer >= 0, got {most!r}.")
+
+
+def least_rows(least, n_rows):
+    """The rows that a level of its own is in at least, as `min_frequency` of `TableEncoder` says."""
+    if isinstance(least, str) and least == "auto":
+        return min(max(n_rows // 5000, 2), 10)
+    if isinstance(least, int | np.integer) and not isinstance(least, bool) and least >= 1:
+        return int(least)
+    if isinstance(least, float) and 0 < least < 1:
+        return math.ceil(least * n_rows)
+    raise ValueError(f"min_frequency must be 'auto', an integer >= 1 or a float in (0, 1), got {least!r}.")
 
 
 def fitted_numbers(name, column, rows, gaps=None):

@@ -152,8 +152,8 @@ class ParquetSource(Source):
             raise ValueError(f"features={self._features!r}, target={target!r}, sample_weight={sample_weight!r}: a"
                              " column is named twice.")
         columns = {name: _type(schema, name, first) for name in (*self._features, *taken)}
-        messages = [_no_number(name, columns[name], first, "features") for name in self._features]
-        self._no_numbers = [message for message in messages if message]
+        messages = (_no_number(name, columns[name], first, "features") for name in self._features)
+        self._no_numbers = next(filter(None, messages), None)
         if sample_weight is not None:
             if message := _no_number(sample_weight, columns[sample_weight], first, "sample_weight"):
                 raise TypeError(message)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 
 from ..training.arrays import Data, physical_memory, plain_array
-from .windows import Stream, random_of
+from .windows import Stream, is_drawn, random_of
 
 __all__ = ["Piece", "Shard", "Shards", "dealt_pieces"]
 
@@ -178,7 +178,7 @@ class Shards(Stream):
                 counts[number] += stop - start
                 if share:
                     if block not in held_out:
-                        held_out[block] = np.concatenate([[0], np.cumsum(self._is_held_out(block, seed, share))])
+                        held_out[block] = np.concatenate([[0], np.cumsum(is_drawn(self.source, block, seed, share))])
                     counts[number] -= held_out[block][stop] - held_out[block][start]
         return counts
 
@@ -222,7 +222,7 @@ class Shards(Stream):
                 buffer = np.empty((of_source, source.n_features), source.dtype)
             read_to = X[at : at + of_source] if whole else buffer[:of_source]
             y, weight, read = self._read(block, read_to)
-            held_out = self._is_held_out(block, held_by, share) if share else None
+            held_out = is_drawn(self.source, block, held_by, share) if share else None
             given = (read.y, read.sample_weight) if share else (None, None)
             for _, start, stop in of_block:
                 if not whole:

@@ -77,7 +77,7 @@ class Source(ABC):
     """
 
     has_targets = is_weighted = in_memory = False
-    _no_numbers = ()  # messages on features of which no numbers can be made
+    _no_numbers = None  # what is wrong with the first feature of which no numbers can be made
 
     def __init__(self, blocks, n_features, dtype, names, window_rows, window_bytes):
         self.blocks = np.asarray(blocks, dtype=np.intp)
@@ -142,8 +142,8 @@ class Source(ABC):
         TypeError
             That names the column.
         """
-        for message in self._no_numbers:
-            raise TypeError(message)
+        if self._no_numbers is not None:
+            raise TypeError(self._no_numbers)
 
     def row(self, block, i):
         """In words, a row of a block."""

@@ -3,13 +3,77 @@
 import numpy as np
 
 from .columns import Column, as_category, as_numbers
-from .fitting import add_levels, fitted_levels, fitted_numbers
-from .frames import described
+from .fitting import (
+    add_levels,
+    are_categorical,
+    check_most_onehot_levels,
+    fitted_levels,
+    fitted_numbers,
+    least_rows,
+)
+from .frames import described, read_table
 
-__all__ = ["Levels", "Numbers"]
+__all__ = ["TableSummary"]
 
 
-class Levels:
+class TableSummary:
+    """The columns of a table that comes block by block.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Which learns from it, see `TableEncoder.fit_summary`.
+    most_levels : int
+        Levels that a column may have.
+
+    Attributes
+    ----------
+    names : list or None
+        Of the columns.
+    """
+
+    def __init__(self, encoder, most_levels):
+        self._encoder, self._most_levels = encoder, most_levels
+        self.names, self._columns, self._n_rows = None, None, 0
+
+    def add(self, X, sample):
+        """Take a block in.
+
+        Parameters
+        ----------
+        X : table
+        sample : ndarray of int
+            Numbers of its rows that are in the sample.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As those of `TableEncoder.fit`, or if a column has too many levels.
+        """
+        encoder = self._encoder
+        table = read_table(X, encoder.estimator)
+        columns = [table.column(i) for i in range(table.n_columns)]
+        if self._columns is None:
+            self.names = table.names
+            called = range(table.n_columns) if self.names is None else self.names
+            categorical = are_categorical(encoder.categorical_features, columns, self.names)
+            self._columns = [
+                _Levels(name, self._most_levels) if is_categorical else _Numbers(name)
+                for name, is_categorical in zip(called, categorical, strict=True)
+            ]
+        self._n_rows += table.n_rows
+        for summary, column in zip(self._columns, columns, strict=True):
+            summary.add(column, sample)
+
+    def fitted(self):
+        """The fitted columns."""
+        encoder = self._encoder
+        least = least_rows(encoder.min_frequency, self._n_rows)
+        check_most_onehot_levels(encoder.max_onehot_levels)
+        return [summary.fitted(least, encoder.max_onehot_levels) for summary in self._columns]
+
+
+class _Levels:
     """The levels of a column and their rows, all of them.
 
     Parameters
@@ -42,7 +106,7 @@ class Levels:
         return fitted_levels(self.name, counts, self.ordered, least, max_onehot_levels)
 
 
-class Numbers:
+class _Numbers:
     """Numbers or dates: a sample of them, and of all rows the number of gaps, the lowest and the highest value."""
 
     def __init__(self, name):

@@ -10,10 +10,18 @@ from sklearn.exceptions import NotFittedError
 
 from .columns import as_category, as_dates, as_numbers, of_objects
 from .encoding import Encoding
-from .fitting import NumericColumn, add_levels, date_fields, fitted_levels, fitted_numbers
+from .fitting import (
+    NumericColumn,
+    add_levels,
+    are_categorical,
+    check_most_onehot_levels,
+    date_fields,
+    fitted_levels,
+    fitted_numbers,
+    least_rows,
+)
 from .frames import described, few_rows, read_table
 from .states import columns_of, state_of
-from .summaries import Levels, Numbers
 
 __all__ = ["TableEncoder"]
 
@@ -144,8 +152,8 @@ class TableEncoder:
             return encoded
         return self._encoded(self._columns(X))
 
-    def fit_blocks(self, blocks, most_levels):
-        """Learn scales and levels of rows that come in blocks, of which a sample stays in memory.
+    def fit_summary(self, summary):
+        """Learn scales and levels of rows that came in blocks, of which a sample has stayed in memory.
 
         Levels, their rows, gaps, and the lowest and the highest number of a column are those of all rows. Medians,
         quartiles and knots are those of the sample: the share of all values below one that has the share p of a sample
@@ -154,42 +162,18 @@ class TableEncoder:
 
         Parameters
         ----------
-        blocks : iterable of (context manager, table, ndarray of int)
-            A block is looked at within its context manager, which may say where it is if that fails; the rows of the
-            table that are in the sample.
-        most_levels : int
-            That a column may have.
+        summary : TableSummary
+            Of this encoder, with all blocks.
 
         Returns
         -------
         self : TableEncoder
 
-        Raises
-        ------
-        TypeError, ValueError
-            As those of `fit`, or if a column has more levels.
-
         References
         ----------
         .. [1] Massart: The tight constant in the Dvoretzky-Kiefer-Wolfowitz inequality, 1990.
         """
-        names, n_rows, summaries = None, 0, None
-        for where, X, sample in blocks:
-            with where:
-                table = read_table(X, self.estimator)
-                columns = [table.column(i) for i in range(table.n_columns)]
-                if summaries is None:
-                    names = table.names
-                    called = range(table.n_columns) if names is None else names
-                    summaries = [
-                        Levels(name, most_levels) if is_categorical else Numbers(name)
-                        for name, is_categorical in zip(called, self._categorical(columns, names), strict=True)
-                    ]
-                n_rows += table.n_rows
-                for summary, column in zip(summaries, columns, strict=True):
-                    summary.add(column, sample)
-        least = self._least(n_rows)
-        self._set([summary.fitted(least, self.max_onehot_levels) for summary in summaries], names)
+        self._set(summary.fitted(), summary.names)
         return self
 
     def transform_with_slopes(self, X):
@@ -236,11 +220,12 @@ class TableEncoder:
         """
         columns = [table.column(i) for i in range(table.n_columns)]
         names = range(table.n_columns) if table.names is None else table.names
-        categorical = self._categorical(columns, table.names)
+        categorical = are_categorical(self.categorical_features, columns, table.names)
         rows = np.arange(table.n_rows) if rows is None else np.arange(table.n_rows)[rows]
         if len(rows) == 0:
             raise ValueError("rows must be at least one row of X.")
-        least = self._least(len(rows))
+        least = least_rows(self.min_frequency, len(rows))
+        check_most_onehot_levels(self.max_onehot_levels)
 
         def fitted(name, column, is_categorical):
             if not is_categorical:
@@ -251,46 +236,6 @@ class TableEncoder:
 
         self._set([*map(fitted, names, columns, categorical)], table.names)
         return columns
-
-    def _categorical(self, columns, names):
-        """For each column whether it holds levels."""
-        asked = self.categorical_features
-        if isinstance(asked, str) and asked == "from_dtype":
-            return [column.kind == "category" for column in columns]
-        n = len(columns)
-        chosen = np.asarray([] if asked is None else asked)
-        if chosen.ndim != 1 or chosen.size and chosen.dtype.kind not in "biuUO":
-            raise ValueError(
-                "categorical_features must be 'from_dtype', None, or an array-like of names, positions or bools, got"
-                f" {asked!r}."
-            )
-        if chosen.dtype.kind == "b":
-            if len(chosen) != n:
-                raise ValueError(f"categorical_features has {len(chosen)} bools, but X has {n} features.")
-            return chosen.tolist()
-        chosen = chosen.tolist()
-        if all(isinstance(one, int) for one in chosen):
-            if outside := [one for one in chosen if not 0 <= one < n]:
-                raise ValueError(f"categorical_features must be positions in [0, {n - 1}], got {outside[0]}.")
-            return [i in chosen for i in range(n)]
-        if names is None:
-            raise ValueError(f"categorical_features has names, {chosen!r}, but the columns of X have none.")
-        if unknown := [one for one in chosen if one not in names]:
-            raise ValueError(f"categorical_features has {unknown[0]!r}, which is no column of X.")
-        return [name in chosen for name in names]
-
-    def _least(self, n_rows):
-        """The rows that a level of its own is in at least; refuses other parameters too."""
-        if not isinstance(self.max_onehot_levels, int | np.integer) or self.max_onehot_levels < 0:
-            raise ValueError(f"max_onehot_levels must be an integer >= 0, got {self.max_onehot_levels!r}.")
-        least = self.min_frequency
-        if isinstance(least, str) and least == "auto":
-            return min(max(n_rows // 5000, 2), 10)
-        if isinstance(least, int | np.integer) and not isinstance(least, bool) and least >= 1:
-            return int(least)
-        if isinstance(least, float) and 0 < least < 1:
-            return math.ceil(least * n_rows)
-        raise ValueError(f"min_frequency must be 'auto', an integer >= 1 or a float in (0, 1), got {least!r}.")
 
     def _set(self, fitted, names):
         """Everything that follows from the fitted columns."""

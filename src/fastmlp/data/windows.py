@@ -172,7 +172,7 @@ class Stream:
         parts = []
         X = np.empty((int(self.source.blocks.max()), self.source.n_features), self.source.dtype)
         for block, n_rows in enumerate(self.source.blocks):
-            rows = np.flatnonzero(self._is_held_out(block, seed, share))
+            rows = np.flatnonzero(is_drawn(self.source, block, seed, share))
             if len(rows):
                 y, weight, read = self._read(block, X[:n_rows])
                 arrays = (X, y, weight, read.y, read.sample_weight)
@@ -182,11 +182,8 @@ class Stream:
     def n_held_out(self, seed, share):
         """The number of held-out rows."""
         return sum(
-            int(np.count_nonzero(self._is_held_out(block, seed, share))) for block in range(len(self.source.blocks))
+            int(np.count_nonzero(is_drawn(self.source, block, seed, share))) for block in range(len(self.source.blocks))
         )
-
-    def _is_held_out(self, block, seed, share):
-        return is_drawn(self.source, block, seed, share)
 
     # Windows
 
@@ -256,7 +253,7 @@ class Stream:
             if order.picks:
                 rows = np.arange(first, stop, dtype=np.intp)
                 if order.share:
-                    rows = rows[~self._is_held_out(block, order.held_by, order.share)]
+                    rows = rows[~is_drawn(self.source, block, order.held_by, order.share)]
                 buffer.order[stop_order : stop_order + len(rows)] = rows
                 stop_order += len(rows)
         if order.seed is not None:

@@ -5,19 +5,19 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["TrainingCurveDisplay"]
+__all__ = ["CURVES", "TrainingCurveDisplay", "network_in"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart
 _COLORS = {"loss": "#0072B2", "validation_loss": "#D55E00", "validation_score": "#009E73", "learning_rate": "#CC79A7"}
 # What the constructor takes -> the fitted attribute
-_CURVES = {
+CURVES = {
     "validation_loss": "validation_loss_curve_",
     "validation_score": "validation_scores_",
     "learning_rate": "learning_rate_curve_",
 }
 
 
-def _network_in(estimator):
+def network_in(estimator):
     """The estimator at the heart of fitted searches, pipelines and target transformers."""
     while True:
         for name in ("best_estimator_", "regressor_"):
@@ -111,7 +111,7 @@ class TrainingCurveDisplay:
         for shape in shapes:
             if len(shape) != 1 or shape == (0,):
                 raise ValueError(f"loss must be of shape (n_epochs,) with at least one epoch, got {shape}.")
-        for curve in _CURVES:
+        for curve in CURVES:
             values = getattr(self, curve)
             if values is None:
                 continue
@@ -162,7 +162,7 @@ class TrainingCurveDisplay:
             epochs these were is not known, and the curve is left out.
         """
         check_is_fitted(estimator)
-        network = _network_in(estimator)
+        network = network_in(estimator)
         of = _of_ensemble if hasattr(network, "members_") else _of_network
         curves, scoring = of(network)
         if scoring == "loss":
@@ -311,7 +311,7 @@ def _of_network(network):
     if len(losses) == 0:
         raise ValueError("estimator must have done an epoch, its loss_curve_ is empty.")
     curves = {"loss": losses}
-    for curve, attribute in _CURVES.items():
+    for curve, attribute in CURVES.items():
         values = getattr(network, attribute, None)
         if values is not None and len(values) != len(losses):
             warnings.warn(f"{attribute} is left out: it has {len(values)} values for {len(losses)} epochs.")

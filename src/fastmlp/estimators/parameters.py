@@ -1,5 +1,6 @@
 """The constructors' parameters: what each may be, which go together, and their documentation."""
 
+import difflib
 import functools
 import inspect
 import os
@@ -26,8 +27,11 @@ from ..training.schedules import SCHEDULES, schedule_for
 __all__ = [
     "CONSTRAINTS",
     "DOCUMENTATION",
+    "OF_LOSSES",
     "ParametersMixin",
+    "closest",
     "constructor_defaults",
+    "did_you_mean",
     "keep_parameters",
     "parameters_in_effect",
     "plain",
@@ -117,8 +121,22 @@ _NEEDS = {
     "max_norm": ("solver", tuple(name for name in OPTIMIZERS if name != "schedule_free_adamw")),
 }
 
+# The parameter loss, and those that say more of one
+OF_LOSSES = ("loss", *(name for name, (other, _) in _NEEDS.items() if other == "loss"))
+
 # Parameters that no result depends on
 _WITHOUT_EFFECT = ("verbose", "n_jobs", "callbacks", "checkpoint_path", "checkpoint_every", "client")
+
+
+def closest(name, known):
+    """The known name that a wrong one comes closest to; None if it resembles none."""
+    return next(iter(difflib.get_close_matches(str(name), [*map(str, known)], n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(name, known, otherwise="."):
+    """The end of a sentence on a wrong name: the name that comes closest, or else `otherwise`."""
+    close = closest(name, known)
+    return otherwise if close is None else f"; did you mean {close!r}?"
 
 
 def keep_parameters(estimator, given):

@@ -14,7 +14,7 @@ from ..data.statistics import Labels, Numbers, Statistics
 from ..data.windows import Stream, features_of, window_blocks
 from ..training.arrays import is_finite
 from .inputs import check_nonnegative, check_total
-from .parameters import constructor_defaults
+from .parameters import OF_LOSSES, constructor_defaults
 from .targets import checked_column, columns_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "loaded_table",
     "placed",
     "take_features",
+    "take_targets",
     "targets_of",
 ]
 
@@ -105,10 +106,21 @@ def take_features(model, source, first):
         model.feature_names_in_ = np.array(source.names, dtype=object)
 
 
-# Parameters that say how targets are encoded
-_OF_TARGETS = (
-    "loss", "label_smoothing", "focal_gamma", "quantile", "sort_quantiles", "huber_delta", "tweedie_power"
-)
+def take_targets(statistics, y, weight):
+    """Take the checked targets of a block, and its weights or None, in.
+
+    Raises
+    ------
+    ValueError
+        If a weight is none.
+    """
+    if weight is not None:
+        if not is_finite(weight):
+            raise ValueError("Input sample_weight contains NaN or infinity.")
+        check_nonnegative(weight)
+    statistics.add(columns_of(y), weight)
+
+
 # What `predict_to` names the columns of a method
 _PREFIXES = {
     "predict": "prediction",
@@ -189,12 +201,7 @@ class SourceMixin(PredictToMixin):
         for block in range(len(source.blocks)):
             with placed(source.place(block)):
                 y, weight = source.read(block)
-                y = self._targets_of_block(y)
-                if weight is not None:
-                    if not is_finite(weight):
-                        raise ValueError("Input sample_weight contains NaN or infinity.")
-                    check_nonnegative(weight)
-                statistics.add(columns_of(y), weight)
+                take_targets(statistics, self._targets_of_block(y), weight)
         if statistics.weight is not None:
             check_total(np.array([statistics.weight]), self._precision(source), "sample_weight")
         # each label some times: few rows with many labels are for scikit-learn no classification
@@ -261,7 +268,7 @@ class _Encoder:
     def __init__(self, estimator, class_weights):
         self._class_weights = class_weights
         self._estimator = type(estimator).__new__(type(estimator))
-        known = {*_OF_TARGETS, "classes_", "_label_binarizer"}
+        known = {*OF_LOSSES, "classes_", "_label_binarizer"}
         own = {name: value for name, value in vars(estimator).items() if name in known}
         vars(self._estimator).update(constructor_defaults(type(estimator)) | own)  # others may not go into a pickle
 

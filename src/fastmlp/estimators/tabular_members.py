@@ -62,7 +62,7 @@ class Rows(NamedTuple):
     labels: np.ndarray
     score_weight: np.ndarray | None  # of other scores
     n_train: int
-    files: EncodedRows | None = None  # the rows to train on, of which the ones here are a sample, or another set
+    files: EncodedRows | None = None  # all rows to train on, if memory has only a sample of them or validation data
 
     def of_member(self, own, held_out):
         """Data and rows of a member as `train_member` takes them."""

@@ -1,24 +1,35 @@
 """Sources in place of tables: what a fit to more rows than a window has needs to know of all of them."""
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.base import is_classifier
 
 from ..data.encoded import EncodedRows
 from ..data.statistics import Labels, Numbers, Statistics
+from ..data.summaries import TableSummary
 from ..data.tables import TableEncoder
 from ..data.windows import is_drawn
-from ..training.arrays import is_finite
-from .inputs import check_nonnegative, check_total
-from .streaming import placed
-from .targets import columns_of
+from .inputs import check_total
+from .streaming import placed, take_targets
 
-__all__ = ["FirstPass", "encoded_rows"]
+__all__ = ["encoded_rows", "first_pass"]
 
-_MOST_DRAWN = 1 << 17  # rows of the sample that scales, knots and scores come from; at most a window
+_MOST_DRAWN = 1 << 17  # rows of the sample that scales, knots and scores come from, about, if a window has as many
 
 
-class FirstPass:
-    """What one pass over a source finds: the columns, the targets, and a sample of the rows.
+class FirstPass(NamedTuple):
+    """What one pass over a source finds: the columns, the targets, and a sample of the rows."""
+
+    encoder: TableEncoder  # fitted
+    statistics: Statistics  # of targets and weights
+    drawn: np.ndarray  # numbers of the rows in the sample, ascending: uniform, by a hash of the number
+    labels: np.ndarray  # checked targets of these
+    weights: np.ndarray | None
+
+
+def first_pass(model, source):
+    """Read all rows once, and keep a sample.
 
     Parameters
     ----------
@@ -26,49 +37,31 @@ class FirstPass:
     source : Source
         Of more rows than its window, with targets.
 
-    Attributes
-    ----------
-    encoder : TableEncoder
-        Fitted.
-    statistics : Statistics
-        Of targets and weights.
-    drawn : ndarray of intp
-        Numbers of the rows in the sample, ascending: uniform, by a hash of the number.
-    labels, weights : ndarray
-        Checked targets of these, and their weights or None.
+    Returns
+    -------
+    found : FirstPass
     """
-
-    def __init__(self, model, source):
-        self._model, self._source = model, source
-        self.statistics = Statistics(Labels if is_classifier(model) else Numbers)
-        self._drawn, self._labels, self._weights = [], [], []
-        name = type(model).__name__
-        encoder = TableEncoder(categorical_features=model.categorical_features, estimator=name)
-        self.encoder = encoder.fit_blocks(self._blocks(), source.window_rows)
-        self.drawn, self.labels = np.concatenate(self._drawn), np.concatenate(self._labels)
-        self.weights = np.concatenate(self._weights) if source.is_weighted else None
-        if len(self.drawn) < 2:
-            raise ValueError(f"{source} has a window of {source.window_rows} rows: too few for a sample of its rows.")
-        if source.is_weighted:
-            check_total(np.array([self.statistics.weight]), np.float32, "sample_weight")
-
-    def _blocks(self):
-        source = self._source
-        share = min(source.window_rows, _MOST_DRAWN) / source.n_rows
-        for block in range(len(source.blocks)):
-            with placed(source.place(block)):
-                X, y, weight = source.table([block])
-                y = self._model._checked_y(y, "y")
-                if weight is not None:
-                    if not is_finite(weight):
-                        raise ValueError("Input sample_weight contains NaN or infinity.")
-                    check_nonnegative(weight)
-                self.statistics.add(columns_of(y), weight)
+    statistics = Statistics(Labels if is_classifier(model) else Numbers)
+    encoder = TableEncoder(categorical_features=model.categorical_features, estimator=type(model).__name__)
+    summary = TableSummary(encoder, source.window_rows)
+    share = min(source.window_rows, _MOST_DRAWN) / source.n_rows
+    sample = []
+    for block, start in enumerate(source.starts):
+        with placed(source.place(block)):
+            X, y, weight = source.table([block])
+            y = model._checked_y(y, "y")
+            take_targets(statistics, y, weight)
             rows = np.flatnonzero(is_drawn(source, block, 0, share))
-            self._drawn.append(source.starts[block] + rows)
-            self._labels.append(y[rows])
-            self._weights.append(None if weight is None else weight[rows])
-            yield placed(source.place(block)), X, rows
+            summary.add(X, rows)
+            sample.append((start + rows, y[rows], None if weight is None else weight[rows]))
+    encoder.fit_summary(summary)
+    columns = zip(*sample, strict=True)
+    drawn, labels, weights = (None if parts[0] is None else np.concatenate(parts) for parts in columns)
+    if len(drawn) < 2:
+        raise ValueError(f"{source} has a window of {source.window_rows} rows: too few for a sample of its rows.")
+    if source.is_weighted:
+        check_total(np.array([statistics.weight]), np.float32, "sample_weight")
+    return FirstPass(encoder, statistics, drawn, labels, weights)
 
 
 def encoded_rows(model, source, found, class_weights):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..estimators.base import BaseMLP
-from ..estimators.display import TrainingCurveDisplay, _network_in
+from ..estimators.display import CURVES, TrainingCurveDisplay, network_in
 from ..estimators.perceptron import Perceptron
 from ..estimators.tabular_base import BaseTabularMLP
 from ..exports import SKOPS_TRUSTED_TYPES
@@ -21,12 +21,6 @@ __all__ = ["MLflowCallback"]
 
 SHARE = 100  # a write may come when this many times the time of the last one has passed
 MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 500  # that MLflow takes in a batch, and characters of a value
-_CURVES = {
-    "loss": "loss_curve_",
-    "validation_loss": "validation_loss_curve_",
-    "validation_score": "validation_scores_",
-    "learning_rate": "learning_rate_curve_",
-}
 _SCORES = ("best_score_", "best_loss_", "best_validation_score_", "oof_score_", "n_iter_")
 _OWN_RUNS = ("candidate-split-evaluation", "refit-with-best-params", "member")
 
@@ -62,6 +56,8 @@ class MLflowCallback:
     ----------
     run_id_ : str
         Of the run of the last fit.
+    client : mlflow.MlflowClient
+        Of the server or database.
 
     Raises
     ------
@@ -107,7 +103,7 @@ class MLflowCallback:
         self._lock, self._waiting = threading.RLock(), {}
 
     @property
-    def _client(self):
+    def client(self):
         if "_client_" not in vars(self):
             from mlflow import MlflowClient
 
@@ -133,8 +129,8 @@ class MLflowCallback:
     def prepare(self):
         """Make the database and the experiment, once, before workers start; gives the experiment's id."""
         with _only_process(self.tracking_uri):
-            found = self._client.get_experiment_by_name(self.experiment)
-            return self._client.create_experiment(self.experiment) if found is None else found.experiment_id
+            found = self.client.get_experiment_by_name(self.experiment)
+            return self.client.create_experiment(self.experiment) if found is None else found.experiment_id
 
     def _begin(self, key, parent, name, estimator, tags=None):
         """Open a run below that of another key, with the parameters of the estimator."""
@@ -143,11 +139,11 @@ class MLflowCallback:
         if parent is None:
             self._experiment_id = self.prepare()
         tags = {"mlflow.parentRunId": self._runs[parent]} if parent is not None else dict(tags or {})
-        run_id = self._client.create_run(self._experiment_id, tags=tags, run_name=name).info.run_id
+        run_id = self.client.create_run(self._experiment_id, tags=tags, run_name=name).info.run_id
         self._runs[key] = run_id
         params = [Param(name, repr(value)[:LONGEST]) for name, value in estimator.get_params().items()]
         for start in range(0, len(params), MOST_PARAMS):
-            self._client.log_batch(run_id, params=params[start : start + MOST_PARAMS])
+            self.client.log_batch(run_id, params=params[start : start + MOST_PARAMS])
         return run_id
 
     def _begin_root(self, key, estimator, X, y):
@@ -168,7 +164,7 @@ class MLflowCallback:
         name = self.run_name or type(estimator).__name__
         self.run_id_ = self._begin(key, None, name, estimator, {tag: str(value) for tag, value in about.items()})
         if git is not None and git["difference"]:
-            self._client.log_text(self.run_id_, git["difference"], "difference.patch")
+            self.client.log_text(self.run_id_, git["difference"], "difference.patch")
         self._written = time.monotonic()  # what a fit begins with takes longer than the interval
 
     def _log(self, key, metrics, step, end=False):
@@ -185,7 +181,7 @@ class MLflowCallback:
         began = time.monotonic()
         for run_id, metrics in self._waiting.items():
             for start in range(0, len(metrics), MOST_METRICS):
-                self._client.log_batch(run_id, metrics[start : start + MOST_METRICS])
+                self.client.log_batch(run_id, metrics[start : start + MOST_METRICS])
         self._waiting = {}
         self._written = time.monotonic()
         self._pause = max(self.interval, SHARE * (self._written - began))
@@ -197,15 +193,15 @@ class MLflowCallback:
         scores = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
         if status == "FINISHED":
             for name, value in scores.items():
-                self._client.log_metric(run_id, name, value)
-        self._client.set_terminated(run_id, status)
+                self.client.log_metric(run_id, name, value)
+        self.client.set_terminated(run_id, status)
 
     def _end_root(self, key, estimator, X, status):
         run_id = self._runs[key]
         for below in [other for other in self._runs if other != key and other[: len(key)] == key]:
             self._end(below, estimator, status)
         if status == "FINISHED":
-            self._client.set_tag(run_id, "digest", arrays_digest(estimator))
+            self.client.set_tag(run_id, "digest", arrays_digest(estimator))
             self._log_picture(run_id, estimator)
             if self.log_model and X is not None:
                 try:
@@ -215,7 +211,7 @@ class MLflowCallback:
         self._end(key, estimator, status)
 
     def _log_picture(self, run_id, estimator):
-        network = _network_in(estimator)
+        network = network_in(estimator)
         if not (len(getattr(network, "loss_curve_", ())) or hasattr(network, "members_")):
             return
         try:
@@ -224,7 +220,7 @@ class MLflowCallback:
             return
         figure = Figure(layout="constrained")
         TrainingCurveDisplay.from_estimator(estimator, ax=figure.add_subplot())
-        self._client.log_figure(run_id, figure, "training_curve.png")
+        self.client.log_figure(run_id, figure, "training_curve.png")
 
     def _log_model(self, run_id, estimator, X):
         import mlflow
@@ -247,7 +243,7 @@ class MLflowCallback:
                 for name in ("_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx"):
                     vars(estimator).pop(name, None)  # this callback is no part of the model
                 mlflow.sklearn.save_model(estimator, path, skops_trusted_types=SKOPS_TRUSTED_TYPES, **given)
-            self._client.log_artifacts(run_id, path, "model")
+            self.client.log_artifacts(run_id, path, "model")
 
     # scikit-learn's protocol
 
@@ -384,5 +380,6 @@ def _last_of_curves(estimator):
     """The last values of the curves of an estimator, or of its only member, and of which epoch they are."""
     network = getattr(estimator, "members_", [estimator])[0]
     epoch = len(getattr(network, "loss_curve_", ()))
-    curves = {name: getattr(network, attribute, None) for name, attribute in _CURVES.items()}
+    known = {"loss": "loss_curve_"} | CURVES
+    curves = {name: getattr(network, attribute, None) for name, attribute in known.items()}
     return {name: curve[-1] for name, curve in curves.items() if curve is not None and len(curve) == epoch > 0}, epoch

@@ -307,7 +307,7 @@ class Shuffled:
         yield rng.permutation(self.sample)
 
 
-def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, judged=None,
+def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, judged,
                  n_threads=None, epoch_begins=None, epoch_ends=None):
     """Train a network on some rows and keep the parameters that are best on others.
 
@@ -329,8 +329,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     score : callable
         The score of outputs for the held-out rows; greater is better. It sees finite outputs alone: others have -inf,
         and their epoch is not kept.
-    judged : tuple of X and codes, default=None
-        Where the held-out rows are; None: in `data`.
+    judged : tuple of X and codes
+        Where the held-out rows are.
     n_threads : int, default=None
         As `Network` takes it.
     epoch_begins : callable, default=None
@@ -348,7 +348,7 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     initialise(network, layers, X, codes, rows.sample, recipe, rng)
     batch_size = recipe.batch_size_for(rows.n_rows)
     n_batches = rows.n_rows // batch_size  # rows that are left over wait for the next epoch
-    X_held_out, codes_held_out = (X, codes) if judged is None else judged
+    X_held_out, codes_held_out = judged
     optimizer = _Optimizer(network, recipe, int(rng.integers(2**63)))
     parameters = [array for _, array, _ in network.parameters]
     best, best_score = [array.copy() for array in parameters], -math.inf
@@ -362,10 +362,8 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
                 batches = len(order) // batch_size
                 optimizer.schedule(recipe, epoch * n_batches + done, n_batches, batches)
                 more = done + batches < n_batches
-                loss_so_far = network.epoch(
-                    order, batch_size, optimizer, 0.0, first_row=done * batch_size, more=more
-                )
-            trained.losses.append(loss_so_far)
+                mean = network.epoch(order, batch_size, optimizer, 0.0, first_row=done * batch_size, more=more)
+            trained.losses.append(mean)
             if not math.isfinite(trained.losses[-1]):
                 break
             outputs = network.predict(X_held_out, held_out, codes=codes_held_out)

@@ -48,7 +48,6 @@ class SummedNetwork:
     def __init__(self, network, stream):
         self.coefs, self.intercepts = network.coefs, network.intercepts
         self._network, self._stream, self._n_calls = network, stream, 0
-        self._sums = [np.empty_like(param) for param in self.coefs + self.intercepts]
 
     def loss_and_grad(self, rows, alpha):
         """As `Network.loss_and_grad` of all rows.
@@ -70,8 +69,7 @@ class SummedNetwork:
     def _summed(self):
         """Gradient and loss of all rows times their weight, and that weight."""
         total = weight = 0.0
-        for sums in self._sums:
-            sums[...] = 0
+        gradient_sums = [np.zeros_like(param) for param in self.coefs + self.intercepts]
         now, then = (Order(None, self._n_calls + i, None, 0.0, 0) for i in range(2))
         self._n_calls += 1
         for window in self._stream.windows(now, follows=then):
@@ -81,9 +79,9 @@ class SummedNetwork:
                 loss, *gradients = self._network.loss_and_grad()
                 total += of_window * loss
                 weight += of_window
-                for sums, gradient in zip(self._sums, sum(gradients, []), strict=True):
+                for sums, gradient in zip(gradient_sums, sum(gradients, []), strict=True):
                     sums += of_window * gradient
-        return self._sums, total, weight
+        return gradient_sums, total, weight
 
 
 class StreamedFit(Fit):

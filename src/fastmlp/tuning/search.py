@@ -192,9 +192,6 @@ class TPESearchCV(BaseSearchCV):
         self.error_score = error_score
         self.return_train_score = return_train_score
 
-    def _run_search(self, evaluate_candidates):
-        raise NotImplementedError  # `fit` needs more of a fit than its scores
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
         """Search, and fit the best to all data.

@@ -1,10 +1,10 @@
 """Spaces to search: from what users give to Optuna's distributions, and from what it draws back to parameters."""
 
-import difflib
 from dataclasses import is_dataclass, replace
 
 import numpy as np
 
+from ..estimators.parameters import did_you_mean
 from ..estimators.tabular_base import BaseTabularMLP
 from ..estimators.tabular_parameters import recipes_in_effect
 
@@ -115,9 +115,7 @@ def _check_name(name, known, space):
     # a step that the space itself sets may have parameters that are not there yet
     if name in known or any(str(name).startswith(f"{other}__") for other in space):
         return
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    raise ValueError(f"space has {name!r}, which is no parameter of the estimator{hint}")
+    raise ValueError(f"space has {name!r}, which is no parameter of the estimator{did_you_mean(name, known)}")
 
 
 def _check_keys(name, given, known):
