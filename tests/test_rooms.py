@@ -61,3 +61,9 @@ def test_imports_of_every_kind_are_seen():
 
 def test_the_names_of_estimators_are_those_of_their_classes():
     assert {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in KINDS.items()} == ESTIMATORS
+
+
+def test_names_of_test_modules_are_unique():
+    """Pytest imports each by its base name, so two of one name cannot be collected together."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
