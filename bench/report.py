@@ -1,7 +1,6 @@
 """The results of compare.py as a Markdown page and a picture.
 
-`python bench/report.py [FOLDER]` writes both again from FOLDER/compare.json; without a folder, from bench/results, and
-copies the tables of what fastmlp gains into the README, between its two marks.
+`python bench/report.py [FOLDER]` writes both again from FOLDER/compare.json; without a folder, from bench/results.
 """
 
 import json
@@ -11,8 +10,6 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).with_name("results")
-README = Path(__file__).parents[1] / "README.md"
-MARKS = "<!-- benchmark tables -->", "<!-- end -->"
 COLOURS = {"fastmlp": "#d1495b", "PyTorch": "#edae49", "JAX": "#00798c"}
 
 
@@ -21,7 +18,7 @@ def _table(header, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
 
 
-def _headlines(entry):
+def headlines(entry):
     return {lane["peer"]: lane for lane in entry["lanes"] if lane["headline"]}
 
 
@@ -46,7 +43,7 @@ def _times_faster(entries):
     columns = peers + ["the best of these"] * (len(others) > 1)
     rows, factors = [], {}
     for entry in entries:
-        lanes = _headlines(entry)
+        lanes = headlines(entry)
         if "fastmlp" not in lanes:
             continue
         ours = lanes["fastmlp"]
@@ -124,15 +121,15 @@ def chart(results, path):
     """Bars of training speed, scikit-learn at its best being 1."""
     from matplotlib.figure import Figure
 
-    entries = [entry for entry in results["training"] if "scikit-learn" in _headlines(entry)]
+    entries = [entry for entry in results["training"] if "scikit-learn" in headlines(entry)]
     if not entries:
         return
-    peers = [peer for peer in COLOURS if any(peer in _headlines(entry) for entry in entries)]
+    peers = [peer for peer in COLOURS if any(peer in headlines(entry) for entry in entries)]
     figure = Figure(figsize=(8, 1 + 0.55 * len(entries)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / max(1, len(peers))
     for i, peer in enumerate(peers):
-        speeds = [_headlines(entry).get(peer, {}).get("times_scikit_learn", np.nan) for entry in entries]
+        speeds = [headlines(entry).get(peer, {}).get("times_scikit_learn", np.nan) for entry in entries]
         bars = axes.barh(np.arange(len(entries)) + i * height, speeds, height, label=peer, color=COLOURS[peer])
         axes.bar_label(bars, ["" if np.isnan(speed) else f"{speed:.1f}" for speed in speeds], padding=2, fontsize=7)
     axes.axvline(1, color="black", linewidth=1, label="scikit-learn")
@@ -148,21 +145,6 @@ def chart(results, path):
     figure.savefig(path, dpi=110)
 
 
-def summary(results):
-    """What the README says of a comparison."""
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "Python")
-    return f"""
-{results["date"]}, {machine["cpu"]}, {machine["cores"]} cores; {versions};
-each at its faster number of threads; `python bench/compare.py --rounds {results["rounds"]}`. Microseconds per batch of
-whole `fit` calls, and how many times faster fastmlp is: median of the rounds' ratios (best over best).
-
-{_times_faster(results["training"])}
-`predict_proba`:
-
-{_times_faster(results["prediction"])}"""
-
-
 def write(results, folder):
     (folder / "compare.md").write_text(markdown(results))
     chart(results, folder / "compare.png")
@@ -170,8 +152,4 @@ def write(results, folder):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
-    compared = json.loads((folder / "compare.json").read_text())
-    write(compared, folder)
-    if folder == RESULTS:
-        before, rest = README.read_text().split(MARKS[0])
-        README.write_text(before + MARKS[0] + summary(compared) + MARKS[1] + rest.split(MARKS[1], 1)[1])
+    write(json.loads((folder / "compare.json").read_text()), folder)

@@ -51,7 +51,7 @@ def _summary(results, names, reference, trusted):
     common = {key: lines for key, lines in results.items() if all(name in lines for name in ranked)}
     columns, ranks = {"fits": {name: str(counts[name]) for name in names}}, {}
     for title, tasks in TASKS.items():
-        ranks[title] = _ranks(_of(common, tasks), ranked)
+        ranks[title] = mean_ranks(_of(common, tasks), ranked)
         columns[f"rank, {title}"] = {name: f"{rank:.2f}" for name, rank in ranks[title].items()}
         if title != "both":
             columns[f"error, {title}"] = _related(_of(results, tasks), names, "error", reference)
@@ -80,7 +80,7 @@ def _by_set(results):
     return sets
 
 
-def _ranks(results, names):
+def mean_ranks(results, names):
     """Mean rank of each learner: over the draws of a set, then over sets."""
     means = [
         np.mean([rankdata([lines[name]["error"] for name in names]) for lines in draws], axis=0)
