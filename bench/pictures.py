@@ -1,8 +1,8 @@
 """The README's pictures of speed and of accuracy, each for light and for dark pages.
 
 `python bench/pictures.py` draws bench/results/{speed,accuracy}-{light,dark}.svg from compare.json, which compare.py has
-written, and from tabular.jsonl, to which tabular.py adds its lines: the learners with their defaults on the first draw of
-each set.
+written, and from tabular.jsonl, to which tabular.py adds its lines: the learners with their defaults on the first draw
+of each set.
 """
 
 import json
