@@ -65,6 +65,11 @@ GENERATED.mkdir(exist_ok=True)
     )
     + "\n"
 )
+# Pages that stand at the root of the repository, with their links as they are from here
+AT_THE_ROOT = "CHANGELOG|CODE_OF_CONDUCT|CONTRIBUTING|SECURITY"
+for page in AT_THE_ROOT.split("|"):
+    text = (Path(__file__).parents[1] / f"{page}.md").read_text()
+    (GENERATED / f"{page}.md").write_text(text.replace("](docs/", "](../"))
 autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the templates list them
 # All of numpydoc's checks but those of style that this project does without
@@ -113,11 +118,12 @@ def _link_pages(app, what, name, obj, options, lines):
         lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", line) for line in lines]
 
 
-def _link_measurements(app, page, source):
-    """Links to bench/results, which work in the repository, lead to the pages that include these files."""
+def _link_outside(app, page, source):
+    """Links out of docs/, which work in the repository, lead to the pages that have these files."""
     source[0] = re.sub(r"\(\.\./bench/results/([\w-]+)\.md\)", r"(#measured-\1)", source[0])
+    source[0] = re.sub(rf"\(\.\./({AT_THE_ROOT})\.md", r"(generated/\1.md", source[0])
 
 
 def setup(app):
-    app.connect("source-read", _link_measurements)
+    app.connect("source-read", _link_outside)
     app.connect("autodoc-process-docstring", _link_pages)
