@@ -11,9 +11,12 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from fastmlp.engine.architecture import (
+    AveragePool,
+    Convolution,
     Dense,
     Embedding,
     Indicators,
+    MaxPool,
     Numbers,
     Parametric,
     Periodic,
@@ -200,7 +203,67 @@ def _embedding(layer, parameters, table):
     return outputs, back
 
 
+def _places_seen(layer):
+    """For each element of the window and each of its places, in rows: (out_height, out_width) rows and columns of the
+    input, and whether they are within."""
+    window = layer.window
+    for i, j in np.ndindex(*window.size):
+        rows, columns = (
+            np.arange(n) * stride - before + k * dilation
+            for n, stride, before, k, dilation in zip(
+                window.out, window.stride, window.before, (i, j), window.dilation, strict=True
+            )
+        )
+        height, width = layer.shape[1:]
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+        yield (i, j), np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1), inside
+
+
+def _convolution(layer, parameters, x):
+    W, b = parameters
+    function, slope = HIDDEN[layer.activation]
+    planes = x.reshape(-1, layer.groups, layer.shape[0] // layer.groups, *layer.shape[1:])
+    # (group, input channel, i, j, output channel)
+    filters = np.moveaxis(W.reshape(planes.shape[2], *layer.size, layer.groups, -1), 3, 0)
+    z = np.zeros((len(x), *layer.shape_out)) + b[:, None, None]
+    by_group = z.reshape(len(x), layer.groups, -1, *layer.window.out)
+    for (i, j), rows, columns, inside in _places_seen(layer):
+        by_group += np.einsum("ngchw,gco->ngohw", planes[..., rows, columns] * inside, filters[:, :, i, j])
+    a = function(z)
+
+    def back(d):
+        d = d.reshape(z.shape) * slope(z, a)
+        deltas = d.reshape(by_group.shape)
+        of_x, of_filters = np.zeros(planes.shape), np.zeros(filters.shape)
+        for (i, j), rows, columns, inside in _places_seen(layer):
+            of_filters[:, :, i, j] = np.einsum("ngchw,ngohw->gco", planes[..., rows, columns] * inside, deltas)
+            seen = np.einsum("ngohw,gco->ngchw", deltas, filters[:, :, i, j]) * inside
+            np.add.at(of_x, (..., rows, columns), seen)
+        return of_x.reshape(x.shape), [np.moveaxis(of_filters, 0, 3).reshape(W.shape), d.sum(axis=(0, 2, 3))]
+
+    return a.reshape(len(x), -1), back
+
+
+def _pool(layer, parameters, x):
+    planes = x.reshape(-1, *layer.shape)
+    seen = np.array([planes[..., rows, columns] for _, rows, columns, _ in _places_seen(layer)])
+    most = seen.argmax(axis=0)
+    outputs = seen.max(axis=0) if isinstance(layer, MaxPool) else seen.mean(axis=0)
+
+    def back(d):
+        d, of_x = d.reshape(outputs.shape), np.zeros(planes.shape)
+        for k, (_, rows, columns, _) in enumerate(_places_seen(layer)):
+            share = most == k if isinstance(layer, MaxPool) else 1 / len(seen)
+            np.add.at(of_x, (..., rows, columns), d * share)
+        return of_x.reshape(x.shape), []
+
+    return outputs.reshape(len(x), -1), back
+
+
 _KINDS = {
+    AveragePool: _pool,
+    Convolution: _convolution,
+    MaxPool: _pool,
     Dense: _dense,
     Scale: _scale,
     Parametric: _parametric,

@@ -24,10 +24,13 @@ from twin import TwinNetwork
 
 from fastmlp.engine import ISAS, Network, Predictor, input_gradients
 from fastmlp.engine.architecture import (
+    AveragePool,
+    Convolution,
     Dense,
     Embedding,
     Indicators,
     Inputs,
+    MaxPool,
     Numbers,
     Parametric,
     Periodic,
@@ -80,6 +83,19 @@ KINDS = {
     "embedding": (lambda n: [Inputs(n, LEVELS), Numbers(), Embedding(3)], ISAS),
     "scale": (lambda n: [Inputs(n), Scale()], ISAS),
     "parametric": (lambda n: [Inputs(n), Dense(13), Parametric("mish")], ISAS),
+    "convolution": (
+        lambda n: [Inputs(n), Convolution((1, 1, n), 5, (1, 3), "relu", padding="same"),
+                   Convolution((5, 1, n), 4, (1, 2), "gelu", stride=(1, 2))],
+        ISAS,
+    ),
+    "maxpool": (
+        lambda n: [Inputs(n), Convolution((1, 1, n), 6, (1, 3), "tanh"), MaxPool((6, 1, n - 2), (1, 2), (1, 1))], ISAS
+    ),
+    "averagepool": (
+        lambda n: [Inputs(n), AveragePool((1, 1, n), (1, 2), (1, 1)), Convolution((1, 1, n - 1), 3, (1, 2), "softsign"),
+                   AveragePool((3, 1, n - 2), (1, n - 2))],
+        ISAS,
+    ),
     "every layer": (every_layer, ISAS),
 }
 CASES = [(kind, isa) for kind, (_, isas) in KINDS.items() for isa in isas]
@@ -200,6 +216,33 @@ SIZES = {
     "one column each": [
         Inputs(3), Piecewise(edges_of(1, 3), range(2, 3), 2), Periodic(range(1, 2), 3, 2), Numbers(range(1)), Dense(2)
     ],
+    "planes": [Inputs(98), Convolution((2, 7, 7), 3, (3, 3), "tanh"), Dense(2)],
+    "padded": [Inputs(98), Convolution((2, 7, 7), 3, (3, 3), "tanh", padding="same"), Dense(2)],
+    "an even window, padded": [Inputs(42), Convolution((1, 6, 7), 3, (4, 2), "gelu", padding="same"), Dense(2)],
+    "padded unevenly": [Inputs(42), Convolution((1, 6, 7), 3, (3, 2), padding=(2, 0, 1, 3)), Dense(2)],
+    "strides": [Inputs(99), Convolution((1, 9, 11), 4, (3, 3), "relu", stride=(2, 3), padding="same"), Dense(2)],
+    "dilated": [Inputs(99), Convolution((1, 9, 11), 4, (3, 2), "mish", dilation=(2, 3), padding="same"), Dense(2)],
+    "a window as large as the plane": [Inputs(60), Convolution((3, 4, 5), 7, (4, 5), "tanh"), Dense(2)],
+    "a window larger than the plane": [Inputs(6), Convolution((1, 2, 3), 2, (5, 4), padding="same"), Dense(2)],
+    "single elements": [Inputs(60), Convolution((3, 4, 5), 17, (1, 1), "tanh"), Convolution((17, 4, 5), 3, (1, 1)),
+                        Dense(2)],
+    "groups": [Inputs(96), Convolution((6, 4, 4), 9, (3, 3), "tanh", groups=3, padding="same"), Dense(2)],
+    "depthwise, then pointwise": [
+        Inputs(80), Convolution((5, 4, 4), 10, (3, 3), "relu", groups=5, padding="same"),
+        Convolution((10, 4, 4), 8, (1, 1), "tanh"), Dense(2)
+    ],
+    "pointwise in groups": [Inputs(96), Convolution((6, 4, 4), 9, (1, 1), groups=3), Dense(2)],
+    "more elements than a panel": [Inputs(4800), Convolution((48, 10, 10), 3, (5, 5)), Dense(2)],
+    "several panels": [Inputs(900), Convolution((1, 30, 30), 3, (5, 5), "tanh"), Dense(2)],
+    "one channel, one place": [Inputs(1), Convolution((1, 1, 1), 1, (1, 1)), Dense(2)],
+    "pools that overlap": [Inputs(99), MaxPool((1, 9, 11), (3, 2), (2, 1)), AveragePool((1, 4, 10), (2, 3), (1, 2)),
+                           Dense(2)],
+    "pools that leave columns out": [Inputs(99), AveragePool((1, 9, 11), (2, 3)), MaxPool((1, 4, 3), (3, 2)), Dense(2)],
+    "a convolution behind dense units": [
+        Inputs(5), Dense(36, "tanh"), Convolution((4, 3, 3), 5, (2, 2), "silu"), MaxPool((5, 2, 2), (2, 2)), Dense(2)
+    ],
+    "a convolution behind a scale": [Inputs(36), Scale(), Convolution((4, 3, 3), 5, (2, 2), "gelu"), Dense(2)],
+    "a convolution of embeddings": [Inputs(0, (3, 4)), Embedding(6), Convolution((2, 2, 3), 2, (2, 2)), Dense(2)],
     # parameters of a tile, an element less, an element more
     "tile": [Inputs(0, (4096,)), Embedding(1), Dense(2)],
     "tile - 1": [Inputs(0, (4095,)), Embedding(1), Dense(2)],
@@ -221,7 +264,8 @@ def test_sizes(sizes, dtype, isa):
 def test_odd_sizes(n, dtype, isa):
     layers = [
         Inputs(2, (n, 2)), Periodic(frequencies=n, width=n), Piecewise(edges_of(2, n), width=n), Embedding(n), Scale(),
-        Dense(n), Parametric("gelu"), Dense(n, "tanh"), Dense(n + 1),
+        Dense(n), Parametric("gelu"), Dense(2 * n, "tanh"), Convolution((2, 1, n), n, (1, 3), "relu", padding="same"),
+        Dense(n + 1),
     ]  # fmt: skip
     check_twin(layers, dtype, n + 1, n, isa, epochs=1)
 

@@ -9,7 +9,7 @@ from networks import DTYPES, same_bits
 
 from fastmlp.engine import ACTIVATIONS, ISAS, Network
 from fastmlp.engine.architecture import Dense, Inputs, Parametric
-from fastmlp.engine.kernels import apply, product, table_kernels
+from fastmlp.engine.kernels import apply, product, layer_kernels
 
 every_isa = pytest.mark.parametrize("isa", ISAS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -46,7 +46,7 @@ class Slice:
 
 @functools.cache
 def addresses(dtype, isa):
-    return table_kernels(dtype, isa)
+    return layer_kernels(dtype, isa)
 
 
 def call(name, dtype, isa, *arguments):

@@ -1,26 +1,34 @@
 """What networks are made of, as :class:`Network` takes it: a list that begins with :class:`Inputs` and ends with
 :class:`Dense`.
 
-Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodic`, :class:`Piecewise`,
+Layers whose windows slide (:class:`Convolution`, :class:`MaxPool`, :class:`AveragePool`) read a row as planes, channel
+after channel, and leave planes. Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodic`, :class:`Piecewise`,
 :class:`Indicators`, :class:`Embedding`) come first, and the next layer reads their outputs as one row in the order of
 the list. Without them a first `Dense` reads the numbers and, as one-hot columns, the categories.
 """
 
+from math import prod
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = [
+    "AveragePool",
+    "Convolution",
     "Dense",
     "Embedding",
     "Indicators",
     "Inputs",
+    "MaxPool",
     "Numbers",
     "Parametric",
     "Periodic",
     "Piecewise",
     "Scale",
 ]
+
+MAX_SIDE = 0x7fffffff
 
 
 class Shape(NamedTuple):
@@ -336,3 +344,195 @@ class Embedding(NamedTuple):
     def parameters(self, n_in, inputs, codes):
         levels = sum(inputs.levels[c] for c in inputs.categories(self.columns))
         return [Shape("embeddings", levels, self.width, self.group, True)]
+
+
+class Window(NamedTuple):
+    """How a window moves over planes of (height, width): the shape of what it leaves, and zeros above and to the left.
+
+    Each field has two numbers, of rows and of columns.
+    """
+
+    out: tuple[int, int]
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    before: tuple[int, int]
+
+
+def _two(layer, name, least=1):
+    """Two numbers, of rows and of columns."""
+    values = getattr(layer, name)
+    if not (isinstance(values, tuple) and len(values) == 2
+            and all(isinstance(n, Integral) and least <= n <= MAX_SIDE for n in values)):
+        raise ValueError(f"{name}={values!r}: two integers, from {least} to {MAX_SIDE}")
+    return values
+
+
+def _checked_shape(layer):
+    shape = layer.shape
+    if not (isinstance(shape, tuple) and len(shape) == 3
+            and all(isinstance(n, Integral) and 1 <= n <= MAX_SIDE for n in shape)):
+        raise ValueError(f"shape={shape!r}: (channels, height, width), each from 1 to {MAX_SIDE}")
+
+
+def _window(layer, stride, dilation=(1, 1), before=(0, 0), after=(0, 0)):
+    """A layer's window, refused where it does not fit the planes."""
+    _checked_shape(layer)
+    size, out = _two(layer, "size"), []
+    for axis in range(2):
+        reach = (size[axis] - 1) * dilation[axis] + 1
+        room = layer.shape[1 + axis] + before[axis] + after[axis]
+        if reach > room:
+            raise ValueError(f"size={size}: reaches over {reach}, of planes of shape {layer.shape[1:]} there are {room}")
+        out.append((room - reach) // stride[axis] + 1)
+    return Window(tuple(out), size, stride, dilation, before)
+
+
+class Convolution(NamedTuple):
+    """f(w * x + b): each output channel a weighted sum of what a window sees of the input channels, at each place.
+
+    LeCun et al. (1989), "Backpropagation applied to handwritten zip code recognition"; the sum is a cross-correlation,
+    as frameworks have it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels, height and width of the input; a sequence has height 1.
+    channels : int
+        Output channels.
+    size : tuple of int
+        Height and width of the window.
+    activation : str, default="identity"
+        f, of ``ACTIVATIONS``.
+    stride : tuple of int, default=(1, 1)
+        Rows and columns from one place of the window to the next.
+    padding : "valid", "same" or tuple of int, default="valid"
+        Zeros above, to the left, below and to the right of the input. "valid": none. "same": as many as make the output
+        ceil(input / stride) high and wide, an odd one below or to the right.
+    dilation : tuple of int, default=(1, 1)
+        Rows and columns from one element of the window to the next.
+    groups : int, default=1
+        Groups of channels: each output channel sees the input channels of its group alone. As many groups as input
+        channels: a depthwise convolution.
+    weights, biases : str, default="weights", "biases"
+        Groups of the parameters W (channels in a group of the input * height * width of the window, channels) and
+        b (channels,).
+    """
+
+    shape: tuple[int, int, int]
+    channels: int
+    size: tuple[int, int]
+    activation: str = "identity"
+    stride: tuple[int, int] = (1, 1)
+    padding: Any = "valid"
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    weights: str = "weights"
+    biases: str = "biases"
+
+    beside = False
+
+    @property
+    def window(self):
+        """The :class:`Window`."""
+        _checked_shape(self)
+        stride, dilation, size = _two(self, "stride"), _two(self, "dilation"), _two(self, "size")
+        if not (isinstance(self.channels, Integral) and 1 <= self.channels <= MAX_SIDE):
+            raise ValueError(f"channels={self.channels!r}: an integer from 1 to {MAX_SIDE}")
+        if not (isinstance(self.groups, Integral) and self.groups >= 1
+                and self.shape[0] % self.groups == 0 == self.channels % self.groups):
+            raise ValueError(f"groups={self.groups!r}: divide {self.shape[0]} input and {self.channels} output channels")
+        if self.padding == "valid":
+            sides = (0, 0, 0, 0)
+        elif self.padding == "same":
+            lacking = [max(0, (-(-n // step) - 1) * step + (k - 1) * apart + 1 - n)
+                       for n, k, step, apart in zip(self.shape[1:], size, stride, dilation, strict=True)]
+            sides = (*(n // 2 for n in lacking), *(n - n // 2 for n in lacking))
+        else:
+            sides = self.padding
+            if not (isinstance(sides, tuple) and len(sides) == 4
+                    and all(isinstance(n, Integral) and 0 <= n <= MAX_SIDE for n in sides)):
+                raise ValueError(f'padding={sides!r}: "valid", "same", or four integers, not negative')
+        return _window(self, stride, dilation, sides[:2], sides[2:])
+
+    @property
+    def shape_out(self):
+        """Channels, height and width of the output."""
+        return (self.channels, *self.window.out)
+
+    @property
+    def depth(self):
+        """Elements that a sum runs over."""
+        return self.shape[0] // self.groups * prod(self.size)
+
+    def outputs(self, n_in, inputs):
+        return prod(self.shape_out)
+
+    def multiply_adds(self, n_in, inputs):
+        return self.depth * prod(self.shape_out)
+
+    def parameters(self, n_in, inputs, codes):
+        return [Shape("coefs", self.depth, self.channels, self.weights, True),
+                Shape("intercepts", 1, self.channels, self.biases, False)]
+
+
+class MaxPool(NamedTuple):
+    """The greatest of what a window sees of each channel, at each place; NaN counts as the greatest.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels, height and width of the input.
+    size : tuple of int
+        Height and width of the window.
+    stride : tuple of int, default=None
+        Rows and columns from one place of the window to the next; None: its size. Rows and columns that no whole
+        window reaches are left out.
+    """
+
+    shape: tuple[int, int, int]
+    size: tuple[int, int]
+    stride: tuple[int, int] | None = None
+
+    beside = False
+
+    @property
+    def window(self):
+        """The :class:`Window`."""
+        return _window(self, _two(self, "size" if self.stride is None else "stride"))
+
+    @property
+    def shape_out(self):
+        """Channels, height and width of the output."""
+        return (self.shape[0], *self.window.out)
+
+    def outputs(self, n_in, inputs):
+        return prod(self.shape_out)
+
+    def multiply_adds(self, n_in, inputs):
+        return prod(self.shape_out) * prod(self.size)
+
+    def parameters(self, n_in, inputs, codes):
+        return []
+
+
+class AveragePool(NamedTuple):
+    """The mean of what a window sees of each channel, at each place.
+
+    Parameters
+    ----------
+    shape, size, stride
+        As of :class:`MaxPool`. A window of the planes' size leaves one number of each channel: global pooling.
+    """
+
+    shape: tuple[int, int, int]
+    size: tuple[int, int]
+    stride: tuple[int, int] | None = None
+
+    beside = False
+
+    window = MaxPool.window
+    shape_out = MaxPool.shape_out
+    outputs = MaxPool.outputs
+    multiply_adds = MaxPool.multiply_adds
+    parameters = MaxPool.parameters

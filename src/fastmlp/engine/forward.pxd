@@ -16,8 +16,8 @@ ctypedef struct Prediction:
     bint check                  # refuse NaN and infinity in dense rows
     bint refused
     ptrdiff_t n_rows, block_rows, input_ld
-    char *scratch               # a worker's: gathered input rows, two layers' outputs in turn, targets
-    ptrdiff_t scratch_size, targets_at
+    char *scratch               # a worker's: gathered input rows, two layers' outputs in turn, targets, the kinds'
+    ptrdiff_t scratch_size, targets_at, kinds_at
     char *out                   # (n_rows, n_outputs)
     ptrdiff_t n_outputs
     const ptrdiff_t *offsets    # where the segments of outputs begin, and n_outputs; each has a softmax of its own

@@ -112,7 +112,7 @@ cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
             break
         for m in range(job.n_members):
             net = &job.nets[m]
-            goes_on = forward_pass(net, &x, net.n_layers, first, rows, workspace, 0, signals)
+            goes_on = forward_pass(net, &x, net.n_layers, first, rows, workspace, 0, inputs + job.kinds_at, signals)
             if not goes_on:
                 break
             use_outputs(job, m, net.traces[net.n_layers - 1].outputs + workspace, first, rows, inputs + job.targets_at)
@@ -186,7 +186,9 @@ cdef char *prepare(Prediction *job, list members, int threads, ptrdiff_t row_siz
     for layers in members:
         one_row_bytes += 0 if job.kept else layers.one_row_bytes
         size += (layers.net.n_layers * (sizeof(Layer) + sizeof(Trace)) + layers.net.n_parameters * sizeof(Parameter))
-    job.scratch_size = job.block_rows * row_size
+    job.kinds_at = job.block_rows * row_size
+    for layers in members:
+        job.scratch_size = max(job.scratch_size, job.kinds_at + layers.scratch)
     memory = <char *> malloc(FM_ROW_BYTES + one_row_bytes + threads * job.scratch_size + size)
     if memory == NULL:
         raise MemoryError

@@ -49,6 +49,7 @@ ctypedef struct Gradients:
     bint uses_blas
     ptrdiff_t n_rows, block_rows, workspace_size, input_ld
     char *inputs                # (block_rows, input_ld): gathered rows
+    char *scratch               # what the layers' kinds ask for
     char *slopes                # (block_rows, ld of the outputs): their activation's
     char *seeds                 # (block_rows, ld of the outputs): dp_k/dz; before them what activations are mapped to
     char *out                   # (n_rows, count, n_features)
@@ -87,8 +88,9 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
     cdef char *slopes = job.slopes + workspace if job.slopes != NULL else NULL
     cdef char *outputs = net.traces[net.n_layers - 1].outputs + workspace
     cdef const ptrdiff_t *targets = job.targets + first if job.targets != NULL else NULL
+    cdef char *scratch = job.scratch + workspace
     cdef char *gradients
-    forward_pass(net, x, job.n_forward, first, rows, workspace, 0, NULL)
+    forward_pass(net, x, job.n_forward, first, rows, workspace, 0, scratch, NULL)
     if not job.softmax:
         output_slopes(job, last, outputs, slopes, rows)
     elif job.n_segments > 1:
@@ -101,13 +103,14 @@ cdef void block_gradients(const Gradients *job, const Rows *x, ptrdiff_t first, 
                 net.kernels.softmax_seed(seeds, outputs, targets, job.first_target + s, rows, last.ld, job.offsets)
             else:
                 net.kernels.seed(seeds, slopes, targets, job.first_target + s, rows, last.ld)
-            backward_pass(net, x, last, seeds, first, rows, workspace, 0, NULL, gradients, job.count * n_features)
+            backward_pass(net, x, last, seeds, first, rows, workspace, 0, scratch, NULL, gradients,
+                          job.count * n_features)
         else:
             # of all columns of delta and of W one is left
             column.n_out = 1
             column.first = net.n_parameters + job.first_target + s
             backward_pass(net, x, &column, slopes + (job.first_target + s) * net.itemsize, first, rows, workspace, 0,
-                          NULL, gradients, job.count * n_features)
+                          scratch, NULL, gradients, job.count * n_features)
 
 
 cdef void integrate(Gradients *job, const Rows *x, ptrdiff_t first, ptrdiff_t rows, int worker,
@@ -172,8 +175,8 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
     for l in range(last + 1):
         if net.layers[l].shared == l:
             row_sizes["activations", l] = net.layers[l].ld * itemsize
-        if net.layers[l].kind.keeps:
-            row_sizes["own", l] = net.layers[l].ld * itemsize
+        if net.layers[l].own_ld > 0:
+            row_sizes["own", l] = net.layers[l].own_ld * itemsize
     if not job.softmax:
         row_sizes["slopes"] = net.layers[last].ld * itemsize
     if not (job.reader.direct or job.reader.sparse):
@@ -199,11 +202,13 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
     for worker in range(threads):
         for name, size in row_sizes.items():
             arena.reserve((worker, name), job.block_rows * size)
+        arena.reserve((worker, "scratch"), layers.scratch)
     arena.allocate()
     job.workspace_size = 0 if threads == 1 else arena.pointer((1, ("deltas", 0))) - arena.pointer((0, ("deltas", 0)))
     copy_network(job, layers, arena)
     job.seeds = arena.pointer((0, ("deltas", 0)))
     job.slopes = NULL if job.softmax else arena.pointer((0, "slopes"))
+    job.scratch = arena.pointer((0, "scratch"))
     job.inputs = arena.pointer((0, "inputs")) if "inputs" in row_sizes else NULL
     if path:
         job.points = arena.pointer((0, "points"))
@@ -233,7 +238,7 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
             layer.kind = tiled_kind()
         net.traces[l].activations = arena.pointer((0, ("activations", layer.shared)))
         net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
-        net.traces[l].own = arena.pointer((0, ("own", l))) if layer.kind.keeps else NULL
+        net.traces[l].own = arena.pointer((0, ("own", l))) if layer.own_ld > 0 else NULL
         if transposes(job, layer, l):
             weights = &net.parameters[layer.first + WEIGHTS]
             weights.transposed_ld = padded(layer.n_in, net.itemsize)

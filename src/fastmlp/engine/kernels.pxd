@@ -9,7 +9,7 @@ cdef extern from "simd/tables.h" nogil:
         FM_N_LOSSES
         FM_N_LOSS_NUMBERS
         FM_N_OPTIMIZERS
-        FM_N_TABLE_KERNELS
+        FM_N_LAYER_KERNELS
         FM_MAX_STATES
         FM_MAX_MEMORY
         FM_COLUMNS
@@ -194,6 +194,29 @@ cdef extern from "simd/tables.h" nogil:
         void *dx, ptrdiff_t dx_ld, const void *x, ptrdiff_t x_ld, const void *d, ptrdiff_t ld,
         const void *edges, const void *p, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows
     ) noexcept nogil
+    ctypedef struct fm_window:
+        ptrdiff_t channels
+        ptrdiff_t in_ "in"[2]
+        ptrdiff_t out[2]
+        ptrdiff_t size[2]
+        ptrdiff_t stride[2]
+        ptrdiff_t dilation[2]
+        ptrdiff_t before[2]
+
+    ctypedef void (*fm_unfold)(
+        void *u, ptrdiff_t ld, const void *x, const fm_window *w, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t first,
+        ptrdiff_t count
+    ) noexcept nogil
+    ctypedef void (*fm_fold)(
+        void *x, const void *u, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t first,
+        ptrdiff_t count
+    ) noexcept nogil
+    ctypedef void (*fm_spread)(void *z, const void *values, ptrdiff_t channels, ptrdiff_t positions) noexcept nogil
+    ctypedef void (*fm_plane_sums)(void *sums, const void *d, ptrdiff_t channels, ptrdiff_t positions) noexcept nogil
+    ctypedef void (*fm_max_pool)(void *out, int32_t *places, const void *x, const fm_window *w) noexcept nogil
+    ctypedef void (*fm_max_unpool)(void *x, const int32_t *places, const void *d, const fm_window *w) noexcept nogil
+    ctypedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w) noexcept nogil
+    ctypedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w) noexcept nogil
     ctypedef void (*fm_ones)(void *out, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_logistic_slopes)(void *slopes, const void *z, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_seed)(
@@ -253,6 +276,14 @@ cdef extern from "simd/tables.h" nogil:
         fm_piecewise_sums piecewise_sums
         fm_piecewise_gradient piecewise_gradient
         fm_piecewise_input_gradient piecewise_input_gradient
+        fm_unfold unfold
+        fm_fold fold
+        fm_spread spread
+        fm_plane_sums plane_sums
+        fm_max_pool max_pool
+        fm_max_unpool max_unpool
+        fm_mean_pool mean_pool
+        fm_mean_unpool mean_unpool
         fm_ones ones
         fm_logistic_slopes logistic_slopes
         fm_seed seed

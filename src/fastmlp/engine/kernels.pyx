@@ -16,7 +16,7 @@ cdef extern from "simd/tables.h" nogil:
     fm_loss_row fm_loss_rows[]
     fm_loss_number_row fm_loss_number_rows[]
     fm_optimizer_row fm_optimizer_rows[]
-    const char **fm_table_kernel_names
+    const char **fm_layer_kernel_names
 
 
 cdef const fm_isa *_isas[8]
@@ -306,8 +306,8 @@ def product(a, b, out, *, accumulate=False, isa=None):
     return out
 
 
-def table_kernels(dtype, isa=None):
-    """Where the kernels of layers over the columns of a table are, for calls by :mod:`ctypes`.
+def layer_kernels(dtype, isa=None):
+    """Where the kernels of layers over tables and of windows are, for calls by :mod:`ctypes`.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def table_kernels(dtype, isa=None):
     """
     cdef const fm_kernels *kernels = kernels_for(np.dtype(dtype), isa)
     cdef void **first = <void **> &kernels.scale
-    return {fm_table_kernel_names[i].decode(): <size_t> first[i] for i in range(FM_N_TABLE_KERNELS)}
+    return {fm_layer_kernel_names[i].decode(): <size_t> first[i] for i in range(FM_N_LAYER_KERNELS)}
 
 
 def fma_peak(dtype, double seconds=0.2):

@@ -5,12 +5,16 @@ layers are served by register-tiled products of our own, or by SciPy's BLAS, whi
 knows processors that our kernels do not.
 """
 
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t
+from libc.string cimport memcpy, memset
 
 from .blas cimport product
-from .kernels cimport FM_ACTIVATION_softmax, blas_outruns, fm_codes, fm_epilogue
+from .kernels cimport (
+    FM_ACTIVATION_identity, FM_ACTIVATION_softmax, FM_ROW_BYTES, blas_outruns, fm_codes, fm_epilogue, fm_window,
+)
 from .layers cimport BIAS, WEIGHTS, Layer, Parameter, Pass, View
-from .tuning cimport BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS
+from .memory cimport ceil_div
+from .tuning cimport ALIAS_BYTES, BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS, UNFOLDED_BYTES
 
 
 cdef inline const Parameter *first_of(const Pass *p, const Layer *layer) noexcept nogil:
@@ -279,19 +283,25 @@ cdef void gradient_of_parametric(const Pass *p, const Layer *layer, int i, const
                            accumulate)
 
 
-# name, dense, calls_blas, transposes, keeps, forward, backward, gradient
-cdef Kind[11] table = [
-    Kind("dense", True, False, True, False, &forward_by_tiles, &backward, &gradient_by_tiles),
-    Kind("dense by BLAS", True, True, False, False, &forward_by_blas, &backward, &gradient_by_blas),
-    Kind("csr", True, False, False, False, &forward_of_csr, &backward, &gradient_of_csr),
-    Kind("one-hot", True, False, False, False, &forward_one_hot, &backward, &gradient_of_one_hot),
-    Kind("numbers", False, False, False, False, &forward_numbers, &backward_numbers, &no_gradient),
-    Kind("periodic", False, False, False, False, &forward_periodic, &backward_periodic, &gradient_of_periodic),
-    Kind("piecewise", False, False, False, False, &forward_piecewise, &backward_piecewise, &gradient_of_piecewise),
-    Kind("indicators", False, False, False, False, &forward_indicators, &backward_to_no_number, &no_gradient),
-    Kind("embedding", False, False, False, False, &forward_embedding, &backward_to_no_number, &gradient_of_embedding),
-    Kind("scale", False, False, False, False, &forward_scale, &backward_scale, &gradient_of_scale),
-    Kind("parametric", False, False, False, True, &forward_parametric, &backward_parametric, &gradient_of_parametric),
+include "window_kinds.pxi"
+
+
+# name, dense, calls_blas, transposes, forward, backward, gradient
+cdef Kind[14] table = [
+    Kind("dense", True, False, True, &forward_by_tiles, &backward, &gradient_by_tiles),
+    Kind("dense by BLAS", True, True, False, &forward_by_blas, &backward, &gradient_by_blas),
+    Kind("csr", True, False, False, &forward_of_csr, &backward, &gradient_of_csr),
+    Kind("one-hot", True, False, False, &forward_one_hot, &backward, &gradient_of_one_hot),
+    Kind("numbers", False, False, False, &forward_numbers, &backward_numbers, &no_gradient),
+    Kind("periodic", False, False, False, &forward_periodic, &backward_periodic, &gradient_of_periodic),
+    Kind("piecewise", False, False, False, &forward_piecewise, &backward_piecewise, &gradient_of_piecewise),
+    Kind("indicators", False, False, False, &forward_indicators, &backward_to_no_number, &no_gradient),
+    Kind("embedding", False, False, False, &forward_embedding, &backward_to_no_number, &gradient_of_embedding),
+    Kind("scale", False, False, False, &forward_scale, &backward_scale, &gradient_of_scale),
+    Kind("parametric", False, False, False, &forward_parametric, &backward_parametric, &gradient_of_parametric),
+    Kind("convolution", False, False, False, &forward_convolution, &backward_convolution, &gradient_of_convolution),
+    Kind("maxpool", False, False, False, &forward_maxpool, &backward_maxpool, &no_gradient),
+    Kind("averagepool", False, False, False, &forward_averagepool, &backward_averagepool, &no_gradient),
 ]
 
 
@@ -313,6 +323,11 @@ cdef void keep_sums(const Pass *p, Layer *layer, char *room) noexcept nogil:
     """Find it."""
     p.kernels.piecewise_sums(room, first_of(p, layer).value, layer.n_columns, layer.size, layer.width)
     layer.sums = room
+
+
+cdef ptrdiff_t scratch_bytes(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
+    """Room that calls of the layer's kind need."""
+    return convolution_scratch(layer, itemsize) if layer.kind.forward == &forward_convolution else 0
 
 
 cdef bint ends_product(const Layer *layer) noexcept nogil:

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map
+from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_window
 from .memory cimport Arena
 from .source cimport Rows, Source
 
@@ -25,17 +25,18 @@ ctypedef struct View:
     Rows x                              # what the layer reads
     ptrdiff_t rows
     const char *delta                   # (rows, ld): dL/dz, or NULL
-    char *own                           # (rows, ld): what the kind keeps for backward and gradient; NULL: none follows
+    char *own                           # (rows, own_ld): what the kind keeps for backward and gradient; NULL: none
+                                        # follows
+    char *scratch                       # of this worker: what the layer asks for
 
 
 # What layers do. Rows do not depend on each other, no sum is divided by worker, and gradients add in ascending order of
 # rows whatever the rows of the parameter that are asked for.
 ctypedef struct Kind:
     const char *name
-    bint dense                          # has weights and a bias
+    bint dense                          # one product with its weights, and a bias
     bint calls_blas                     # which may add in another order for another number of rows
     bint transposes                     # backward reads the weights' transpose
-    bint keeps                          # own
     # z (rows, ld) = epilogue(the layer's sums); NULL: the sums without the bias
     void (*forward)(const Pass *p, const Layer *layer, const View *v, fm_epilogue epilogue, char *z) noexcept nogil
     # out (rows, ld) = slope(dL/dx, activations), slope NULL: dL/dx; layers beside each other add dL/dx to out
@@ -89,6 +90,11 @@ cdef struct Layer:
     const char *others                  # and where it has not
     const char *sums                    # those of a piecewise embedding, where parameters do not change; or NULL
     int activation                      # of a parametric one
+    # of a window: its geometry, and of a convolution channels out and groups of channels
+    fm_window window
+    ptrdiff_t channels, groups
+    ptrdiff_t own_ld                    # elements of a row that the kind keeps; 0: it keeps nothing
+    ptrdiff_t scratch                   # bytes that a call of the kind needs
 
 
 # What a pass leaves of one layer. Each worker of a prediction has workspaces of its own, a fixed number of bytes apart.
@@ -96,7 +102,7 @@ ctypedef struct Trace:
     char *activations                   # (., ld): what backward reads, z or f(z)
     char *outputs                       # (., ld): what the next layer reads; mostly the activations
     char *deltas                        # (., ld): dL/dz
-    char *own                           # (., ld): what the layer's kind keeps, or NULL
+    char *own                           # (., own_ld): what the layer's kind keeps, or NULL
 
 
 # What training, prediction and input gradients share.
@@ -128,12 +134,15 @@ cdef class Layers:
     cdef readonly ptrdiff_t extent      # elements from the first parameter to the end of the last
     cdef ptrdiff_t one_row_bytes        # of the parameters of one row, each readable to whole lanes
     cdef readonly bint uses_blas        # with dense input
+    cdef readonly ptrdiff_t scratch     # bytes: the most that a call of a layer's kind needs
     cdef list _constants                # kept alive
     cdef Arena _memory
     cdef Pass net                       # the part that is the same in every call
 
     cdef int _set(self, Layer *layer, place) except -1
     cdef int _set_levels(self, Layer *layer, columns) except -1
+    cdef int _set_window(self, Layer *layer, row) except -1
+    cdef const char *_zeros(self, ptrdiff_t count) except NULL
     cdef const char *_constant(self, values) except NULL
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept
     cdef ptrdiff_t _bytes(self, const Parameter *p)

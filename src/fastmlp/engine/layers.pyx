@@ -6,6 +6,7 @@ weights before all biases.
 
 import sys
 from itertools import pairwise
+from math import prod
 from numbers import Integral
 
 import numpy as np
@@ -14,13 +15,16 @@ from libc.string cimport memcpy, memset
 
 from .blas cimport blas_for
 from .kernels cimport activation_names, activation_number, kernels_for
-from .kinds cimport dense_kind, kind_of
+from .kinds cimport dense_kind, kind_of, scratch_bytes
 from .memory cimport Arena, data_of, padded
 from .source cimport Source
 from .tuning cimport CALL_BLAS_FLOPS
 
 from .kernels import ACTIVATIONS
-from .architecture import Dense, Embedding, Indicators, Inputs, Numbers, Parametric, Periodic, Piecewise, places
+from .architecture import (
+    AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, MaxPool, Numbers, Parametric, Periodic, Piecewise,
+    places,
+)
 
 MAX_UNITS = 0x7fffffff          # BLAS counts in 32 bits
 MAX_LAYERS = 1 << 16            # the phases count their items in 20 bits
@@ -81,6 +85,10 @@ def described(layers, activation):
     for before, row in pairwise((inputs, *rows)):
         if isinstance(row, Parametric) and not (isinstance(before, Dense) and before.activation == "identity"):
             raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
+    for place in places(inputs, rows):
+        shape = getattr(place.layer, "shape", None)
+        if shape is not None and place.n_in != prod(shape):
+            raise ValueError(f"{place.layer}: the layer before leaves {place.n_in} numbers, not {prod(shape)}")
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
         raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
     if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_UNITS):
@@ -138,7 +146,7 @@ cdef class Layers:
         self.inputs = inputs
         self.activation = None if activation is None else activation_names(activation, len(rows) - 1)
         self.multiply_adds = sum(place.layer.multiply_adds(place.n_in, inputs) for place in found)
-        self.work = self.multiply_adds + sum(row.units for row in rows if isinstance(row, Dense))
+        self.work = self.multiply_adds + sum(place.n_out for place in found if isinstance(place.layer, (Dense, Convolution)))
         memset(&self.net, 0, sizeof(Pass))
         self.net.kernels = kernels_for(self.dtype, isa)
         self.net.blas = blas_for(self.dtype)
@@ -207,6 +215,7 @@ cdef class Layers:
         else:
             layer.kind = (kind_of("one-hot") if place.reads_codes
                           else dense_kind(self.net.kernels, layer.n_in, layer.n_out))
+        if isinstance(row, (Dense, Convolution)):
             number = hidden_activation(row.activation)
             if row.activation != "identity" or place is not self.places[-1]:
                 layer.epilogue = self.net.kernels.forward[number]
@@ -216,11 +225,10 @@ cdef class Layers:
                 self._set_levels(layer, range(len(inputs.levels)))
         if isinstance(row, Parametric):
             layer.activation = hidden_activation(row.activation)
-            zeros = Arena()
-            zeros.reserve("bias", padded(layer.n_out, self.net.itemsize) * self.net.itemsize)
-            zeros.allocate()
-            layer.constants = zeros.pointer("bias")
-            self._constants.append(zeros)
+            layer.own_ld = padded(layer.n_out, self.net.itemsize)
+            layer.constants = self._zeros(layer.own_ld)
+        elif isinstance(row, (Convolution, MaxPool, AveragePool)):
+            self._set_window(layer, row)
         elif isinstance(row, (Indicators, Embedding)):
             self._set_levels(layer, inputs.categories(row.columns))
         elif row.beside:
@@ -248,6 +256,32 @@ cdef class Layers:
                 raise ValueError(f"on, off: shape ({layer.n_out},), not {on.shape} and {off.shape}")
             layer.constants, layer.others = self._constant(on), self._constant(off)
         return 0
+
+    cdef int _set_window(self, Layer *layer, row) except -1:
+        """The geometry of a layer whose window slides over planes."""
+        window = row.window
+        layer.groups = getattr(row, "groups", 1)
+        layer.window.channels = row.shape[0] // layer.groups
+        for axis in range(2):
+            layer.window.in_[axis], layer.window.out[axis] = row.shape[1 + axis], window.out[axis]
+            layer.window.size[axis], layer.window.stride[axis] = window.size[axis], window.stride[axis]
+            layer.window.dilation[axis], layer.window.before[axis] = window.dilation[axis], window.before[axis]
+        if isinstance(row, Convolution):
+            layer.channels = row.channels
+            layer.constants = self._zeros(padded(layer.n_out, self.net.itemsize))
+            layer.scratch = scratch_bytes(layer, self.net.itemsize)
+            self.scratch = max(self.scratch, layer.scratch)
+        elif isinstance(row, MaxPool):
+            layer.own_ld = padded(layer.n_out, self.net.itemsize)
+        return 0
+
+    cdef const char *_zeros(self, ptrdiff_t count) except NULL:
+        """The address of zeros, aligned, that are kept as long as this object."""
+        zeros = Arena()
+        zeros.reserve("zeros", count * self.net.itemsize)
+        zeros.allocate()
+        self._constants.append(zeros)
+        return zeros.pointer("zeros")
 
     cdef int _set_levels(self, Layer *layer, columns) except -1:
         """The categories that a layer reads."""
@@ -311,10 +345,10 @@ cdef class Layers:
         return arrays
 
     cdef tuple dense_among(self, list arrays):
-        """Of arrays for all parameters those of the dense layers: weights, and biases."""
+        """Of arrays for all parameters those of dense layers and convolutions: weights, and biases."""
         weights, biases, i = [], [], 0
         for place in self.places:
-            if isinstance(place.layer, Dense):
+            if isinstance(place.layer, (Dense, Convolution)):
                 weights.append(arrays[i])
                 biases.append(arrays[i + 1])
             i += len(place.parameters)

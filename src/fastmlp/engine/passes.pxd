@@ -10,7 +10,7 @@ cdef uint64_t dropout_key(uint64_t seed, uint64_t update) noexcept nogil
 cdef void drop(const Pass *p, const Dropout *dropout, int layer, char *out, const char *source, ptrdiff_t first,
                ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) noexcept nogil
 cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_t first, ptrdiff_t rows,
-                       ptrdiff_t workspace, ptrdiff_t row, Signals *signals) noexcept nogil
+                       ptrdiff_t workspace, ptrdiff_t row, char *scratch, Signals *signals) noexcept nogil
 cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, const char *delta, ptrdiff_t first,
-                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out,
+                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, char *scratch, Signals *signals, char *out,
                         ptrdiff_t ld) noexcept nogil

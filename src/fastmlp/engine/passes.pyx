@@ -36,12 +36,18 @@ cdef void drop(const Pass *p, const Dropout *dropout, int layer, char *out, cons
                       dropout.scale)
 
 
+cdef inline char *own_of(const Trace *t, const Layer *layer, ptrdiff_t workspace, ptrdiff_t row,
+                         ptrdiff_t itemsize) noexcept nogil:
+    """What a layer's kind keeps of the rows from `row` on."""
+    return t.own + workspace + row * layer.own_ld * itemsize if t.own != NULL else NULL
+
+
 cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_t first, ptrdiff_t rows,
-                       ptrdiff_t workspace, ptrdiff_t row, Signals *signals) noexcept nogil:
+                       ptrdiff_t workspace, ptrdiff_t row, char *scratch, Signals *signals) noexcept nogil:
     """Take rows, the first-th of the epoch and on, through the first n_layers layers.
 
-    Layers leave their outputs from `row` on in the traces, `workspace` bytes behind where these begin. False if a
-    signal's handler has raised; signals NULL: signals are not looked for.
+    Layers leave their outputs from `row` on in the traces, `workspace` bytes behind where these begin; scratch is the
+    worker's, for the kinds. False if a signal's handler has raised; signals NULL: signals are not looked for.
     """
     cdef View v
     cdef const Layer *layer
@@ -54,12 +60,13 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
     v.x = inputs[0]
     v.rows = rows
     v.delta = NULL
+    v.scratch = scratch
     for l in range(n_layers):
         layer = &p.layers[l]
         t = &p.traces[l]
         at = workspace + row * layer.ld * p.itemsize
         z = t.activations + at
-        v.own = t.own + at if t.own != NULL else NULL
+        v.own = own_of(t, layer, workspace, row, p.itemsize)
         if l == p.n_layers - 1:
             epilogue = p.output
         elif p.traced and layer.map != NULL:
@@ -86,7 +93,7 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
 
 
 cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, const char *delta, ptrdiff_t first,
-                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, Signals *signals, char *out,
+                        ptrdiff_t rows, ptrdiff_t workspace, ptrdiff_t row, char *scratch, Signals *signals, char *out,
                         ptrdiff_t ld) noexcept nogil:
     """Take the deltas of the last layer, or of a part of it, back to those of the first layer and on to out.
 
@@ -104,6 +111,7 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
     v.rows = rows
     v.delta = delta
     v.own = NULL
+    v.scratch = scratch
     for l in range(p.n_layers - 2, -1, -1):
         below = &p.layers[l]
         t = &p.traces[l]
@@ -118,7 +126,7 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
             return False
         layer = below
         v.delta = z
-        v.own = t.own + at if t.own != NULL else NULL
+        v.own = own_of(t, below, workspace, row, p.itemsize)
         if below.beside:
             break
     if out == NULL:

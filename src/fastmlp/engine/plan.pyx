@@ -60,9 +60,9 @@ cdef class Plan:
         cdef int i, l
         blocks = []
         for l in range(job.net.n_layers):
-            if not job.net.layers[l].kind.dense:
+            if not job.net.layers[l].kind.dense and job.net.layers[l].channels == 0:
                 continue
-            n_out = job.net.layers[l].n_out
+            n_out = job.net.parameters[job.net.layers[l].first + WEIGHTS].columns
             width = max(<ptrdiff_t> FM_COLUMNS, ceil_div(n_out, FM_MOST_ITEMS // (4 * job.net.n_layers)))
             blocks += [(l, first, min(width, n_out - first)) for first in range(0, n_out, width)]
         self._columns = Arena()
@@ -143,8 +143,8 @@ cdef class Plan:
                 p = &job.net.parameters[layer.first + WEIGHTS]
                 p.transposed_ld = padded(p.rows, itemsize)
                 arena.reserve(("transposed", l), p.columns * p.transposed_ld * itemsize)
-            if layer.kind.keeps:
-                arena.reserve(("own", l), chunk * layer.ld * itemsize)
+            if layer.own_ld > 0:
+                arena.reserve(("own", l), chunk * layer.own_ld * itemsize)
             if layer.shared < l:
                 continue
             if l < last:
@@ -157,10 +157,11 @@ cdef class Plan:
         arena.reserve("row_loss", chunk * sizeof(double))
         arena.reserve("tile_squares", job.n_tiles * sizeof(double))
         arena.reserve("tile_norms", job.n_tiles * sizeof(double))
-        # a thread's scratch: a tile's gradient or, in the other phase, targets and weights of a block
+        # a thread's scratch: a tile's gradient or, in the other phase, targets and weights of a block; and the kinds'
         job.scratch_weights = block * last_ld * itemsize
         job.scratch_size = max(self._largest_tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
-        job.scratch_size = ceil_div(job.scratch_size, FM_ROW_BYTES) * FM_ROW_BYTES
+        job.scratch_kinds = ceil_div(job.scratch_size, FM_ROW_BYTES) * FM_ROW_BYTES
+        job.scratch_size = job.scratch_kinds + self.layers.scratch
         arena.reserve("scratch", n_threads * job.scratch_size)
         arena.allocate()
         job.inputs = arena.pointer("inputs") if gathers else NULL
@@ -169,7 +170,7 @@ cdef class Plan:
             layer = &job.net.layers[l]
             if l > 0 and layer.kind.transposes:
                 job.net.parameters[layer.first + WEIGHTS].transposed = arena.pointer(("transposed", l))
-            traces[l].own = arena.pointer(("own", l)) if layer.kind.keeps else NULL
+            traces[l].own = arena.pointer(("own", l)) if layer.own_ld > 0 else NULL
             traces[l].deltas = arena.pointer(("deltas", layer.shared))
             # the outputs of the last layer become its deltas where they stand
             traces[l].activations = arena.pointer(("activations", layer.shared)) if l < last else traces[l].deltas

@@ -97,7 +97,7 @@ ctypedef struct Job:
     double *tile_squares                # of penalised parameters,
     double *tile_norms                  # and of gradients
     char *scratch
-    ptrdiff_t scratch_size, scratch_weights
+    ptrdiff_t scratch_size, scratch_weights, scratch_kinds
     # results
     double loss_sum                     # over the batches of this epoch: mean loss times rows,
     ptrdiff_t loss_rows                 # and the rows

@@ -63,7 +63,8 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     if job.reader.sparse:
         kernels.csr_cut[x.long_indices][x.double_values](
             job.cuts + row * job.n_cuts, job.n_cuts, job.cut_width, x.csr, x.index, first, rows)
-    if not forward_pass(net, &x, net.n_layers, job.first_row + first, rows, 0, row, signals):
+    if not forward_pass(net, &x, net.n_layers, job.first_row + first, rows, 0, row, scratch + job.scratch_kinds,
+                        signals):
         return
     if job.sample_weight != NULL:
         weight = <double *> (scratch + job.scratch_weights)
@@ -72,10 +73,10 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     kernels.targets[job.target](scratch, job.targets, x.index, first, rows, last.n_out, last.ld, &job.loss_options)
     kernels.loss[job.loss_number](z, net.parameters[net.n_parameters - 1].value, scratch, weight, job.row_loss + row,
                                   rows, last.n_out, last.ld, &job.loss_options)
-    backward_pass(net, &x, last, z, job.first_row + first, rows, 0, row, signals, NULL, 0)
+    backward_pass(net, &x, last, z, job.first_row + first, rows, 0, row, scratch + job.scratch_kinds, signals, NULL, 0)
 
 
-cdef View view_of(const Job *job, int l, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+cdef View view_of(const Job *job, int l, ptrdiff_t first, ptrdiff_t rows, char *scratch) noexcept nogil:
     """Rows of this chunk, the first-th of the call and on, as a layer has seen them."""
     cdef const Pass *net = &job.net
     cdef const Layer *layer = &net.layers[l]
@@ -84,7 +85,8 @@ cdef View view_of(const Job *job, int l, ptrdiff_t first, ptrdiff_t rows) noexce
     cdef View v
     v.rows = rows
     v.delta = t.deltas + (row * layer.ld + layer.at) * net.itemsize
-    v.own = t.own + row * layer.ld * net.itemsize if t.own != NULL else NULL
+    v.own = t.own + row * layer.own_ld * net.itemsize if t.own != NULL else NULL
+    v.scratch = scratch + job.scratch_kinds
     if l == 0 or layer.beside:
         v.x = read_rows(&job.reader, first, rows, job.inputs + row * job.inputs_ld * net.itemsize, job.inputs_ld, False)
         v.x.cuts = job.cuts + row * job.n_cuts
@@ -115,7 +117,7 @@ cdef void group_phase(Job *job, ptrdiff_t group, ptrdiff_t first, ptrdiff_t rows
     for i in range(net.n_parameters):
         p = &net.parameters[i]
         layer = &net.layers[p.layer]
-        v = view_of(job, p.layer, first, rows)
+        v = view_of(job, p.layer, first, rows, scratch)
         layer.kind.gradient(net, layer, i - layer.first, &v, 0, p.rows, False, gradients + p.offset * net.itemsize)
 
 
@@ -158,7 +160,7 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
                               job.group_gradients + (p.offset + tile.start * p.columns) * net.itemsize,
                               job.group_stride, job.row_groups, part.count)
     else:
-        v = view_of(job, p.layer, job.chunk, job.end - job.chunk)
+        v = view_of(job, p.layer, job.chunk, job.end - job.chunk, scratch)
         layer.kind.gradient(net, layer, tile.parameter - layer.first, &v, tile.start, tile.stop, later_chunk, gradient)
     if not last_chunk:
         return

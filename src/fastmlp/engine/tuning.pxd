@@ -15,6 +15,8 @@ cdef extern from "simd/tuning.h":
         TILES "FM_TILES"
         TILE_ROWS "FM_TILE_ROWS"
         GROUPS "FM_GROUPS"
+        ALIAS_BYTES "FM_ALIAS_BYTES"
+        UNFOLDED_BYTES "FM_UNFOLDED_BYTES"
         GROUP_FLOPS "FM_GROUP_FLOPS"
         PAIR_FLOPS "FM_PAIR_FLOPS"
         THREAD_FLOPS "FM_THREAD_FLOPS"

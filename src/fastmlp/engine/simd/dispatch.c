@@ -23,8 +23,8 @@ FM_OPTIMIZERS(PREPARE)
 #define OPTIMIZER_ROW(name, n_states, n_memory, averages, prepare, update) \
     {#name, n_states, n_memory, averages, prepare_##name},
 const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS] = {FM_OPTIMIZERS(OPTIMIZER_ROW)};
-#define TABLE_KERNEL_NAME(name) #name,
-const char *const fm_table_kernel_names[FM_N_TABLE_KERNELS] = {FM_TABLE_KERNELS(TABLE_KERNEL_NAME)};
+#define LAYER_KERNEL_NAME(name) #name,
+const char *const fm_layer_kernel_names[FM_N_LAYER_KERNELS] = {FM_LAYER_KERNELS(LAYER_KERNEL_NAME)};
 
 extern const fm_isa fm_isa_avx512, fm_isa_avx2, fm_isa_baseline;
 

@@ -7,6 +7,7 @@
 #include "product_template.h"
 #include "sparse_template.h"
 #include "table_template.h"
+#include "window_template.h"
 #include "attribution_template.h"
 
 static const fm_kernels FN(kernels) = {
@@ -21,7 +22,7 @@ static const fm_kernels FN(kernels) = {
 #define FM_STEP(name, n_states, n_memory, averages, prepare, update) [FM_OPTIMIZER_##name] = FN(step_##name),
 #define FM_ADJUSTED_STEP(name, n_states, n_memory, averages, prepare, update) \
     [FM_OPTIMIZER_##name] = FN(adjusted_step_##name),
-#define FM_SET_TABLE_KERNEL(name) .name = FN(name),
+#define FM_SET_LAYER_KERNEL(name) .name = FN(name),
     .forward = {FM_ACTIVATIONS(FM_FORWARD) [FM_ACTIVATION_softmax] = FN(forward_softmax)},
     .parametric = {FM_ACTIVATIONS(FM_PARAMETRIC)},
     .backward = {FM_ACTIVATIONS(FM_BACKWARD)},
@@ -46,7 +47,7 @@ static const fm_kernels FN(kernels) = {
     .csr_cut = {{FN(csr_cut_i32_f32), FN(csr_cut_i32_f64)}, {FN(csr_cut_i64_f32), FN(csr_cut_i64_f64)}},
     .csr_gradient = {{FN(csr_gradient_i32_f32), FN(csr_gradient_i32_f64)},
                      {FN(csr_gradient_i64_f32), FN(csr_gradient_i64_f64)}},
-    FM_TABLE_KERNELS(FM_SET_TABLE_KERNEL)
+    FM_LAYER_KERNELS(FM_SET_LAYER_KERNEL)
     .ones = FN(ones),
     .logistic_slopes = FN(logistic_slopes),
     .seed = FN(seed),

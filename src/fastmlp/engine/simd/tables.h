@@ -380,16 +380,50 @@ typedef void (*fm_piecewise_input_gradient)(void *dx, ptrdiff_t dx_ld, const voi
                                             ptrdiff_t ld, const void *edges, const void *p, ptrdiff_t n_columns,
                                             ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows);
 
-/* ROW(name): those kernels, each of the type fm_ and its name */
-#define FM_TABLE_KERNELS(ROW) \
-    ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)        \
-    ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand) \
-    ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)               \
-    ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient)
-#define FM_ENUM_TABLE_KERNEL(name) FM_TABLE_KERNEL_##name,
-enum { FM_TABLE_KERNELS(FM_ENUM_TABLE_KERNEL) FM_N_TABLE_KERNELS };
-#define FM_TABLE_KERNEL(name) fm_##name name;
-extern const char *const fm_table_kernel_names[FM_N_TABLE_KERNELS];
+/* ---- windows that slide over planes (window_template.h) ----
+ *
+ * A row is (channels, in[0], in[1]), its outputs (., out[0], out[1]); positions are those of the outputs, counted
+ * through rows and columns. Pooling has neither padding nor dilation. */
+
+typedef struct {
+    ptrdiff_t channels;         /* of the input; of a convolution in groups those of one group */
+    ptrdiff_t in[2], out[2];    /* heights and widths */
+    ptrdiff_t size[2], stride[2], dilation[2];
+    ptrdiff_t before[2];        /* zeros above, and to the left */
+} fm_window;
+
+/* u (stop - start, ld) = what elements start to stop of the window, k = (channel, i, j), see at `count` positions from
+ * the first-th on */
+typedef void (*fm_unfold)(void *u, ptrdiff_t ld, const void *x, const fm_window *w, ptrdiff_t start, ptrdiff_t stop,
+                          ptrdiff_t first, ptrdiff_t count);
+/* x += each element of u (stop - start, ld) where unfold takes it from */
+typedef void (*fm_fold)(void *x, const void *u, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop,
+                        ptrdiff_t first, ptrdiff_t count);
+/* z (channels, positions) = values (channels,) */
+typedef void (*fm_spread)(void *z, const void *values, ptrdiff_t channels, ptrdiff_t positions);
+/* sums (channels,) += the sums of the rows of d (channels, positions), each over LANES virtual lanes */
+typedef void (*fm_plane_sums)(void *sums, const void *d, ptrdiff_t channels, ptrdiff_t positions);
+/* out = the greatest element in each window, places = where in its plane the first such is; NULL: not wanted */
+typedef void (*fm_max_pool)(void *out, int32_t *places, const void *x, const fm_window *w);
+/* x += d at places */
+typedef void (*fm_max_unpool)(void *x, const int32_t *places, const void *d, const fm_window *w);
+/* out = the mean of each window */
+typedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w);
+/* x += d / the window's area in each window */
+typedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w);
+
+/* ROW(name): the kernels of layers over tables and of windows, each of the type fm_ and its name */
+#define FM_LAYER_KERNELS(ROW) \
+    ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)                 \
+    ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand)          \
+    ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)                        \
+    ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient) \
+    ROW(unfold) ROW(fold) ROW(spread) ROW(plane_sums)                                        \
+    ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)
+#define FM_ENUM_LAYER_KERNEL(name) FM_LAYER_KERNEL_##name,
+enum { FM_LAYER_KERNELS(FM_ENUM_LAYER_KERNEL) FM_N_LAYER_KERNELS };
+#define FM_LAYER_KERNEL(name) fm_##name name;
+extern const char *const fm_layer_kernel_names[FM_N_LAYER_KERNELS];
 
 /* ---- gradients with respect to inputs (attribution_template.h) ---- */
 
@@ -437,7 +471,7 @@ typedef struct {
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
     fm_csr_cut csr_cut[2][2];
     fm_csr_gradient csr_gradient[2][2];
-    FM_TABLE_KERNELS(FM_TABLE_KERNEL)
+    FM_LAYER_KERNELS(FM_LAYER_KERNEL)
     fm_ones ones;
     fm_logistic_slopes logistic_slopes;
     fm_seed seed;

@@ -32,6 +32,9 @@
  * tile's time. */
 #define FM_DOT_COLUMNS 4
 
+/* Bytes of a row that are unfolded for a product at a time (window_kinds.pxi): they stay in the first-level cache. */
+#define FM_UNFOLDED_BYTES 24576
+
 /* ---- loss (loss_template.h) ---- */
 
 /* At most this number of outputs are transposed, a row to a lane: a whole step of 64-100-10 is 1.3 times, of 4-100-3
