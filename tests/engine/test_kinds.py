@@ -92,7 +92,7 @@ KINDS = {
         lambda n: [Inputs(n), Convolution((1, 1, n), 6, (1, 3), "tanh"), MaxPool((6, 1, n - 2), (1, 2), (1, 1))], ISAS
     ),
     "averagepool": (
-        lambda n: [Inputs(n), AveragePool((1, 1, n), (1, 2), (1, 1)), Convolution((1, 1, n - 1), 3, (1, 2), "softsign"),
+        lambda n: [Inputs(n), AveragePool((1, 1, n), (1, 2), (1, 1)), Convolution((1, 1, n - 1), 3, (1, 2), "tanh"),
                    AveragePool((3, 1, n - 2), (1, n - 2))],
         ISAS,
     ),

@@ -9,7 +9,7 @@ from networks import DTYPES, same_bits
 
 from fastmlp.engine import ACTIVATIONS, ISAS, Network
 from fastmlp.engine.architecture import Dense, Inputs, Parametric
-from fastmlp.engine.kernels import apply, product, layer_kernels
+from fastmlp.engine.kernels import apply, layer_kernels, product
 
 every_isa = pytest.mark.parametrize("isa", ISAS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)

@@ -1,10 +1,12 @@
 """What networks are made of, as :class:`Network` takes it: a list that begins with :class:`Inputs` and ends with
 :class:`Dense`.
 
-Layers whose windows slide (:class:`Convolution`, :class:`MaxPool`, :class:`AveragePool`) read a row as planes, channel
-after channel, and leave planes. Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodic`, :class:`Piecewise`,
+Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodic`, :class:`Piecewise`,
 :class:`Indicators`, :class:`Embedding`) come first, and the next layer reads their outputs as one row in the order of
 the list. Without them a first `Dense` reads the numbers and, as one-hot columns, the categories.
+
+Layers whose windows slide (:class:`Convolution`, :class:`MaxPool`, :class:`AveragePool`) read a row as planes, channel
+after channel, and leave planes.
 """
 
 from math import prod
@@ -383,7 +385,7 @@ def _window(layer, stride, dilation=(1, 1), before=(0, 0), after=(0, 0)):
         reach = (size[axis] - 1) * dilation[axis] + 1
         room = layer.shape[1 + axis] + before[axis] + after[axis]
         if reach > room:
-            raise ValueError(f"size={size}: reaches over {reach}, of planes of shape {layer.shape[1:]} there are {room}")
+            raise ValueError(f"size={size}: the window reaches over {reach} of {room}, shape={layer.shape}")
         out.append((room - reach) // stride[axis] + 1)
     return Window(tuple(out), size, stride, dilation, before)
 
@@ -441,7 +443,7 @@ class Convolution(NamedTuple):
             raise ValueError(f"channels={self.channels!r}: an integer from 1 to {MAX_SIDE}")
         if not (isinstance(self.groups, Integral) and self.groups >= 1
                 and self.shape[0] % self.groups == 0 == self.channels % self.groups):
-            raise ValueError(f"groups={self.groups!r}: divide {self.shape[0]} input and {self.channels} output channels")
+            raise ValueError(f"groups={self.groups!r}: divides {self.shape[0]} channels of the input and {self.channels}")
         if self.padding == "valid":
             sides = (0, 0, 0, 0)
         elif self.padding == "same":
