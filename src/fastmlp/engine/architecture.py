@@ -443,7 +443,7 @@ class Convolution(NamedTuple):
             raise ValueError(f"channels={self.channels!r}: an integer from 1 to {MAX_SIDE}")
         if not (isinstance(self.groups, Integral) and self.groups >= 1
                 and self.shape[0] % self.groups == 0 == self.channels % self.groups):
-            raise ValueError(f"groups={self.groups!r}: divides {self.shape[0]} channels of the input and {self.channels}")
+            raise ValueError(f"groups={self.groups!r}: divides {self.shape[0]} input channels and {self.channels}")
         if self.padding == "valid":
             sides = (0, 0, 0, 0)
         elif self.padding == "same":

@@ -25,8 +25,7 @@ ctypedef struct View:
     Rows x                              # what the layer reads
     ptrdiff_t rows
     const char *delta                   # (rows, ld): dL/dz, or NULL
-    char *own                           # (rows, own_ld): what the kind keeps for backward and gradient; NULL: none
-                                        # follows
+    char *own                           # (rows, own_ld): what the kind keeps for backward and gradient, or NULL
     char *scratch                       # of this worker: what the layer asks for
 
 

@@ -146,7 +146,8 @@ cdef class Layers:
         self.inputs = inputs
         self.activation = None if activation is None else activation_names(activation, len(rows) - 1)
         self.multiply_adds = sum(place.layer.multiply_adds(place.n_in, inputs) for place in found)
-        self.work = self.multiply_adds + sum(place.n_out for place in found if isinstance(place.layer, (Dense, Convolution)))
+        self.work = self.multiply_adds + sum(
+            place.n_out for place in found if isinstance(place.layer, (Dense, Convolution)))
         memset(&self.net, 0, sizeof(Pass))
         self.net.kernels = kernels_for(self.dtype, isa)
         self.net.blas = blas_for(self.dtype)

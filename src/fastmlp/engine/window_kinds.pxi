@@ -60,8 +60,9 @@ cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, 
                 count = min(panel, positions - at)
                 if not pointwise:
                     p.kernels.unfold(v.scratch, ld, x, w, 0, depth, at, count)
-                p.kernels.product(out + (g * channels * positions + at) * n, positions, weights + g * channels * n, 1,
-                                  layer.channels, x + at * n if pointwise else v.scratch, positions if pointwise else ld,
+                p.kernels.product(out + (g * channels * positions + at) * n, positions,
+                                  weights + g * channels * n, 1, layer.channels,
+                                  x + at * n if pointwise else v.scratch, positions if pointwise else ld,
                                   channels, count, depth, True, NULL, NULL, 0)
         if epilogue != p.kernels.forward[FM_ACTIVATION_identity]:
             epilogue(out, layer.constants, 1, layer.n_out, layer.ld)
