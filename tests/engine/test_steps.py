@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from networks import (
     DTYPES,
+    HYPER,
     OPTIMIZER_CASES,
     bound,
     copies,
     distance,
+    network_for,
     optimizer_for,
     pair,
     parameters,
@@ -473,3 +475,41 @@ def test_refused(name, attributes, extra, match):
     assert optimizer.t == updates
     assert same_bits(parameters(network), before)
     train(network, optimizer_for(network, "sgd"), 5)
+
+
+@every_dtype
+@every_extra
+@pytest.mark.parametrize("name", [name for name in HYPER if name != AVERAGES])
+def test_a_step_by_sums_is_that_of_the_batch(name, extra, dtype):
+    """Bit for bit, also by a network without data, and of more rows than a chunk has."""
+    n_rows = 2100 if extra == EXTRAS["all"] else 37
+    trained, summed = (bound((5, 9, 3), "tanh", "log_loss", dtype, n_rows, weights=True) for _ in range(2))
+    bare = network_for((5, 9, 3), "tanh", "log_loss", dtype)
+    hyper = with_extra(name, HYPER[name][0], extra)
+    ours, theirs = optimizer_for(bare, name, hyper), optimizer_for(trained, name, hyper)
+    for epoch in range(4):
+        ours.rates = theirs.rates = rates_for(1, ours.rate, epoch)
+        for own, values in zip(summed.coefs + summed.intercepts, bare.coefs + bare.intercepts, strict=True):
+            own[...] = values
+        loss = bare.step(*summed.sums(), ours, 0.02)
+        np.testing.assert_allclose(loss, trained.epoch(None, n_rows, theirs, 0.02), rtol=1e-15)
+        assert ours.t == theirs.t and getattr(ours, "memory", None) == getattr(theirs, "memory", None)
+        assert same_bits(parameters(bare), parameters(trained))
+    for own, expected in zip(ours.state, theirs.state, strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
+def test_sums_add_up_and_have_weights():
+    network = bound((5, 9, 3), "relu", "log_loss", np.float64, 30, weights=True)
+    loss, weight, gradients = network.sums()
+    whole = copies(gradients)
+    parts = [np.arange(13), np.arange(13, 30)]
+    each = [(part[0], part[1], copies(part[2])) for part in map(network.sums, parts)]
+    np.testing.assert_allclose([loss, weight], np.sum([part[:2] for part in each], axis=0), rtol=1e-14)
+    for total, *gradients in zip(whole, *(part[2] for part in each), strict=True):
+        np.testing.assert_allclose(total, sum(gradients), rtol=1e-12, atol=1e-14)
+    mean, coef_grads, intercept_grads = network.loss_and_grad()
+    np.testing.assert_allclose(mean, loss / weight, rtol=1e-14)
+    assert distance(coef_grads + intercept_grads, [total / weight for total in whole]) < 1e-13
+    with pytest.raises(ValueError, match="optimizer='schedule_free_adamw': a gradient at its averages"):
+        network.step(loss, weight, whole, optimizer_for(network, AVERAGES), 0.0)

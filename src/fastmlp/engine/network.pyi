@@ -92,6 +92,10 @@ class Network:
     def loss_and_grad(
         self, rows: NDArray[np.intp] | None = None, alpha: float = 0.0
     ) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]: ...
+    def sums(self, rows: NDArray[np.intp] | None = None) -> tuple[float, float, list[NDArray[Any]]]: ...
+    def step(
+        self, loss: float, weight: float, gradients: Sequence[NDArray[Any]], optimizer: _Optimizer, alpha: float
+    ) -> float: ...
     def evaluate(
         self,
         X: Any,

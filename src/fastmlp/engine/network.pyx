@@ -385,6 +385,16 @@ cdef class Network:
     cdef double _epoch(self, rows, ptrdiff_t batch_size, optimizer, double alpha, ptrdiff_t first_row,
                        bint more) except? -1:
         cdef Job *job = &self.job
+        self._set_optimizer(optimizer)
+        try:
+            self._train(rows, batch_size, alpha, optimizer, first_row, more)
+        finally:
+            self._tell(optimizer)
+        return job.loss_sum / job.loss_rows
+
+    cdef _set_optimizer(self, optimizer):
+        """Take an optimizer's numbers and arrays, as :meth:`epoch` has them."""
+        cdef Job *job = &self.job
         job.batches = 0
         begin_update(job, optimizer_number(optimizer.name))
         job.update.learning_rate = optimizer.rate
@@ -404,13 +414,13 @@ cdef class Network:
                 raise ValueError(f"{len(memory)} numbers in memory after {optimizer.t} updates, not {n_memory}")
             for i in range(len(memory)):
                 job.update.memory[i] = memory[i]
-        try:
-            self._train(rows, batch_size, alpha, optimizer, first_row, more)
-        finally:
-            optimizer.t += job.batches
-            if n_memory:
-                optimizer.memory = [job.update.memory[i] for i in range(n_memory)]
-        return job.loss_sum / job.loss_rows
+
+    cdef _tell(self, optimizer):
+        """Let an optimizer know of the updates that were done."""
+        cdef int i
+        optimizer.t += self.job.batches
+        if self.job.optimizer_row.n_memory:
+            optimizer.memory = [self.job.update.memory[i] for i in range(self.job.optimizer_row.n_memory)]
 
     cdef _set_state(self, states):
         """Give each parameter its part of the optimizer's arrays, which have the layout of the parameters."""
@@ -466,13 +476,95 @@ cdef class Network:
         finally:
             self._busy.release()
 
-    cdef tuple _loss_and_grad(self, rows, double alpha):
-        if self._source is None:
-            raise ValueError("no data: call bind first")
+    def sums(self, rows=None):
+        """Loss and gradient over all the given rows at the current parameters, not divided by the rows' weight.
+
+        Parameters
+        ----------
+        rows : ndarray of intp, default=None
+            Row numbers; None takes all.
+
+        Returns
+        -------
+        loss, weight : float
+            Sums of the rows' losses times their weights, and of the weights, without penalty.
+        gradients : list of ndarray
+            Shaped as ``coefs + intercepts``; the network's own, overwritten by the next call.
+        """
+        self._enter()
+        try:
+            self.job.summed = True
+            _, coef_grads, intercept_grads = self._loss_and_grad(rows, 0.0)
+            return self.job.loss, self.job.weight, coef_grads + intercept_grads
+        finally:
+            self.job.summed = False
+            self._busy.release()
+
+    def step(self, loss, weight, gradients, optimizer, double alpha):
+        """One step of the optimizer with what :meth:`sums` gives, or a sum of several of these.
+
+        It is the step of :meth:`epoch` on a batch of all those rows. No data need be bound.
+
+        Parameters
+        ----------
+        loss, weight : float
+        gradients : list of ndarray
+            Shaped as ``coefs + intercepts``.
+        optimizer : object
+            As for :meth:`epoch`; none that averages parameters. Arrays of numbers for batches have one.
+        alpha : float
+            L2 penalty, as in :meth:`epoch`.
+
+        Returns
+        -------
+        loss : float
+            Mean loss, penalty included, before the step.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer's numbers or arrays do not fit, or it averages parameters.
+        """
+        self._enter()
+        try:
+            return self._step(loss, weight, gradients, optimizer, alpha)
+        finally:
+            self.job.given = NULL
+            self._busy.release()
+
+    cdef _gradient(self):
+        """A gradient of this network's own: the buffer, and its views."""
         if self._gradient_state is None:
             state = self.new_state()
             self._gradient_state = (state, *self.views(state))
-        state, coef_grads, intercept_grads = self._gradient_state
+        return self._gradient_state
+
+    cdef double _step(self, double loss, double weight, gradients, optimizer, double alpha) except? -1:
+        cdef Job *job = &self.job
+        self._set_optimizer(optimizer)
+        if job.optimizer_row.averages:
+            raise ValueError(f"optimizer={optimizer.name!r}: a gradient at its averages is not that of its step")
+        state, coef_grads, intercept_grads = self._gradient()
+        for own, values in zip(coef_grads + intercept_grads, gradients, strict=True):
+            own[...] = values
+        job.given = data_of(state, False)
+        job.loss, job.weight = loss, weight
+        job.abandoned = job.more = False
+        job.first_row = 0
+        job.n_rows = job.batch_size = 1
+        job.loss_sum = job.loss_rows = 0
+        self._set_batch_numbers(optimizer)
+        self._plan.cut_batch(job, 1)
+        self._plan.reserve(job, 1, 1)
+        self._run(1, alpha)
+        self._tell(optimizer)
+        raise_pending(&job.signals)
+        return job.loss_sum
+
+    cdef tuple _loss_and_grad(self, rows, double alpha):
+        if self._source is None:
+            raise ValueError("no data: call bind first")
+        state, coef_grads, intercept_grads = self._gradient()
         cdef double of_epoch = self.job.loss_sum, loss
         cdef ptrdiff_t rows_of_epoch = self.job.loss_rows
         begin_update(&self.job, FM_OPTIMIZER_gradient)
@@ -509,11 +601,7 @@ cdef class Network:
             job.loss_sum = job.loss_rows = 0
         # a short last batch is cut as the others of its epoch
         job.batch_size = batch_size if first_row > 0 or more else min(batch_size, job.n_rows)
-        job.rates = self._of_batches(optimizer, "rates")
-        job.decays = self._of_batches(optimizer, "decays")
-        if job.decays != NULL:
-            heed_limits(job)
-        job.dropout_factors = self._of_batches(optimizer, "dropout_factors")
+        self._set_batch_numbers(optimizer)
         job.reader = reader_of(self._source, job.net.kernels, job.net.itemsize, index)
         self._set_dropout(optimizer)
         if job.input_dropout.on:
@@ -528,6 +616,20 @@ cdef class Network:
         n_threads = startable(n_threads)
         self._plan.reserve(job, job.batch_size, n_threads)
         self._plan.set_outputs(job)
+        cdef double began = fm_seconds()
+        self._run(n_threads, alpha)
+        if optimizer is not None:
+            self._open = more and not job.abandoned
+        if n_threads > 1 and self.n_threads is None:
+            # one that is late is waited for by all others
+            waited = 1e-9 * job.waited / max(1, job.workers - 1)
+            ended = fm_seconds()
+            self._heed_company(waited + ended - job.finished, ended - began)
+        raise_pending(&job.signals)
+
+    cdef _run(self, int n_threads, double alpha):
+        """Let a team of threads do what the job says."""
+        cdef Job *job = &self.job
         job.update.alpha = alpha
         memset(&job.phases, 0, sizeof(fm_phases))
         job.stage = PREPARE
@@ -535,7 +637,6 @@ cdef class Network:
         job.team_size = n_threads
         fm_open(&job.phases, job.n_tiles)
         job.waited = 0
-        cdef double began = fm_seconds()
         watch(&job.signals)
         if n_threads == 1:
             job.workers = 1
@@ -547,14 +648,15 @@ cdef class Network:
                     job.workers = fm_team_size()
                 run(job, threadid())
         self.team_size = job.workers
-        if optimizer is not None:
-            self._open = more and not job.abandoned
-        if n_threads > 1 and self.n_threads is None:
-            # one that is late is waited for by all others
-            waited = 1e-9 * job.waited / max(1, job.workers - 1)
-            ended = fm_seconds()
-            self._heed_company(waited + ended - job.finished, ended - began)
-        raise_pending(&job.signals)
+
+    cdef _set_batch_numbers(self, optimizer):
+        """Take an optimizer's numbers for each batch."""
+        cdef Job *job = &self.job
+        job.rates = self._of_batches(optimizer, "rates")
+        job.decays = self._of_batches(optimizer, "decays")
+        if job.decays != NULL:
+            heed_limits(job)
+        job.dropout_factors = self._of_batches(optimizer, "dropout_factors")
 
     cdef const double *_of_batches(self, optimizer, str name) except? NULL:
         """An optimizer's numbers for the batches of this call; NULL if it has none."""

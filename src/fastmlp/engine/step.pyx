@@ -155,7 +155,9 @@ cdef void weights_phase(Job *job, const Tile *tile, double *squares, double *nor
     cdef double sum_of_squares
     cdef View v
 
-    if job.row_groups > 1:
+    if job.given != NULL:
+        memcpy(gradient, job.given + (p.offset + tile.start * p.columns) * net.itemsize, part.count * net.itemsize)
+    elif job.row_groups > 1:
         net.kernels.sum_parts(gradient,
                               job.group_gradients + (p.offset + tile.start * p.columns) * net.itemsize,
                               job.group_stride, job.row_groups, part.count)
@@ -272,6 +274,23 @@ cdef void open_rows(Job *job) noexcept nogil:
     fm_open(&job.phases, job.blocks)
 
 
+cdef void open_weights(Job *job) noexcept nogil:
+    """Open the weights phase of a chunk, or of a gradient that is given; after the last chunk the step follows."""
+    if job.end == job.stop:
+        job.update.t += 1
+        job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
+        if job.summed:
+            job.update.inverse_weight = 1.0
+        if job.rates != NULL:
+            job.update.learning_rate = job.rates[job.batches]
+        if job.decays != NULL:
+            job.update.weight_decay = job.decays[job.batches]
+        job.optimizer_row.prepare(&job.update)
+        update_groups(job)
+    job.stage = WEIGHTS_STAGE
+    fm_open(&job.phases, job.n_tiles)
+
+
 cdef void close(Job *job) noexcept nogil:
     """End the call: parameters that are averages between epochs become so when an epoch ends."""
     if job.optimizer_row.averages and (not job.more or fm_is_set(&job.abandoned)):
@@ -292,6 +311,10 @@ cdef void open_batch(Job *job, ptrdiff_t start) noexcept nogil:
     if job.dropout_factors != NULL:
         scale_dropout(job, job.dropout_factors[job.batches])
     job.chunk = start
+    if job.given != NULL:  # with its weight and loss
+        job.end = job.stop
+        open_weights(job)
+        return
     job.weight = 0
     job.loss = 0
     open_rows(job)
@@ -331,17 +354,7 @@ cdef void open_next(Job *job) noexcept nogil:
         else:
             for i in range(job.chunk, job.end):
                 job.weight += weight_of(job, i)
-        if job.end == job.stop:
-            job.update.t += 1
-            job.update.inverse_weight = 1.0 / job.weight if job.weight > 0 else 0.0
-            if job.rates != NULL:
-                job.update.learning_rate = job.rates[job.batches]
-            if job.decays != NULL:
-                job.update.weight_decay = job.decays[job.batches]
-            job.optimizer_row.prepare(&job.update)
-            update_groups(job)
-        job.stage = WEIGHTS_STAGE
-        fm_open(&job.phases, job.n_tiles)
+        open_weights(job)
     elif job.stage == WEIGHTS_STAGE and job.end < job.stop:
         job.chunk = job.end
         open_rows(job)
