@@ -143,8 +143,48 @@ def test_what_is_refused_of_collections(client, thread, tmp_path):
         clone(model).set_params(client=thread).fit(rows, labels)
     with pytest.raises(ValueError, match="checkpoint_path needs rows that can be told from others"):
         clone(model).set_params(checkpoint_path=tmp_path / "c").fit(rows, labels)
-    with pytest.raises(TypeError, match="score takes arrays or a source"):
-        model.fit(rows, labels).score(rows, labels)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, np.where(np.arange(N) < 100, 0.0, WEIGHTS)])
+def test_scores_of_collections_are_those_of_arrays(weights, client):
+    rows, w = da.from_array(X, (100, 3)), None if weights is None else da.from_array(weights, 100)
+    regressor = DaskMLPRegressor(**SMALL).fit(rows, da.from_array(NUMBERS, 100))
+    expected = regressor.score(X, NUMBERS, weights)
+    np.testing.assert_allclose(regressor.score(rows, da.from_array(NUMBERS, 70), w), expected, rtol=1e-12)
+    far = 1e6 + NUMBERS  # where sums of squares without the mean would be all rounding
+    np.testing.assert_allclose(
+        regressor.score(rows, da.from_array(far, 100), w), regressor.score(X, far, weights), rtol=1e-9
+    )
+    names = list("abcdefg")
+    frame = pd.DataFrame(X, columns=names).assign(y=LABELS, w=1.0 if weights is None else weights)
+    frame = dd.from_pandas(frame, npartitions=3)
+    given = frame[names], frame.y, None if weights is None else frame.w
+    classifier = DaskMLPClassifier(**SMALL).fit(*given)
+    expected = classifier.score(pd.DataFrame(X, columns=names), LABELS, weights)
+    np.testing.assert_allclose(classifier.set_params(client=client).score(*given), expected, rtol=1e-12)
+
+
+def test_several_outputs_are_fitted_and_scored(client, thread, tmp_path):
+    rows, numbers, codes = da.from_array(X, (100, F)), np.c_[NUMBERS, X[:, 2] ** 2], np.c_[CODES == 1, X[:, 0] > 0] * 1
+    for kind, y in ((DaskMLPRegressor, numbers), (DaskMLPClassifier, codes)):
+        model = kind(**SMALL).fit(rows, da.from_array(y, (100, 1)))
+        assert model.predict(rows).compute().shape == y.shape
+        np.testing.assert_array_equal(model.predict(rows).compute(), model.predict(X))
+        expected = model.score(X, y)
+        np.testing.assert_allclose(model.score(rows, da.from_array(y, (100, 2))), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="y must have the partitions of X"):
+        model.score(rows, da.from_array(codes[:-1], 100))
+    with pytest.raises(ValueError, match="y must be given where X is no source"):
+        model.score(rows)
+    with pytest.raises(ValueError, match="rows with a sample_weight above zero, got none"):
+        model.score(rows, da.from_array(codes, (100, 2)), da.zeros(N, chunks=100))
+    regressor = DaskMLPRegressor(**SMALL).fit(rows, da.from_array(numbers, (100, 2)))
+    with pytest.raises(ValueError, match="y must have 2 columns, one for each output, got 1"):
+        regressor.score(rows, da.from_array(NUMBERS, 100))
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        regressor.score(rows, da.from_array(np.where(X[:, :2] > 1, np.nan, numbers), (100, 2)))
+    with pytest.raises(ValueError, match="score with loss='quantile' takes arrays or a source"):
+        regressor.set_params(loss="quantile").score(rows, da.from_array(numbers, (100, 2)))
 
 
 @contextmanager
@@ -169,18 +209,21 @@ def _kill(processes):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-@pytest.mark.parametrize("rows", ["files", "arrays"])
+@pytest.mark.parametrize("rows", ["files", "arrays", "full batch"])
 def test_killed_processes_change_no_bit(rows, client, thread, source):
-    if rows == "files":
-        given = (source,)
-        expected = DaskMLPClassifier(**SMALL, client=thread).fit(source)
-    else:
+    model = DaskMLPClassifier(**SMALL)
+    if rows == "full batch":
+        model.set_params(strategy="full_batch", batch_size="auto", n_inner_steps=None, max_iter=12)
+    if rows == "arrays":
         given = da.from_array(X, (50, F)), da.from_array(CODES, 50)
-        expected = DaskMLPClassifier(**SMALL).fit(*given)
+        expected = clone(model).fit(*given)
+    else:
+        given = (source,)
+        expected = clone(model).set_params(client=thread).fit(source)
     began = time.monotonic()
-    assert_same_parameters(DaskMLPClassifier(**SMALL).fit(*given), expected)
+    assert_same_parameters(clone(model).fit(*given), expected)
     with killed(client, random.uniform(0, time.monotonic() - began)):
-        assert_same_parameters(DaskMLPClassifier(**SMALL).fit(*given), expected)
+        assert_same_parameters(clone(model).fit(*given), expected)
 
 
 def _note(model, epoch, metrics):

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 from streamed import CODES, LABELS, NUMBERS, WEIGHTS, F, N, X, assert_same, parquet
@@ -36,6 +37,7 @@ pytestmark = [
 ]
 
 SMALL = {"hidden_layer_sizes": (9, 5), "random_state": 0, "max_iter": 3, "batch_size": 8, "n_inner_steps": 4}
+FULL = {"strategy": "full_batch", "batch_size": "auto", "n_inner_steps": None, "max_iter": 8}
 CASES = {
     "classes": (DaskMLPClassifier, {}),
     "values": (DaskMLPRegressor, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.01}),
@@ -47,6 +49,11 @@ CASES = {
     "by windows": (DaskMLPClassifier, {"window": 60, "solver": "adagrad", "early_stopping": True}),
     "sums": (DaskMLPClassifier, {"solver": "lbfgs", "n_inner_steps": None, "weights": WEIGHTS}),
     "sums by windows": (DaskMLPRegressor, {"solver": "lbfgs", "n_inner_steps": None, "n_replicas": 2, "window": 100}),
+    "full batch": (DaskMLPClassifier, FULL | {"weights": WEIGHTS, "max_norm": 1.5}),
+    "full batch by windows": (
+        DaskMLPRegressor,
+        FULL | {"solver": "sgd", "lr_schedule": "cosine", "clip_norm": 0.1, "early_stopping": True, "window": 100},
+    ),
 }
 
 
@@ -84,13 +91,17 @@ def model_and_source(case, folder, client, **more):
     return kind(**params, client=client), source
 
 
+def assert_same_parameters(one, other):
+    for a, b in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def assert_same_model(one, other):
     if one.solver != "lbfgs":
         assert_same(one, other)
         assert one.validation_scores_ == other.validation_scores_
     assert one.loss_ == other.loss_
-    for a, b in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_parameters(one, other)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -182,6 +193,31 @@ def test_sums_are_those_of_the_rows_in_memory(folder, thread):
     whole = MLPClassifier(**params).fit(X, LABELS, WEIGHTS)
     np.testing.assert_allclose(ours.loss_, whole.loss_, rtol=1e-7)
     np.testing.assert_allclose(ours.predict_proba(X), whole.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("more", [{}, {"solver": "sgd", "clip_norm": 0.1}, {"solver": "nadam", "max_norm": 1.0}])
+def test_one_full_batch_is_a_batch_of_all_rows(more, dtype, weights, folder, thread):
+    """Bit for bit, with one shard."""
+    params = {"hidden_layer_sizes": (9, 5), "max_iter": 7, "random_state": 0, "dtype": dtype} | more
+    ours = DaskMLPClassifier(**params, strategy="full_batch", n_replicas=1, client=thread)
+    ours.fit(source_of(folder, DaskMLPClassifier, weights))
+    whole = MLPClassifier(**params, batch_size=N, shuffle=False).fit(X, LABELS, weights)
+    assert_same_parameters(ours, whole)
+    np.testing.assert_allclose(ours.loss_curve_, whole.loss_curve_, rtol=1e-15)
+    for one, other in zip(chain(*ours._optimizer.moments), chain(*whole._optimizer.moments), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_full_batches_of_several_shards_are_those_of_scikit_learn(folder, thread):
+    params = {"hidden_layer_sizes": (9, 5), "max_iter": 30, "random_state": 0, "alpha": 0.1, "learning_rate_init": 0.01}
+    ours = DaskMLPRegressor(**params, strategy="full_batch", n_replicas=5, client=thread)
+    ours.fit(source_of(folder, DaskMLPRegressor))
+    theirs = sklearn.neural_network.MLPRegressor(**params, batch_size=N, shuffle=False).fit(X, NUMBERS)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+    for own, expected in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_replicas_learn_as_one_process_does(folder, thread):
@@ -290,6 +326,16 @@ def test_checkpoints_of_no_such_fit_are_refused(change, error, folder, thread, t
         clone(model).fit(source)
 
 
+def test_full_batches_go_on_after_an_epoch(folder, thread, tmp_path):
+    model, source = model_and_source("full batch by windows", folder, thread)
+    whole = clone(model).fit(source)
+    model.set_params(checkpoint_path=tmp_path / "c")
+    with pytest.raises(Killed):
+        clone(model).set_params(client=Mortal(thread, 30)).fit(source)
+    assert Checkpoint(tmp_path / "c", 1).read()["progress"]["n_iter"] > 0
+    assert_same_model(clone(model).fit(source), whole)
+
+
 def test_other_replicas_are_another_fit(folder, thread, tmp_path):
     model, source = model_and_source("classes", folder, thread, checkpoint_path=tmp_path / "c")
     model.fit(source)
@@ -331,6 +377,8 @@ def test_few_rows_warn(folder, thread):
         DaskMLPClassifier(batch_size=8, max_iter=1, n_replicas=8, client=thread).fit(source)
     with pytest.warns(UserWarning, match="n_inner_steps=3 has no effect with solver='lbfgs'"):
         DaskMLPClassifier(solver="lbfgs", max_iter=1, n_inner_steps=3, client=thread).fit(source)
+    with pytest.warns(UserWarning, match="batch_size=8 has no effect with strategy='full_batch'"):
+        DaskMLPClassifier(strategy="full_batch", batch_size=8, max_iter=1, client=thread).fit(source)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +386,9 @@ def test_few_rows_warn(folder, thread):
     [
         ({"solver": "schedule_free_adamw"}, ValueError, "solver='schedule_free_adamw' averages iterates itself"),
         ({"max_norm": 2.0}, ValueError, "max_norm=2.0 is not kept by averages"),
+        ({"strategy": "full"}, ValueError, "The 'strategy' parameter"),
+        ({"strategy": "full_batch", "dropout": [0.1]}, ValueError, r"dropout=\[0.1\] needs strategy='local_sgd'"),
+        ({"strategy": "full_batch", "input_dropout": 0.1}, ValueError, "input_dropout=0.1 needs strategy='local_sgd'"),
         ({"n_replicas": 0}, ValueError, "'n_replicas' parameter"),
         ({"n_inner_steps": 0}, ValueError, "'n_inner_steps' parameter"),
         ({"n_replicas": N + 1}, ValueError, "n_replicas=504 is too many for the 503 rows"),
@@ -397,7 +448,7 @@ def test_clones_have_the_client_and_parameters_are_those_of_one_process(thread):
     model = DaskMLPRegressor("huber", (7,), client=thread, n_replicas=3)
     assert clone(model).get_params() == model.get_params()
     assert (model.loss, model.hidden_layer_sizes, model.client) == ("huber", (7,), thread)
-    own = {"client", "n_replicas", "n_inner_steps"}
+    own = {"client", "n_replicas", "n_inner_steps", "strategy"}
     assert model.get_params().keys() - MLPRegressor().get_params().keys() == own
     assert MLPClassifier().get_params().items() <= DaskMLPClassifier().get_params().items()
 

@@ -8,41 +8,51 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import _clone_parametrized
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import assert_all_finite
 
-from .data.partitions import CollectionShards, CollectionSource, is_collection
+from .data.partitions import CollectionShards, CollectionSource, delayed_parts, is_collection, others_of
 from .data.shards import Shards
 from .data.sources import Source
 from .engine import OPTIMIZERS
 from .estimators.classifier import MLPClassifier, has_margins, has_probabilities
 from .estimators.inputs import effective_n_jobs
 from .estimators.regressor import MLPRegressor
+from .estimators.targets import check_numbers
 from .exports.scikit_learn import counterpart
-from .training.replicas import FEWEST_STEPS, MOST_STEPS, ReplicatedFit, SummedShards
+from .training.replicas import FEWEST_STEPS, MOST_STEPS, FullBatchFit, ReplicatedFit, SummedShards
+from .training.scores import Deviations
 from .training.tasks import Tasks, tree
 
 __all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
 
 _COUNT = Interval(Integral, 1, None, closed="left")
-_CONSTRAINTS = {"n_replicas": [_COUNT], "n_inner_steps": [_COUNT, None]}
+_FITS = {"local_sgd": ReplicatedFit, "full_batch": FullBatchFit}
+_CONSTRAINTS = {"n_replicas": [_COUNT], "n_inner_steps": [_COUNT, None], "strategy": [StrOptions({*_FITS})]}
 _DOCUMENTATION = f"""\
     client : distributed.Client, executor or None, default=None
         What runs the tasks: a client of Dask, or an executor with `submit`, such as
         `concurrent.futures.ProcessPoolExecutor` or `mpi4py.futures.MPIPoolExecutor`. None is Dask's current client.
         It is no part of the model: copies and clones have the same one, pickles have None.
     n_replicas : int, default=4
-        Networks that the mini-batch solvers train side by side, each on a part of the rows of its own; with "lbfgs" the
-        parts that loss and gradient are summed by. The model depends on it, and not on the number of processes.
+        Networks that the mini-batch solvers train side by side, each on a part of the rows of its own; with "lbfgs" and
+        "full_batch" the parts that loss and gradient are summed by. The model depends on it, and not on the number of
+        processes.
     n_inner_steps : int or None, default=None
         Updates of each replica from one average to the next, nearly; None is a tenth of an epoch, but at least
-        {FEWEST_STEPS} and at most {MOST_STEPS}. It is never more than an epoch has. No effect with "lbfgs".
+        {FEWEST_STEPS} and at most {MOST_STEPS}. It is never more than an epoch has. No effect with "lbfgs" and
+        "full_batch".
+    strategy : {{"local_sgd", "full_batch"}}, default="local_sgd"
+        What solvers other than "lbfgs" do: "local_sgd" trains replicas by mini-batches and averages them;
+        "full_batch" makes one update an epoch, by the gradient of all rows, as one process does with
+        ``batch_size=n_samples``. It needs many more epochs.
 
     Notes
     -----
     The other parameters and the attributes are those of the estimator of one process. Two of them mean something else:
     `batch_size` is that of each replica, and `n_jobs` says how many threads a task has, one if it is None.
-    "schedule_free_adamw" and `max_norm` are refused.
+    "schedule_free_adamw" is refused, and so are `max_norm` with "local_sgd" and dropout with "full_batch".
 
     docs/more-than-one-machine.md says when it pays, and what is measured.
 
@@ -55,9 +65,9 @@ _DOCUMENTATION = f"""\
 def _constructor(kind):
     """A constructor with the parameters of a class, and our own behind them."""
 
-    def __init__(self, *args, client=None, n_replicas=4, n_inner_steps=None, **params):
+    def __init__(self, *args, client=None, n_replicas=4, n_inner_steps=None, strategy="local_sgd", **params):
         kind.__init__(self, *args, **params)
-        self.client, self.n_replicas, self.n_inner_steps = client, n_replicas, n_inner_steps
+        self.client, self.n_replicas, self.n_inner_steps, self.strategy = client, n_replicas, n_inner_steps, strategy
 
     known, own = (inspect.signature(method).parameters for method in (kind.__init__, __init__))
     keywords = [parameter for parameter in own.values() if parameter.kind is parameter.KEYWORD_ONLY]
@@ -181,11 +191,16 @@ class _DaskMixin:
             del self._client
 
     def _check_supported(self):
-        """Refuse what averages of replicas would spoil."""
+        """Refuse what averages of replicas, or sums of gradients, would spoil."""
         if self.solver == "schedule_free_adamw":
-            raise ValueError("solver='schedule_free_adamw' averages iterates itself: use 'adamw' for replicas.")
-        if self.solver in OPTIMIZERS and self.max_norm is not None:
+            raise ValueError("solver='schedule_free_adamw' averages iterates itself: use 'adamw'.")
+        if self.solver not in OPTIMIZERS:
+            return
+        if self.strategy == "local_sgd" and self.max_norm is not None:
             raise ValueError(f"max_norm={self.max_norm!r} is not kept by averages of replicas: it must be None.")
+        for name in ("dropout", "input_dropout") if self.strategy == "full_batch" else ():
+            if np.any(getattr(self, name)):
+                raise ValueError(f"{name}={getattr(self, name)!r} needs strategy='local_sgd', got 'full_batch'.")
 
     def _streams(self, X):
         return isinstance(X, Source)
@@ -198,7 +213,7 @@ class _DaskMixin:
         return Shards(*arguments, tasks=(ClientTasks if hasattr(client, "nthreads") else Tasks)(client), **named)
 
     def _streamed_fit(self, plan):
-        return partial(ReplicatedFit, plan=self._plan_of_tasks(plan))
+        return partial(_FITS[self.strategy], plan=self._plan_of_tasks(plan))
 
     def _summed_network(self, network, data, plan):
         return SummedShards(network, data, self._plan_of_tasks(plan))
@@ -268,24 +283,68 @@ class _DaskMixin:
         return self._predicted("predict", X) if is_collection(X) else super().predict(X)
 
     def score(self, X, y=None, sample_weight=None):
-        """The score of the estimator of one process, of arrays or a source.
+        """The score of the estimator of one process; of collections of Dask by sums over their partitions.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or source
+        X : {array-like, sparse matrix, dask Array, dask DataFrame} of shape (n_samples, n_features) or source
             Samples. A source has y and sample_weight too.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            True targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+        y : array-like or collection of shape (n_samples,) or (n_samples, n_outputs), default=None
+            True targets; a collection, in the partitions of X, where X is one.
+        sample_weight : array-like or collection of shape (n_samples,), default=None
+            Weights, likewise.
 
         Returns
         -------
         score : float
+
+        Raises
+        ------
+        ValueError, TypeError
+            As those of the estimators of one process; if collections have other partitions than X, if all weights are
+            zero, or for loss="quantile", whose score needs all targets together.
         """
-        if is_collection(X):
-            raise TypeError("score takes arrays or a source, not a collection of Dask: compare predict(X) with y.")
-        return super().score(X, y, sample_weight)
+        if not is_collection(X):
+            return super().score(X, y, sample_weight)
+        from dask import compute, delayed
+
+        if y is None:
+            raise ValueError("y must be given where X is no source, got None.")
+        if self.loss == "quantile":
+            raise ValueError("score with loss='quantile' takes arrays or a source: it needs all targets together.")
+        model = delayed(self.to_local(), traverse=False)
+        tasks = [delayed(_scored)(model, self._score_of_part, *part) for part in delayed_parts(X, y, sample_weight)]
+        client = self.client
+        parts = client.gather(client.compute(tasks)) if hasattr(client, "nthreads") else compute(*tasks)
+        parts = [part for part in parts if part is not None]
+        if not parts:
+            raise ValueError("score needs rows with a sample_weight above zero, got none.")
+        return self._score_of(parts)
+
+
+def _scored(model, score_of_part, X, y, weight):
+    """A task: what the score needs to know of a partition; None if there is nothing in it."""
+    n_rows, y, weight = others_of(X, y, weight)
+    weight = np.ones(n_rows) if weight is None else weight.ravel()
+    for name, n in (("y", len(y)), ("sample_weight", len(weight))):
+        if n != n_rows:
+            raise ValueError(f"{name} has {n} rows in a partition of {n_rows} rows of X.")
+    return score_of_part(model, X, y, weight) if weight.any() else None
+
+
+def _hits_of(model, X, y, weight):
+    total = float(weight.sum())
+    return total * model.score(X, y, weight), total
+
+
+def _deviations_of(model, X, y, weight):
+    check_numbers(y, "y")
+    assert_all_finite(y, input_name="y")
+    outputs = model.predict(X).reshape(len(y), -1)
+    y = y.reshape(len(y), -1)
+    if y.shape != outputs.shape:
+        raise ValueError(f"y must have {outputs.shape[1]} columns, one for each output, got {y.shape[1]}.")
+    return Deviations.of(y, outputs, weight)
 
 
 def _predicted(X, *, model, method, like, frames=False):
@@ -313,9 +372,9 @@ def _current():
 class DaskMLPClassifier(_DaskMixin, MLPClassifier):
     __doc__ = f"""`MLPClassifier` on rows that several processes read, on one machine or many.
 
-    The mini-batch solvers train replicas of the network, which are averaged round by round (local SGD); "lbfgs" sums
-    loss and gradient over parts of the rows. The model is the same bit for bit for any number of processes, also if
-    some of them are killed in the middle.
+    The mini-batch solvers train replicas of the network, which are averaged round by round (local SGD); "lbfgs", and
+    the others with ``strategy="full_batch"``, sum loss and gradient over parts of the rows. The model is the same bit
+    for bit for any number of processes, also if some of them are killed in the middle.
 
     Parameters
     ----------
@@ -335,8 +394,13 @@ class DaskMLPClassifier(_DaskMixin, MLPClassifier):
     """
 
     _local = MLPClassifier
+    _score_of_part = staticmethod(_hits_of)
     _parameter_constraints: ClassVar[dict] = {**MLPClassifier._parameter_constraints, **_CONSTRAINTS}
     __init__ = _constructor(MLPClassifier)
+
+    def _score_of(self, parts):
+        right, total = map(sum, zip(*parts, strict=True))
+        return right / total
 
     @available_if(has_probabilities)
     @wraps(MLPClassifier.predict_proba)
@@ -369,5 +433,9 @@ class DaskMLPRegressor(_DaskMixin, MLPRegressor):
     """
 
     _local = MLPRegressor
+    _score_of_part = staticmethod(_deviations_of)
     _parameter_constraints: ClassVar[dict] = {**MLPRegressor._parameter_constraints, **_CONSTRAINTS}
     __init__ = _constructor(MLPRegressor)
+
+    def _score_of(self, parts):
+        return tree(Deviations.plus, parts).r2()

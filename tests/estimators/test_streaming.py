@@ -272,6 +272,37 @@ def test_warm_starts(kind):
             streamed.fit(npy(None, y=CODES.astype(str)))
 
 
+class Tasks:
+    """A callback that keeps the tasks that it is told of, and asks to stop after one of them."""
+
+    def __init__(self, stops=None):
+        self.ended, self.stops = [], stops
+
+    def setup(self, estimator, context): ...
+
+    def teardown(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context): ...
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((context.task_name, context.max_subtasks))
+        return len(self.ended) == self.stops
+
+
+def test_scikit_learn_s_callbacks_are_told_of_windows():
+    callback = pytest.importorskip("sklearn.callback")
+    source = npy(MLPClassifier)
+    model = MLPClassifier(**SMALL).set_callbacks(tasks := Tasks())
+    model.fit(source)
+    epoch = [*[("part", 0)] * 6, ("epoch", 6)]
+    assert tasks.ended == [*epoch * 4, ("fit", 4)]
+    model.set_callbacks(tasks := Tasks(stops=9)).fit(source)
+    assert tasks.ended == [*epoch * 2, ("fit", 4)] and model.n_iter_ == 2
+    pytest.importorskip("rich")
+    with_bar = MLPClassifier(**SMALL).set_callbacks(callback.ProgressBar()).fit(source)
+    assert_same(with_bar, MLPClassifier(**SMALL).fit(source))
+
+
 def test_verbose_counts_rows_within_an_epoch(capsys):
     MLPClassifier(**SMALL | {"max_iter": 1}, shuffle=False, verbose=True).fit(npy(MLPClassifier))
     *within, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Iteration 1,")]

@@ -1,6 +1,12 @@
 """Ensembles over tables whose rows come from files."""
 
 import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
 from copy import copy
 from dataclasses import replace
 
@@ -166,7 +172,7 @@ def test_larger_than_a_window(kind, folder):
 def test_rows_are_encoded_as_those_of_the_frame(kind, folder):
     model = kind(**SMALL)
     source = scan(folder, kind, window_rows=WINDOW)
-    rows = model._read_blocks(source, None, None)
+    rows = model._read_blocks(source, None, None, 0)
     X, codes, y, weight = rows.files.data
     numbers, expected = model.encoder_.transform(TABLE.select(FEATURES))
     np.testing.assert_array_equal(X, numbers)
@@ -176,18 +182,43 @@ def test_rows_are_encoded_as_those_of_the_frame(kind, folder):
     np.testing.assert_array_equal(rows.labels, targets(kind)[rows.files.drawn])
     held_out = np.array([3, 7])
     own = rows.files.all_but(held_out)
-    parts = [*own.epoch(np.random.default_rng(0))]
-    assert len(parts) > 1 and max(map(len, parts)) <= WINDOW
+    n_parts, parts = own.epoch(np.random.default_rng(0))
+    parts = [*parts]
+    assert len(parts) == n_parts > 1 and max(map(len, parts)) <= WINDOW
     left = np.setdiff1d(np.arange(N), rows.files.drawn[held_out])
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), left)
     assert own.n_rows == len(left) and np.isin(own.sample, left).all()
     rows.files.close()
 
 
+def test_the_sample_follows_the_seed(folder):
+    source = scan(folder, TabularMLPClassifier, window_rows=WINDOW)
+
+    def fitted(seed):
+        return TabularMLPClassifier(**SMALL | {"random_state": seed, "max_iter": 1}).fit(source)
+
+    def columns(model):
+        state = model.encoder_.state()["columns"]
+        return state["center"].tobytes(), state["knots"].tobytes()
+
+    one, again, other = fitted(1), fitted(np.random.RandomState(1)), fitted(2)
+    assert_same(one, again)
+    assert columns(one) == columns(again) != columns(other)
+    assert one.encoder_.state()["columns"]["levels"] == other.encoder_.state()["columns"]["levels"]
+
+
+def test_a_checkpoint_has_the_seed_of_its_sample(folder, tmp_path):
+    """Of a fit without one."""
+    source = scan(folder, TabularMLPClassifier, window_rows=WINDOW)
+    model = TabularMLPClassifier(**SMALL | {"random_state": None}, n_jobs=1, checkpoint_path=tmp_path / "kept")
+    whole = copy(model).fit(source)
+    assert_same(copy(model).fit(source), whole)
+
+
 def test_class_weights_of_counts(folder):
     model = TabularMLPClassifier(**SMALL, class_weight="balanced")
     source = scan(folder, TabularMLPClassifier, window_rows=WINDOW, sample_weight="weight")
-    rows = model._read_blocks(source, None, None)
+    rows = model._read_blocks(source, None, None, 0)
     expected = compute_sample_weight("balanced", targets(TabularMLPClassifier)) * TABLE.column("weight").to_numpy()
     np.testing.assert_allclose(rows.files.data[3], expected, rtol=1e-12)
     rows.files.close()
@@ -222,6 +253,122 @@ def test_a_fit_goes_on_from_its_checkpoint(folder, tmp_path):
     assert_same(model, whole)
     with pytest.raises(ValueError, match="of another fit: X differs"):
         model.fit(scan(folder, TabularMLPClassifier, window_rows=WINDOW + 50))
+
+
+_KILLED = """
+import os, signal, sys
+import fastmlp
+folder, path, scratch = sys.argv[1:]
+def kill(model, epoch, metrics):
+    if metrics["member"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+source = fastmlp.scan_parquet(folder, target="label", features=%r, window_rows=%r)
+fastmlp.TabularMLPClassifier(**%r, n_jobs=1, checkpoint_path=path, callbacks=kill).fit(source)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_fit_leaves_no_files_and_goes_on(folder, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", _KILLED % (FEATURES, WINDOW, SMALL), folder, tmp_path / "kept", scratch]
+    done = subprocess.run(command, env=os.environ | {"TMPDIR": str(scratch)}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [*scratch.iterdir()] == []
+    source, told = scan(folder, TabularMLPClassifier, window_rows=WINDOW), []
+    model = TabularMLPClassifier(**SMALL, checkpoint_path=tmp_path / "kept")
+    model.set_params(callbacks=lambda model, epoch, metrics: told.append(metrics["member"])).fit(source)
+    assert {*told} == {1}
+    assert_same(model, TabularMLPClassifier(**SMALL).fit(source))
+
+
+def test_scratch_files_that_cannot_be_written(folder, monkeypatch, tmp_path):
+    model, source = TabularMLPClassifier(**SMALL), scan(folder, TabularMLPClassifier, window_rows=WINDOW)
+    model.fit(source)
+    before = pickle.dumps(model)
+    failed = "is encoded to temporary files, which failed:.*Set the environment variable TMPDIR"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError, match=failed):
+        model.fit(source)
+    assert pickle.dumps(model) == before
+
+
+_FULL = """
+import os, resource, sys, tempfile
+import fastmlp
+folder, full = sys.argv[1:]
+if not full:
+    full = None
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+tempfile.tempdir = full
+source = fastmlp.scan_parquet(folder, target="label", features=%r, window_rows=%r)
+model = fastmlp.TabularMLPClassifier(**%r)
+try:
+    model.fit(source)
+except OSError as error:
+    print(error)
+print(hasattr(model, "members_"), *[name for name in os.listdir(f"/proc/{os.getpid()}/fd") if "deleted" in
+                                    os.path.realpath(f"/proc/self/fd/{name}")])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
+@pytest.mark.parametrize("kind", ["limit", "disk"])
+def test_no_room_for_scratch_files(kind, folder, tmp_path):
+    """A file that is mapped and has no room behind it would end the process by SIGBUS."""
+    full = ""
+    if kind == "disk":
+        full = tmp_path / "full"
+        full.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", full]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here")
+    try:
+        command = [sys.executable, "-c", _FULL % (FEATURES, WINDOW, SMALL), folder, full]
+        done = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        if kind == "disk":
+            subprocess.run(["umount", full], check=True)
+    assert done.returncode == 0, done.stderr
+    said, state = done.stdout.splitlines()
+    assert ("No space left on device" if kind == "disk" else "File too large") in said and "TMPDIR" in said
+    assert state == "False"
+
+
+class Tasks:
+    """A callback that keeps the tasks that it is told of."""
+
+    def __init__(self):
+        self.ended = []
+
+    def setup(self, estimator, context): ...
+
+    def teardown(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context): ...
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((context.task_name, context.max_subtasks, context.parent and context.parent.task_name))
+
+
+def test_progress_within_epochs(folder, capsys):
+    source = scan(folder, TabularMLPClassifier, window_rows=WINDOW)
+    params = SMALL | {"n_members": 1, "max_iter": 2, "random_state": 3}
+    model = TabularMLPClassifier(**params, verbose=2)
+    has_tasks = hasattr(model, "set_callbacks")
+    if has_tasks:
+        model.set_callbacks(tasks := Tasks())
+    model.fit(source)
+    said = [line for line in capsys.readouterr().out.splitlines() if "rows" in line]
+    n_windows = len(said) // 2
+    assert n_windows >= 3 and said[n_windows].startswith("Member 1 of 1, epoch 2 of 2: ")
+    counts = [int(line.split(": ")[1].split(" of ")[0]) for line in said]
+    assert counts == sorted(counts[:n_windows]) * 2 and said[-1].endswith(f"{counts[-1]} of {counts[-1]} rows")
+    if has_tasks:
+        epoch = [("part", 0, "epoch")] * n_windows + [("epoch", n_windows, "member")]
+        assert tasks.ended == [*epoch, *epoch, ("member", 2, "fit"), ("fit", 1, None)]
+        callback, _ = pytest.importorskip("sklearn.callback"), pytest.importorskip("rich")
+        TabularMLPClassifier(**params | {"n_members": 2}).set_callbacks(callback.ProgressBar()).fit(source)
 
 
 def test_bad_values_of_a_larger_source(tmp_path):

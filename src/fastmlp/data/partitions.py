@@ -5,7 +5,7 @@ import numpy as np
 from .shards import Shards
 from .sources import Block, Source
 
-__all__ = ["CollectionShards", "CollectionSource", "is_collection"]
+__all__ = ["CollectionShards", "CollectionSource", "delayed_parts", "is_collection", "others_of"]
 
 
 def is_collection(X):
@@ -26,6 +26,29 @@ def _delayed(collection, name):
     if hasattr(collection, "npartitions") and hasattr(collection, "columns"):
         return list(collection.to_delayed())
     raise TypeError(f"{name} must be a Dask array or a frame of Dask, got {type(collection).__name__}.")
+
+
+def delayed_parts(X, y, sample_weight):
+    """The partitions of X, of y and of weights that belong together, as delayed objects; None for what is None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are no collections, or have other partitions than X.
+    """
+    parts = [_delayed(X, "X")]
+    for name, array in (("y", y), ("sample_weight", sample_weight)):
+        if array is not None and not is_collection(array):
+            raise TypeError(f"{name} must be a Dask collection as X is, got {type(array).__name__}.")
+        if hasattr(array, "rechunk") and hasattr(X, "rechunk") and array.chunks[0] != X.chunks[0]:
+            if np.isnan(array.chunks[0] + X.chunks[0]).any() or array.shape[0] != X.shape[0]:
+                raise ValueError(f"{name} must have the partitions of X, {X.chunks[0]}, got {array.chunks[0]}.")
+            array = array.rechunk({0: X.chunks[0]})
+        own = [None] * len(parts[0]) if array is None else _delayed(array, name)
+        if len(own) != len(parts[0]):
+            raise ValueError(f"{name} must have the {len(parts[0])} partitions of X, got {len(own)}.")
+        parts.append(own)
+    return list(zip(*parts, strict=True))
 
 
 def _features_of(X):
@@ -53,7 +76,7 @@ def _features_of(X):
     return X.shape[1], np.dtype(np.float32 if single else np.float64), names
 
 
-def _others(X, y, weight):
+def others_of(X, y, weight):
     """A task: rows of a partition, and what belongs to them."""
     return len(X), None if y is None else np.asarray(y), None if weight is None else np.asarray(weight, np.float64)
 
@@ -88,22 +111,11 @@ class CollectionSource(Source):
 
         n_features, dtype, names = _features_of(X)
         self.is_weighted, self._kind = sample_weight is not None, type(X).__name__
-        parts = [_delayed(X, "X")]
-        for name, array in (("y", y), ("sample_weight", sample_weight)):
-            if array is not None and not is_collection(array):
-                raise TypeError(f"{name} must be a Dask collection as X is, got {type(array).__name__}.")
-            if hasattr(array, "rechunk") and hasattr(X, "rechunk") and array.chunks[0] != X.chunks[0]:
-                if np.isnan(array.chunks[0] + X.chunks[0]).any() or array.shape[0] != X.shape[0]:
-                    raise ValueError(f"{name} must have the partitions of X, {X.chunks[0]}, got {array.chunks[0]}.")
-                array = array.rechunk({0: X.chunks[0]})
-            own = [None] * len(parts[0]) if array is None else _delayed(array, name)
-            if len(own) != len(parts[0]):
-                raise ValueError(f"{name} must have the {len(parts[0])} partitions of X, got {len(own)}.")
-            parts.append(own)
-        others = client.compute([delayed(_others)(*part) for part in zip(*parts, strict=True)])
+        parts = delayed_parts(X, y, sample_weight)
+        others = client.compute([delayed(others_of)(*part) for part in parts])
         rows = client.gather([client.submit(_first, other) for other in others])
         filled = [i for i, n_rows in enumerate(rows) if n_rows]  # others would be blocks of no rows
-        self._others, self.delayed = [others[i] for i in filled], [parts[0][i] for i in filled]
+        self._others, self.delayed = [others[i] for i in filled], [parts[i][0] for i in filled]
         self._partitions, self._read_rows = filled, {}
         super().__init__([rows[i] for i in filled], n_features, dtype, names, max(1, sum(rows)), None)
 
@@ -126,7 +138,7 @@ class CollectionSource(Source):
         )
 
     def with_rows(self, rows):
-        """The same with the partitions of some blocks in memory: X, and what `_others` gives, by block."""
+        """The same with the partitions of some blocks in memory: X, and what `others_of` gives, by block."""
         made = object.__new__(type(self))
         vars(made).update(self.__getstate__() | {"_read_rows": rows})
         return made

@@ -190,6 +190,10 @@ class Stream:
     def _plan(self, order):
         return window_blocks(self.source, order.seed, order.epoch)
 
+    def n_windows(self, order):
+        """The number of windows of an epoch."""
+        return len(self._plan(order))
+
     def windows(self, order, first=0, follows=None):
         """The windows of an epoch, each good until the next one is asked for.
 

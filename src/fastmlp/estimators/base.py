@@ -355,7 +355,8 @@ class BaseMLP(
             return listeners.step_ends(fit.progress.n_iter, fit.progress.metrics(), fitted)
 
         with fit.unchanged_on_error():
-            fit.run(*((partial(listeners.step_begins, "epoch"), epoch_ends) if listeners else ()))
+            told = (partial(listeners.step_begins, "epoch"), epoch_ends, listeners.part_ends) if listeners else ()
+            fit.run(*told)
             attributes = fit.attributes(extend=fit.incremental)
             self._take_over(fit.network, {**attributes, "_optimizer": fit.optimizer})
 

@@ -67,6 +67,7 @@ class Listeners:
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.parent = self.root = self.step = None
+        self.stop = False
         if X is not None and hasattr(estimator, "_skl_callbacks"):
             in_order = n_members is None
             self.root = estimator._init_callback_context(
@@ -89,10 +90,17 @@ class Listeners:
             task = self.parent.subcontext(task_name="member", task_id=number, max_subtasks=n_steps)
             self.root = task.call_on_fit_task_begin(**self.data)
 
-    def step_begins(self, task):
-        """Before an epoch or iteration, as scikit-learn's contexts shall call it."""
+    def step_begins(self, task, n_parts=0):
+        """Before an epoch or iteration, as scikit-learn's contexts shall call it, of a number of parts."""
         if self.root is not None:
-            self.step = self.root.subcontext(task_name=task).call_on_fit_task_begin(**self.data)
+            step = self.root.subcontext(task_name=task, max_subtasks=n_parts)
+            self.step = step.call_on_fit_task_begin(**self.data)
+
+    def part_ends(self):
+        """After a part of an epoch, of which scikit-learn's callbacks are told; a wish to stop waits for its end."""
+        if self.step is not None:
+            part = self.step.subcontext(task_name="part").call_on_fit_task_begin(**self.data)
+            self.stop |= part.call_on_fit_task_end(**self.data)
 
     def step_ends(self, number, metrics, attributes):
         """After an epoch or iteration.
@@ -111,7 +119,7 @@ class Listeners:
             Whether a function returned True itself, or a callback of scikit-learn's asks to stop here.
         """
         fitted = _Fitted(self.estimator, attributes)
-        stop = False
+        stop, self.stop = self.stop, False
         for function in self.functions:
             answer = function(fitted.estimator, number, dict(metrics))
             stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # other values mean nothing
@@ -154,8 +162,15 @@ class MemberListeners:
         self.of[number] = self.listeners.of_member()
         self.of[number].member_begins(number, recipe.epochs)
 
-    def epoch_begins(self, number):
-        self.of[number].step_begins("epoch")
+    def epoch_begins(self, number, n_parts):
+        self.of[number].step_begins("epoch", n_parts)
+
+    def part_ends(self, number, recipe, epoch, done, n_rows):
+        if self.verbose > 1:
+            print(
+                f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: {done} of {n_rows} rows"
+            )
+        self.of[number].part_ends()
 
     def epoch_ends(self, number, recipe, trained):
         epoch, loss = len(trained.losses), trained.losses[-1]

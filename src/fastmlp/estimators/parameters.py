@@ -216,6 +216,9 @@ def _reasons(params, has_validation_set):
             "scoring",
             "with early_stopping=False: it needs early_stopping=True or a validation set, X_val and y_val",
         )
+    if params.get("strategy") == "full_batch":
+        for name in ("batch_size", "n_inner_steps"):
+            yield name, "with strategy='full_batch': an update has all rows"
     if params["checkpoint_path"] is None:
         yield "checkpoint_every", "with checkpoint_path=None: it needs the path of a file"
 

@@ -185,14 +185,15 @@ class BaseTabularMLP(
         recipes = recipes_in_effect(self._own_recipes(), self.recipe, self.max_iter, self._smooths_labels())
         n_members = self._n_members(len(recipes))
         listeners = Listeners(self, X, y, sample_weight, n_members)
-        rows = self._read(X, y, sample_weight, X_val, y_val)
+        seed = seed_of(self.random_state, self.checkpoint_path)
+        rows = self._read(X, y, sample_weight, X_val, y_val, seed)
         try:
-            self._fit_rows(rows, recipes, n_members, X_val is not None, listeners, began)
+            self._fit_rows(rows, recipes, n_members, X_val is not None, seed, listeners, began)
         finally:
             if rows.files is not None:
                 rows.files.close()
 
-    def _fit_rows(self, rows, recipes, n_members, is_validated, listeners, began):
+    def _fit_rows(self, rows, recipes, n_members, is_validated, seed, listeners, began):
         n_folds = 1 if is_validated or n_members == 1 else n_folds_of(n_members)
         recipes = recipes[: math.ceil(n_members / n_folds)]
         plans = [self._plan(recipe) for recipe in recipes]
@@ -200,8 +201,7 @@ class BaseTabularMLP(
         division = cache(partial(self._division, rows, n_folds))
         ensemble = Ensemble(recipes, plans, n_members, n_folds, division)
         score_of = self._scores(rows)
-        kept = kept_members(self, rows, n_members, ensemble.expected)
-        seed = seed_of(self.random_state, kept)
+        kept = kept_members(self, rows, n_members, ensemble.expected, seed)
         if kept is not None and kept.finished:
             results = kept.results
         else:
@@ -218,7 +218,7 @@ class BaseTabularMLP(
         n_workers = effective_n_threads(max_threads=self._max_threads())
         listener = MemberListeners(listeners, ensemble.n_members)
 
-        def train(number, recipe, epoch_begins, epoch_ends):
+        def train(number, recipe, progress):
             plan = ensemble.plan_of(number)
             own, held_out = ensemble.rows_of(seed, number)
             data, own = rows.of_member(own, held_out)
@@ -235,8 +235,9 @@ class BaseTabularMLP(
                 score=score_of(held_out),
                 judged=(rows.X, rows.codes),
                 n_threads=1 if ensemble.n_members > 1 else None if self.n_jobs is None else n_workers,
-                epoch_begins=epoch_begins,
-                epoch_ends=epoch_ends,
+                epoch_begins=progress.epoch_begins,
+                epoch_ends=progress.epoch_ends,
+                part_ends=progress.part_ends,
             )
             outputs = trained.network.predict(rows.X, held_out, codes=rows.codes)
             return Result(Member.of(trained, recipe), held_out, outputs)

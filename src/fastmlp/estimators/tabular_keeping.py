@@ -5,6 +5,8 @@ from dataclasses import asdict
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..training.checkpoint import Checkpoint
+from ..training.documents import is_count
 from ..training.identity import fingerprint
 from ..training.kept_members import MOST_SEED, KeptMembers
 from ..training.recipes import Recipe
@@ -13,7 +15,7 @@ from .parameters import with_effect
 __all__ = ["kept_members", "seed_of"]
 
 
-def kept_members(estimator, rows, n_members, expected):
+def kept_members(estimator, rows, n_members, expected, seed):
     """The members that the checkpoint of an estimator has, and where others go; None without `checkpoint_path`.
 
     Parameters
@@ -23,6 +25,8 @@ def kept_members(estimator, rows, n_members, expected):
     rows : _Rows
     n_members, expected
         As `KeptMembers` has them.
+    seed : int
+        Of `seed_of`.
 
     Raises
     ------
@@ -33,7 +37,10 @@ def kept_members(estimator, rows, n_members, expected):
     if path is None:
         return None
     identity = _identity(estimator, rows)
-    return KeptMembers(path, identity, n_members, expected, estimator.n_outputs_, estimator.time_limit is not None)
+    shortened = estimator.time_limit is not None
+    kept = KeptMembers(path, identity, n_members, expected, estimator.n_outputs_, shortened)
+    kept.seed = seed
+    return kept
 
 
 def _identity(estimator, rows):
@@ -61,22 +68,25 @@ def _identity(estimator, rows):
     return fingerprint(params, given)
 
 
-def seed_of(random_state, kept):
-    """The seed of folds and members: that of a checkpoint, or one that is drawn, and then goes there.
+def seed_of(random_state, path):
+    """The seed of a sample, of folds and of members: that of the checkpoint at a path, or one that is drawn.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None
         An instance goes on as if it was drawn from in any case.
-    kept : KeptMembers or None
+    path : str, path-like or None
+
+    Raises
+    ------
+    ValueError, OSError
+        As those of `Checkpoint`.
     """
     random_state = check_random_state(random_state)
-    resumed = kept is not None and kept.seed is not None
+    state = None if path is None else Checkpoint(path, 1).read()
+    kept = state.get("seed") if isinstance(state, dict) else None
+    resumed = is_count(kept) and kept <= MOST_SEED  # what else is wrong with it, KeptMembers says
     if resumed and random_state is np.random.mtrand._rand:  # NumPy's own is left as it is
-        return kept.seed
+        return kept
     drawn = random_state.randint(MOST_SEED + 1)
-    if resumed:
-        return kept.seed
-    if kept is not None:
-        kept.seed = drawn
-    return drawn
+    return kept if resumed else drawn

@@ -16,15 +16,15 @@ __all__ = ["TabularReadingMixin"]
 class TabularReadingMixin:
     """Reading of the data of a fit, in memory or not."""
 
-    def _read(self, X, y, sample_weight, X_val, y_val):
-        """The data of a fit as `Rows`; learns columns and targets."""
+    def _read(self, X, y, sample_weight, X_val, y_val, seed):
+        """The data of a fit as `Rows`, a sample of them drawn by the seed; learns columns and targets."""
         if isinstance(X_val, Source):
             X_val, y_val, _ = loaded_table(X_val, ("X_val", "y_val"), (y_val,))
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing: X_val and y_val go together.")
         if is_larger_than_memory(X):
             check_source(X, ("X", "y", "sample_weight"), (y, sample_weight))
-            return self._read_blocks(X, X_val, y_val)
+            return self._read_blocks(X, X_val, y_val, seed)
         X, y, sample_weight = loaded_table(X, ("X", "y", "sample_weight"), (y, sample_weight))
         name = type(self).__name__
         if y is None:
@@ -68,9 +68,9 @@ class TabularReadingMixin:
         check_consistent_length(encoded[0], labels)
         return [*encoded, self._engine_y(labels, "y_val"), labels, np.ones(len(labels))]
 
-    def _read_blocks(self, source, X_val, y_val):
+    def _read_blocks(self, source, X_val, y_val, seed):
         """The data of a fit to a source larger than its window: a sample, or validation data, and files of all rows."""
-        found = first_pass(self, source)
+        found = first_pass(self, source, seed)
         self._learn_columns(found.encoder)
         few = found.statistics.few()
         self._learn_targets(found.labels, few)

@@ -23,12 +23,12 @@ class FirstPass(NamedTuple):
 
     encoder: TableEncoder  # fitted
     statistics: Statistics  # of targets and weights
-    drawn: np.ndarray  # numbers of the rows in the sample, ascending: uniform, by a hash of the number
+    drawn: np.ndarray  # numbers of the rows in the sample, ascending: uniform, by a hash of number and seed
     labels: np.ndarray  # checked targets of these
     weights: np.ndarray | None
 
 
-def first_pass(model, source):
+def first_pass(model, source, seed):
     """Read all rows once, and keep a sample.
 
     Parameters
@@ -36,6 +36,8 @@ def first_pass(model, source):
     model : BaseTabularMLP
     source : Source
         Of more rows than its window, with targets.
+    seed : int
+        Of the hash by which the sample is drawn.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def first_pass(model, source):
             X, y, weight = source.table([block])
             y = model._checked_y(y, "y")
             take_targets(statistics, y, weight)
-            rows = np.flatnonzero(is_drawn(source, block, 0, share))
+            rows = np.flatnonzero(is_drawn(source, block, seed, share))
             summary.add(X, rows)
             sample.append((start + rows, y[rows], None if weight is None else weight[rows]))
     encoder.fit_summary(summary)
@@ -75,15 +77,19 @@ def encoded_rows(model, source, found, class_weights):
     found : FirstPass
     class_weights : ndarray or None
     """
-    like = model._engine_y(found.statistics.few(), "y")
-    n_numbers, n_codes = len(found.encoder.number_names_), len(found.encoder.code_columns_)
-    weighted = source.is_weighted or class_weights is not None
-    encoded = EncodedRows(source, found.drawn, n_numbers, n_codes, like, weighted)
-    for block in range(len(source.blocks)):
-        with placed(source.place(block)):
-            X, y, weight = source.table([block])
-            y = model._engine_y(model._checked_y(y, "y"), "y")
-            encoded.write(block, *found.encoder.transform(X), y, model._weighed(class_weights, y, weight))
+    def blocks():
+        for block in range(len(source.blocks)):
+            with placed(source.place(block)):
+                X, y, weight = source.table([block])
+                y = model._engine_y(model._checked_y(y, "y"), "y")
+                rows = (*found.encoder.transform(X), y, model._weighed(class_weights, y, weight))
+            yield rows
+
+    encoded = EncodedRows(source, found.drawn, blocks())
     if class_weights is not None:
-        check_total(encoded.data[3], np.float32, "sample_weight times class_weight")
+        try:
+            check_total(encoded.data[3], np.float32, "sample_weight times class_weight")
+        except ValueError:
+            encoded.close()
+            raise
     return encoded

@@ -140,8 +140,8 @@ def train_members(
     Parameters
     ----------
     train : callable
-        (number, recipe, epoch_begins, epoch_ends) -> result: trains a member. It calls epoch_begins before each epoch,
-        and epoch_ends with a `Trained` after it, and ends where that returns true.
+        (number, recipe, progress) -> result: trains a member. It calls progress.epoch_begins, part_ends and epoch_ends
+        as `train_member` does, and ends where the last returns true.
     recipe_of : callable
         Number of a member, from 0 -> Recipe.
     n_members : int
@@ -155,9 +155,9 @@ def train_members(
         recipe's epochs, and those that find no time for all of them have fewer, on the same schedule. A member has one
         epoch at least; it ends where another would take longer than what is left.
     listener : object, default=None
-        Its methods are called by one thread at a time: member_begins(number, recipe), epoch_begins(number),
-        epoch_ends(number, recipe, trained) -> whether this member ends there, and member_ends(number, result) ->
-        whether no other begins.
+        Its methods are called by one thread at a time: member_begins(number, recipe), epoch_begins(number, n_parts),
+        part_ends(number, recipe, *told), epoch_ends(number, recipe, trained) -> whether this member ends there, and
+        member_ends(number, result) -> whether no other begins.
     taken : dict of int to object, default={}
         Results of members that were trained by an earlier call.
     keep : callable, default=None
@@ -262,7 +262,7 @@ class _Run:
         self.tell("member_begins", number, recipe)
         while True:
             progress = _Progress(self, number, recipe)
-            result = self.train(number, recipe, progress.epoch_begins, progress.epoch_ends)
+            result = self.train(number, recipe, progress)
             if not progress.too_slow:
                 break
             # so that the epochs are no more in all than the listener was told
@@ -324,8 +324,11 @@ class _Progress:
         self.cut = self.too_slow = False
         self.judges = run.pace is not None and run.pace.unit is None  # whether there may be too many epochs
 
-    def epoch_begins(self):
-        self.run.tell("epoch_begins", self.number)
+    def epoch_begins(self, n_parts):
+        self.run.tell("epoch_begins", self.number, n_parts)
+
+    def part_ends(self, *told):
+        self.run.tell("part_ends", self.number, self.recipe, *told)
 
     def epoch_ends(self, trained):
         """Whether the member ends here."""

@@ -207,14 +207,16 @@ class Fit:
 
     # The epochs
 
-    def run(self, epoch_begins=None, epoch_ends=None):
+    def run(self, epoch_begins=None, epoch_ends=None, part_ends=None):
         """Train until `max_iter` epochs are done, or progress ends; of an incremental fit one epoch.
 
         Parameters
         ----------
         epoch_begins, epoch_ends : callable, default=None
-            Called before and after each epoch; the latter, once all but the checkpoint is done, may return True to end
-            the training.
+            Called before each epoch with `n_parts`, and after it; the latter, once all but the checkpoint is done, may
+            return True to end the training.
+        part_ends : callable, default=None
+            Called after each part of an epoch.
 
         Raises
         ------
@@ -228,13 +230,13 @@ class Fit:
         UserWarning
             When interrupted; the parameters are those after the last whole batch.
         """
-        progress = self.progress
+        progress, self._part_ends = self.progress, part_ends
         if self.early_stopping and progress.best_params is None:
             self._keep_best()
         try:
             while progress.n_iter < self.max_iter and not progress.stopped:
                 if epoch_begins is not None:
-                    epoch_begins()
+                    epoch_begins(self.n_parts)
                 self._epoch()
                 if epoch_ends is not None and epoch_ends():
                     progress.stopped = True
@@ -282,6 +284,15 @@ class Fit:
         if diverged:
             progress.stopped = True
             self._restore_best()
+
+    @property
+    def n_parts(self):
+        """Parts of an epoch between which it tells how far it is; 0: none."""
+        return 0
+
+    def _tell_part(self):
+        if self._part_ends is not None:
+            self._part_ends()
 
     @property
     def n_batches(self):

@@ -303,12 +303,19 @@ class Shuffled:
         self.sample, self.n_rows = rows, len(rows)
 
     def epoch(self, rng):
-        """Numbers of the rows in the order of an epoch, in parts that are trained on one after another."""
-        yield rng.permutation(self.sample)
+        """Numbers of the rows in the order of an epoch, in parts that are trained on one after another.
+
+        Returns
+        -------
+        n_parts : int
+            0 if there is one.
+        parts : iterator of ndarray of intp
+        """
+        return 0, iter([rng.permutation(self.sample)])
 
 
 def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, judged,
-                 n_threads=None, epoch_begins=None, epoch_ends=None):
+                 n_threads=None, epoch_begins=None, epoch_ends=None, part_ends=None):
     """Train a network on some rows and keep the parameters that are best on others.
 
     Parameters
@@ -334,9 +341,12 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     n_threads : int, default=None
         As `Network` takes it.
     epoch_begins : callable, default=None
-        Called before each epoch.
+        Called before each epoch with the number of its parts, 0 if it has one.
     epoch_ends : callable, default=None
         Called with a `Trained` after each epoch; training ends where it returns true.
+    part_ends : callable, default=None
+        Called after each part of an epoch that has several, with the number of the epoch, from 1, the rows of it that
+        are trained on, and all of them.
 
     Returns
     -------
@@ -356,13 +366,16 @@ def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_op
     network.bind(X, y, sample_weight, codes=codes)
     try:
         for epoch in range(recipe.epochs):
+            n_parts, parts = rows.epoch(rng)
             if epoch_begins is not None:
-                epoch_begins()
-            for order, done in _whole_batches(rows.epoch(rng), batch_size, n_batches):
+                epoch_begins(n_parts)
+            for order, done in _whole_batches(parts, batch_size, n_batches):
                 batches = len(order) // batch_size
                 optimizer.schedule(recipe, epoch * n_batches + done, n_batches, batches)
                 more = done + batches < n_batches
                 mean = network.epoch(order, batch_size, optimizer, 0.0, first_row=done * batch_size, more=more)
+                if n_parts and part_ends is not None:
+                    part_ends(epoch + 1, (done + batches) * batch_size, n_batches * batch_size)
             trained.losses.append(mean)
             if not math.isfinite(trained.losses[-1]):
                 break

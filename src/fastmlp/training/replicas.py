@@ -19,7 +19,7 @@ from .documents import are_arrays, is_count, is_number, require
 from .optimizers import Optimizer
 from .streams import StreamedFit, SummedNetwork
 
-__all__ = ["FEWEST_STEPS", "MOST_STEPS", "ReplicatedFit", "Sum", "SummedShards"]
+__all__ = ["FEWEST_STEPS", "MOST_STEPS", "FullBatchFit", "ReplicatedFit", "Sum", "SummedShards"]
 
 # Douillard et al. (2023), "DiLoCo", arXiv:2311.08105, table 5
 OUTER_RATE, OUTER_MOMENTUM = 0.7, 0.9
@@ -108,16 +108,15 @@ def train(job, begun, number, shard, replica):
 
 
 def gradient(job, parameters, number, shard):
-    """A task: loss and gradient of a shard's rows times their weight, as `Sum`."""
+    """A task: loss and gradient summed over a shard's rows to train on, as `Sum`."""
     shard = job.shards.loaded(number, job.held_by, job.share, shard)
-    data = shard.data
-    weight = float(len(data.y) if data.sample_weight is None else data.sample_weight.sum())
-    if weight == 0:
+    rows = shard.order()
+    if len(rows) == 0:
         return Sum([np.zeros_like(param) for param in parameters], 0.0, 0.0)
     network = job.network(parameters)
-    network.bind(data.X, data.y, data.sample_weight)
-    loss, *gradients = network.loss_and_grad()
-    return Sum([weight * part for part in chain(*gradients)], weight * loss, weight)
+    network.bind(shard.data.X, shard.data.y, shard.data.sample_weight)
+    loss, weight, gradients = network.sums(rows if job.share else None)
+    return Sum(gradients, loss, weight)
 
 
 class SummedShards(SummedNetwork):
@@ -152,19 +151,54 @@ class _Begun(NamedTuple):
     n_rows: int = 0
 
 
-class ReplicatedFit(StreamedFit):
-    """A fit by epochs of several replicas, which train apart for a round and are then averaged.
-
-    The average of the parameters, less those that the round began with, is a step of an optimizer of its own: Nesterov
-    momentum [1]_. The moments of the inner optimizer are averaged too.
+class _FitByTasks(StreamedFit):
+    """A fit by epochs, the rows of which tasks train on.
 
     Parameters
     ----------
     network, params, random_state, validation_data, before
-        As for `Fit`; of `params` also n_inner_steps.
+        As for `Fit`.
     data : Shards
     plan : dict
         The arguments of the network.
+    """
+
+    def __init__(self, network, params, random_state, data, validation_data=None, *, plan, before, incremental):
+        super().__init__(network, params, random_state, data, validation_data, before=before, incremental=incremental)
+        self._plan = plan
+
+    @cached_property
+    def _job(self):
+        seed = self.seed if self.shuffle else None
+        job = Job(self.data, self._plan, self.alpha, self.batch_size, seed, self.seed, self.share)
+        return self.data.tasks.shared(job)
+
+    @cached_property
+    def _shards(self):
+        return self.data.references(self.seed, self.share)
+
+    def _copies(self):
+        """The parameters as tasks take them."""
+        return [param.copy() for param in self.parameters]
+
+
+class FullBatchFit(_FitByTasks):
+    """A fit of which each epoch is one update, by the gradient of all rows: the sum of those of the shards."""
+
+    n_batches, n_parts = 1, 0
+
+    def _pass(self):
+        self.optimizer.iteration_begins(1, self.max_iter)
+        tasks = self.data.tasks
+        summed = tasks.reduce(Sum.plus, gradient, (self._job, tasks.shared(self._copies())), [*enumerate(self._shards)])
+        return self.network.step(summed.loss, summed.total, summed.arrays, self.optimizer, self.alpha)
+
+
+class ReplicatedFit(_FitByTasks):
+    """A fit by epochs of several replicas, which train apart for a round and are then averaged.
+
+    The average of the parameters, less those that the round began with, is a step of an optimizer of its own: Nesterov
+    momentum [1]_. The moments of the inner optimizer are averaged too. Of `params` it takes n_inner_steps too.
 
     References
     ----------
@@ -172,9 +206,9 @@ class ReplicatedFit(StreamedFit):
        arXiv:2311.08105.
     """
 
-    def __init__(self, network, params, random_state, data, validation_data=None, *, plan, before, incremental):
-        super().__init__(network, params, random_state, data, validation_data, before=before, incremental=incremental)
-        self._plan, self._inner_steps = plan, params["n_inner_steps"]
+    def __init__(self, network, params, *arguments, **named):
+        super().__init__(network, params, *arguments, **named)
+        self._inner_steps = params["n_inner_steps"]
         self.velocity = [np.zeros_like(param) for param in self.parameters]
 
     def begin(self, validation=None, relative_tol=False):
@@ -214,18 +248,12 @@ class ReplicatedFit(StreamedFit):
         return rounds
 
     @property
+    def n_parts(self):
+        return len(self._rounds)
+
+    @property
     def n_batches(self):
         return sum(steps for *_, steps in self._rounds)
-
-    @cached_property
-    def _job(self):
-        seed = self.seed if self.shuffle else None
-        job = Job(self.data, self._plan, self.alpha, self.batch_size, seed, self.seed, self.share)
-        return self.data.tasks.shared(job)
-
-    @cached_property
-    def _shards(self):
-        return self.data.references(self.seed, self.share)
 
     def _pass(self):
         optimizer, at = self.optimizer, self.within or _Begun()
@@ -233,6 +261,7 @@ class ReplicatedFit(StreamedFit):
         for slot, part, n_parts, steps in self._rounds[at.round :]:
             summed = self._round(slot, part, n_parts, at.steps, steps)
             self._step(summed)
+            self._tell_part()
             at = _Begun(at.round + 1, at.steps + steps, at.loss + summed.loss, at.n_rows + summed.total)
             if at.round < len(self._rounds):
                 self.within = at
@@ -246,8 +275,7 @@ class ReplicatedFit(StreamedFit):
         optimizer = copy.copy(self.optimizer)
         optimizer.plan = None  # which may be a function of the user's; rates are known
         rates = None if optimizer.rates is None else optimizer.rates[done : done + steps]
-        parameters = [param.copy() for param in self.parameters]
-        begun = Round(parameters, optimizer, rates, self.progress.n_iter, part, n_parts)
+        begun = Round(self._copies(), optimizer, rates, self.progress.n_iter, part, n_parts)
         n_replicas, tasks = self.data.n_replicas, self.data.tasks
         numbers = range(slot * n_replicas, (slot + 1) * n_replicas)
         each = [(number, self._shards[number], replica) for replica, number in enumerate(numbers)]

@@ -1,11 +1,12 @@
 """Validation scores, computed once per epoch: the constant part is prepared once per fit."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
 
-__all__ = ["R2", "Accuracy", "NegativeBrierScore", "NegativeFocalLoss", "NegativeLogLoss", "NegativeLoss"]
+__all__ = ["R2", "Accuracy", "Deviations", "NegativeBrierScore", "NegativeFocalLoss", "NegativeLogLoss", "NegativeLoss"]
 
 
 class Accuracy:
@@ -53,8 +54,41 @@ class R2:
             return float("nan")
         with np.errstate(over="ignore"):  # of a diverging model: the score is then -inf
             residual = (self.weight * (self.y - outputs) ** 2).sum(axis=0)
-        ratio = np.divide(residual, self.spread, out=(residual > 0).astype(np.float64), where=self.spread > 0)
-        return float((1.0 - ratio).mean())
+        return _r2(residual, self.spread)
+
+
+def _r2(residual, spread):
+    """The coefficient from sums of squares of each output, around the predictions and around the mean."""
+    ratio = np.divide(residual, spread, out=(residual > 0).astype(np.float64), where=spread > 0)
+    return float((1.0 - ratio).mean())
+
+
+class Deviations(NamedTuple):
+    """What R2 of some rows is made of; that of all rows is the sum of their parts."""
+
+    weight: float
+    mean: np.ndarray  # of each output's targets
+    spread: np.ndarray  # sum of squares around the mean
+    residual: np.ndarray  # and around the predictions
+
+    @classmethod
+    def of(cls, y, outputs, weight):
+        """Of rows: y and outputs of shape (n, n_outputs), weights of shape (n,), not all zero."""
+        y, weights = y.astype(np.float64), weight[:, None]
+        mean = np.average(y, axis=0, weights=weight)
+        spread, residual = ((weights * (y - around) ** 2).sum(axis=0) for around in (mean, outputs))
+        return cls(float(weight.sum()), mean, spread, residual)
+
+    def plus(self, other):
+        """The sum of two: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance"."""
+        weight, apart = self.weight + other.weight, other.mean - self.mean
+        mean = self.mean + apart * (other.weight / weight)
+        between = apart**2 * (self.weight * other.weight / weight)
+        return Deviations(weight, mean, self.spread + other.spread + between, self.residual + other.residual)
+
+    def r2(self):
+        """As `R2` has it."""
+        return _r2(self.residual, self.spread)
 
 
 class NegativeLogLoss:

@@ -73,14 +73,12 @@ class SummedNetwork:
         now, then = (Order(None, self._n_calls + i, None, 0.0, 0) for i in range(2))
         self._n_calls += 1
         for window in self._stream.windows(now, follows=then):
-            of_window = float(window.stop if window.sample_weight is None else window.sample_weight.sum())
-            if of_window > 0:
-                self._network.bind(window.X, window.y, window.sample_weight)
-                loss, *gradients = self._network.loss_and_grad()
-                total += of_window * loss
-                weight += of_window
-                for sums, gradient in zip(gradient_sums, sum(gradients, []), strict=True):
-                    sums += of_window * gradient
+            self._network.bind(window.X, window.y, window.sample_weight)
+            loss, of_window, gradients = self._network.sums()
+            total += loss
+            weight += of_window
+            for sums, gradient in zip(gradient_sums, gradients, strict=True):
+                sums += gradient
         return gradient_sums, total, weight
 
 
@@ -149,6 +147,10 @@ class StreamedFit(Fit):
 
     # An epoch
 
+    @property
+    def n_parts(self):
+        return self.data.n_windows(self._order(self.progress.n_iter))
+
     def _order(self, epoch):
         return Order(self.seed if self.shuffle else None, epoch, self.seed, self.share, self.batch_size - 1)
 
@@ -161,6 +163,7 @@ class StreamedFit(Fit):
             follows = self._order(epoch + 1) if epoch + 1 < self.max_iter else None
             for window in self.data.windows(self._order(epoch), at.window, follows):
                 at, loss = self._train(window, at, rates)
+                self._tell_part()
                 if at.done == self.n_trained:
                     break
                 self.within = at
