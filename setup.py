@@ -1,8 +1,10 @@
 """Compiled extensions; everything else is in pyproject.toml."""
 
+import gzip
 import os
 import shlex
 import sys
+import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -11,6 +13,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 PACKAGE = "src/fastmlp"
 ENGINE = f"{PACKAGE}/engine"
@@ -37,6 +40,8 @@ MODULES = {
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.
 FLAGS = "-O3 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
+# Ways to OpenMP, for compiling and for linking: GCC's and LLVM's, and that of Apple's clang with libomp installed
+OPENMP = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
 
 
 class BuildExt(build_ext):
@@ -45,11 +50,17 @@ class BuildExt(build_ext):
     def build_extensions(self):
         if self.compiler.compiler_type != "msvc":
             flags, links = list(FLAGS), []
-            if os.environ.get("FASTMLP_OPENMP", "1") != "0" and self.has_openmp():
-                flags.append("-fopenmp")
-                links.append("-fopenmp")
-            flags += shlex.split(os.environ.get("FASTMLP_CFLAGS", ""))
-            links += shlex.split(os.environ.get("FASTMLP_LDFLAGS", ""))
+            own = [shlex.split(os.environ.get(name, "")) for name in ("FASTMLP_CFLAGS", "FASTMLP_LDFLAGS")]
+            if os.environ.get("FASTMLP_OPENMP", "1") != "0":
+                for compiles, linked in OPENMP:
+                    if self.works(compiles + own[0], linked + own[1]):
+                        flags += compiles
+                        links += linked
+                        break
+                else:
+                    print("no OpenMP, building for one thread", file=sys.stderr)
+            flags += own[0]
+            links += own[1]
             for extension in self.extensions:
                 extension.extra_compile_args = flags
                 extension.extra_link_args = links
@@ -64,17 +75,44 @@ class BuildExt(build_ext):
                 pool.map(lambda source: self.compile_one_by_one([source], *args, **kwargs), sources)
             )]
 
-    def has_openmp(self):
+    def works(self, flags, links):
+        """Whether a program that asks OpenMP for its threads can be made."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "openmp.c")
             source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
-                self.compiler.link_executable(objects, str(Path(folder, "openmp")), extra_postargs=["-fopenmp"])
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder, "openmp")), extra_postargs=links)
             except Exception as error:
-                print(f"no OpenMP, building for one thread: {error}", file=sys.stderr)
+                print(f"{shlex.join(flags)}: {error}", file=sys.stderr)
                 return False
         return True
+
+
+class Sdist(sdist):
+    """With SOURCE_DATE_EPOCH, in seconds, an archive that is the same bytes for the same files."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        if "SOURCE_DATE_EPOCH" not in os.environ or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        epoch = int(os.environ["SOURCE_DATE_EPOCH"])
+
+        def plain(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mode = 0o755 if member.mode & 0o100 else 0o644
+            member.mtime = epoch
+            return member
+
+        path = f"{base_name}.tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            for name in sorted(path for path in Path(base_dir).rglob("*") if path.is_file()):
+                archive.add(name, filter=plain)
+        return path
 
 
 setup(
@@ -95,5 +133,5 @@ setup(
             "freethreading_compatible": True,
         },
     ),
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
 )
