@@ -211,6 +211,13 @@ cdef extern from "simd/tables.h" nogil:
         void *x, const void *u, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t first,
         ptrdiff_t count
     ) noexcept nogil
+    ctypedef void (*fm_frame)(
+        void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t channels, ptrdiff_t height,
+        ptrdiff_t width, ptrdiff_t top, ptrdiff_t left
+    ) noexcept nogil
+    ctypedef void (*fm_shifted)(
+        void *u, ptrdiff_t ld, const void *x, const ptrdiff_t *shifts, ptrdiff_t rows, ptrdiff_t count
+    ) noexcept nogil
     ctypedef void (*fm_spread)(void *z, const void *values, ptrdiff_t channels, ptrdiff_t positions) noexcept nogil
     ctypedef void (*fm_plane_sums)(void *sums, const void *d, ptrdiff_t channels, ptrdiff_t positions) noexcept nogil
     ctypedef void (*fm_max_pool)(void *out, int32_t *places, const void *x, const fm_window *w) noexcept nogil
@@ -278,6 +285,8 @@ cdef extern from "simd/tables.h" nogil:
         fm_piecewise_input_gradient piecewise_input_gradient
         fm_unfold unfold
         fm_fold fold
+        fm_frame frame
+        fm_shifted shifted
         fm_spread spread
         fm_plane_sums plane_sums
         fm_max_pool max_pool

@@ -92,6 +92,13 @@ cdef struct Layer:
     # of a window: its geometry, and of a convolution channels out and groups of channels
     fm_window window
     ptrdiff_t channels, groups
+    # of a convolution without strides: heights and widths of inputs and deltas with zeros around them, and where in
+    # these each element of a sum begins; NULL: it has strides
+    ptrdiff_t framed[2]
+    ptrdiff_t framed_delta[2]
+    ptrdiff_t delta_before[2]
+    const ptrdiff_t *shifts             # (k,) of the input of a group
+    const ptrdiff_t *delta_shifts       # (window's elements * channels,); NULL also where there are groups
     ptrdiff_t own_ld                    # elements of a row that the kind keeps; 0: it keeps nothing
     ptrdiff_t scratch                   # bytes that a call of the kind needs
 
@@ -141,6 +148,8 @@ cdef class Layers:
     cdef int _set(self, Layer *layer, place) except -1
     cdef int _set_levels(self, Layer *layer, columns) except -1
     cdef int _set_window(self, Layer *layer, row) except -1
+    cdef int _set_shifts(self, Layer *layer, row) except -1
+    cdef const ptrdiff_t *_intp(self, values) except NULL
     cdef const char *_zeros(self, ptrdiff_t count) except NULL
     cdef const char *_constant(self, values) except NULL
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept

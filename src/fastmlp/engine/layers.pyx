@@ -270,11 +270,39 @@ cdef class Layers:
         if isinstance(row, Convolution):
             layer.channels = row.channels
             layer.constants = self._zeros(padded(layer.n_out, self.net.itemsize))
+            self._set_shifts(layer, row)
             layer.scratch = scratch_bytes(layer, self.net.itemsize)
             self.scratch = max(self.scratch, layer.scratch)
         elif isinstance(row, MaxPool):
             layer.own_ld = padded(layer.n_out, self.net.itemsize)
         return 0
+
+    cdef int _set_shifts(self, Layer *layer, row) except -1:
+        """Where the elements of a convolution's sums are, if its window moves by one element."""
+        window = row.window
+        # the window without its first element, and the zeros around deltas, on the far side of those around inputs
+        reach = [(n - 1) * apart for n, apart in zip(window.size, window.dilation)]
+        before = [n - zeros for n, zeros in zip(reach, window.before)]
+        if window.stride != (1, 1) or min(before) < 0:
+            return 0
+        for axis in range(2):
+            layer.framed[axis] = window.out[axis] + reach[axis]
+            layer.framed_delta[axis] = row.shape[1 + axis] + reach[axis]
+            layer.delta_before[axis] = before[axis]
+        i, j = np.ogrid[:window.size[0], :window.size[1]]
+        within = i * (window.dilation[0] * layer.framed[1]) + j * window.dilation[1]
+        planes = np.arange(layer.window.channels) * (layer.framed[0] * layer.framed[1])
+        layer.shifts = self._intp((planes[:, None] + within.ravel()).ravel())
+        if layer.groups == 1:
+            within = ((window.size[0] - 1 - i) * (window.dilation[0] * layer.framed_delta[1])
+                      + (window.size[1] - 1 - j) * window.dilation[1])
+            planes = np.arange(layer.channels) * (layer.framed_delta[0] * layer.framed_delta[1])
+            layer.delta_shifts = self._intp((within.reshape(-1, 1) + planes).ravel())
+        return 0
+
+    cdef const ptrdiff_t *_intp(self, values) except NULL:
+        """The address of integers that are kept as long as this object."""
+        return <const ptrdiff_t *> self._constant(np.asarray(values, dtype=np.intp))
 
     cdef const char *_zeros(self, ptrdiff_t count) except NULL:
         """The address of zeros, aligned, that are kept as long as this object."""
@@ -288,7 +316,7 @@ cdef class Layers:
         """The categories that a layer reads."""
         levels = [self.inputs.levels[c] for c in columns]
         layer.column, layer.n_columns = columns.start, len(columns)
-        layer.offsets = <const ptrdiff_t *> self._constant(np.cumsum([0, *levels], dtype=np.intp))
+        layer.offsets = self._intp(np.cumsum([0, *levels]))
         return 0
 
     cdef const char *_constant(self, values) except NULL:

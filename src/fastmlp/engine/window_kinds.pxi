@@ -1,132 +1,211 @@
-# ---- convolution: Z (channels, positions) = f(W^T U + b) for each row, U what the window sees at each position ----
+# ---- convolution: Z (channels, positions) = f(W^T U + b) for each row, U (k, positions) what the window sees ----
 #
-# W (k, channels), k = (input channel, i, j) within a group. U is unfolded a few positions at a time into the caller's
-# scratch: never that of a whole row, let alone of a batch. Where the window is a single element, U is the input itself.
+# W (k, channels), k = (input channel, i, j) within a group. U is made a few positions at a time, never that of a whole
+# row, let alone of a batch. Where the window moves by one element, planes get their zeros around them (framed), and
+# positions are counted through their whole width: each row of U then is a piece of the framed planes, k's shift away,
+# and a few columns of the outputs that mean nothing are cut off. Otherwise U is gathered element by element.
+#
+#   forward     Z = W^T U
+#   gradient    dW = U D^T
+#   backward    dX = W U', U' what the turned window sees of the framed D; with strides or groups U's elements are
+#               added where they come from: dU = W D
 
-cdef inline ptrdiff_t positions_of(const Layer *layer) noexcept nogil:
-    return layer.window.out[0] * layer.window.out[1]
+# A worker's scratch, in elements from its start.
+ctypedef struct Places:
+    ptrdiff_t width             # of a row of positions: that of the framed planes, or of the outputs
+    ptrdiff_t positions
+    ptrdiff_t panel, ld         # positions of U at a time, and its row stride
+    ptrdiff_t unfolded          # U
+    ptrdiff_t sums              # (channels, height, width): outputs or deltas over the whole width of framed planes
+    ptrdiff_t turned            # (positions, channels_ld): deltas transposed
+    ptrdiff_t channels_ld
+    ptrdiff_t end
+
+
+cdef inline ptrdiff_t whole_lanes(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
+    return ceil_div(n * itemsize, FM_ROW_BYTES) * FM_ROW_BYTES // itemsize
 
 
 cdef inline ptrdiff_t depth_of(const Layer *layer) noexcept nogil:
-    """Elements of the window, those of all channels of a group."""
+    """Elements that a sum runs over."""
     return layer.window.channels * layer.window.size[0] * layer.window.size[1]
 
 
-cdef inline bint is_pointwise(const Layer *layer) noexcept nogil:
-    """Whether the window is one element that moves over all of the input."""
+cdef Places places_of(const Layer *layer, ptrdiff_t itemsize, bint back) noexcept nogil:
+    """Where in the scratch things are: first the framed planes of inputs or, for backward, of deltas."""
     cdef const fm_window *w = &layer.window
-    return (w.size[0] == w.size[1] == 1 and w.stride[0] == w.stride[1] == 1 and w.out[0] == w.in_[0]
-            and w.out[1] == w.in_[1])
-
-
-cdef ptrdiff_t panel_positions(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
-    """Positions that are unfolded at a time: a function of the shape alone."""
-    cdef ptrdiff_t lanes = FM_ROW_BYTES // itemsize
-    return min(positions_of(layer), max(lanes, UNFOLDED_BYTES // (depth_of(layer) * itemsize) // lanes * lanes))
-
-
-cdef inline ptrdiff_t panel_ld(ptrdiff_t positions, ptrdiff_t itemsize) noexcept nogil:
-    """Row stride of unfolded positions: whole lanes, and rows on different sets of the first-level cache."""
-    cdef ptrdiff_t lanes = FM_ROW_BYTES // itemsize
-    cdef ptrdiff_t ld = ceil_div(positions, lanes) * lanes
-    return ld + lanes if ld * itemsize % ALIAS_BYTES == 0 else ld
+    cdef ptrdiff_t framed = 0, depth = depth_of(layer), height = w.out[0], channels = layer.channels
+    cdef Places at
+    at.width = w.out[1]
+    if back and layer.delta_shifts != NULL:
+        framed = layer.channels * layer.framed_delta[0] * layer.framed_delta[1]
+        at.width, height = layer.framed_delta[1], w.in_[0]
+        depth = layer.channels * w.size[0] * w.size[1]
+        channels = w.channels
+        at.positions = (height - 1) * at.width + w.in_[1]
+    elif not back and layer.shifts != NULL:
+        framed = w.channels * layer.groups * layer.framed[0] * layer.framed[1]
+        at.width = layer.framed[1]
+        at.positions = (height - 1) * at.width + w.out[1]
+    else:
+        at.positions = height * at.width
+    # a function of the shape alone
+    at.panel = min(at.positions, max(whole_lanes(1, itemsize),
+                                     whole_lanes(UNFOLDED_BYTES // (depth * itemsize), itemsize)))
+    at.ld = whole_lanes(at.panel, itemsize)
+    if at.ld * itemsize % ALIAS_BYTES == 0:
+        at.ld += whole_lanes(1, itemsize)
+    at.unfolded = whole_lanes(framed, itemsize)
+    at.sums = at.unfolded + depth * at.ld
+    at.turned = at.sums + whole_lanes(channels * height * at.width, itemsize)
+    at.channels_ld = whole_lanes(layer.channels, itemsize)
+    at.end = at.turned + (0 if back else height * at.width * at.channels_ld)
+    return at
 
 
 cdef ptrdiff_t convolution_scratch(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
-    """Bytes of an unfolded panel, and of the deltas of a row transposed."""
-    cdef ptrdiff_t lanes = FM_ROW_BYTES // itemsize
-    cdef ptrdiff_t channels_ld = ceil_div(layer.channels, lanes) * lanes
-    return (depth_of(layer) * panel_ld(panel_positions(layer, itemsize), itemsize)
-            + positions_of(layer) * channels_ld) * itemsize
+    """Bytes of a worker's scratch."""
+    return max(places_of(layer, itemsize, False).end, places_of(layer, itemsize, True).end) * itemsize
+
+
+cdef const char *framed_input(const Pass *p, const Layer *layer, const View *v, ptrdiff_t row) noexcept nogil:
+    """A row of the input, with zeros around its planes where the sums are shifted and there are any."""
+    cdef const fm_window *w = &layer.window
+    cdef const char *x = v.x.dense + row * v.x.ld * p.itemsize
+    if layer.shifts == NULL or (layer.framed[0] == w.in_[0] and layer.framed[1] == w.in_[1]):
+        return x
+    p.kernels.frame(v.scratch, layer.framed[0], layer.framed[1], x, w.channels * layer.groups, w.in_[0], w.in_[1],
+                    w.before[0], w.before[1])
+    return v.scratch
+
+
+cdef void unfold(const Pass *p, const Layer *layer, char *u, const Places *at, const char *x, ptrdiff_t group,
+                 ptrdiff_t start, ptrdiff_t stop, ptrdiff_t first, ptrdiff_t count) noexcept nogil:
+    """Rows start to stop of U of a group of channels, `count` positions of it from the first-th on."""
+    cdef const fm_window *w = &layer.window
+    if layer.shifts != NULL:
+        x += (group * w.channels * layer.framed[0] * layer.framed[1] + first) * p.itemsize
+        p.kernels.shifted(u, at.ld, x, layer.shifts + start, stop - start, count)
+    else:
+        p.kernels.unfold(u, at.ld, x + group * w.channels * w.in_[0] * w.in_[1] * p.itemsize, w, start, stop, first,
+                         count)
 
 
 cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, fm_epilogue epilogue,
                               char *z) noexcept nogil:
     cdef const fm_window *w = &layer.window
+    cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer), i, g, first, count
+    cdef Places at = places_of(layer, n, False)
+    cdef ptrdiff_t plane = w.out[0] * at.width
+    cdef bint wide = at.width != w.out[1]
+    cdef const char *bias = p.parameters[layer.first + BIAS].value
     cdef const char *weights = first_of(p, layer).value
     cdef const char *x
-    cdef ptrdiff_t n = p.itemsize, positions = positions_of(layer), depth = depth_of(layer)
-    cdef ptrdiff_t panel = panel_positions(layer, n), ld = panel_ld(panel, n), channels = layer.channels // layer.groups
-    cdef ptrdiff_t plane = w.in_[0] * w.in_[1], i, g, q, at, count
     cdef char *out
-    cdef bint pointwise = is_pointwise(layer)
+    cdef char *sums
     for i in range(v.rows):
         out = z + i * layer.ld * n
-        p.kernels.spread(out, p.parameters[layer.first + BIAS].value, layer.channels, positions)
+        sums = v.scratch + at.sums * n if wide else out
+        p.kernels.spread(sums, bias, layer.channels, plane)
+        x = framed_input(p, layer, v, i)
         for g in range(layer.groups):
-            x = v.x.dense + (i * v.x.ld + g * w.channels * plane) * n
-            for q in range(ceil_div(positions, panel)):
-                at = q * panel
-                count = min(panel, positions - at)
-                if not pointwise:
-                    p.kernels.unfold(v.scratch, ld, x, w, 0, depth, at, count)
-                p.kernels.product(out + (g * channels * positions + at) * n, positions,
-                                  weights + g * channels * n, 1, layer.channels,
-                                  x + at * n if pointwise else v.scratch, positions if pointwise else ld,
-                                  channels, count, depth, True, NULL, NULL, 0)
+            first = 0
+            while first < at.positions:
+                count = min(at.panel, at.positions - first)
+                unfold(p, layer, v.scratch + at.unfolded * n, &at, x, g, 0, depth, first, count)
+                p.kernels.product(sums + (g * channels * plane + first) * n, plane, weights + g * channels * n, 1,
+                                  layer.channels, v.scratch + at.unfolded * n, at.ld, channels, count, depth, True,
+                                  NULL, NULL, 0)
+                first += at.panel
+        if wide:
+            p.kernels.frame(out, w.out[0], w.out[1], sums, layer.channels, w.out[0], at.width, 0, 0)
         if epilogue != p.kernels.forward[FM_ACTIVATION_identity]:
             epilogue(out, layer.constants, 1, layer.n_out, layer.ld)
 
 
+cdef void backward_to_sums(const Pass *p, const Layer *layer, const View *v, ptrdiff_t row, char *out) noexcept nogil:
+    """dX of a row whose sums are shifted, as a convolution of the framed deltas."""
+    cdef const fm_window *w = &layer.window
+    cdef ptrdiff_t n = p.itemsize, first = 0, count, depth = layer.channels * w.size[0] * w.size[1]
+    cdef Places at = places_of(layer, n, True)
+    cdef ptrdiff_t plane = w.in_[0] * at.width
+    cdef bint wide = at.width != w.in_[1]
+    cdef char *sums = v.scratch + at.sums * n if wide else out
+    p.kernels.frame(v.scratch, layer.framed_delta[0], layer.framed_delta[1], v.delta + row * layer.ld * n,
+                    layer.channels, w.out[0], w.out[1], layer.delta_before[0], layer.delta_before[1])
+    while first < at.positions:
+        count = min(at.panel, at.positions - first)
+        p.kernels.shifted(v.scratch + at.unfolded * n, at.ld, v.scratch + first * n, layer.delta_shifts, depth, count)
+        p.kernels.product(sums + first * n, plane, first_of(p, layer).value, depth, 1, v.scratch + at.unfolded * n,
+                          at.ld, w.channels, count, depth, False, NULL, NULL, 0)
+        first += at.panel
+    if wide:
+        p.kernels.frame(out, w.in_[0], w.in_[1], sums, w.channels, w.in_[0], at.width, 0, 0)
+
+
+cdef void backward_by_elements(const Pass *p, const Layer *layer, const View *v, ptrdiff_t row,
+                               char *out) noexcept nogil:
+    """dX of a row: dU = W D, whose elements are added where U has them from."""
+    cdef const fm_window *w = &layer.window
+    cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer), g, first, count
+    cdef Places at = places_of(layer, n, True)
+    cdef char *u = v.scratch + at.unfolded * n
+    memset(out, 0, layer.n_in * n)
+    for g in range(layer.groups):
+        first = 0
+        while first < at.positions:
+            count = min(at.panel, at.positions - first)
+            p.kernels.product(u, at.ld, first_of(p, layer).value + g * channels * n, layer.channels, 1,
+                              v.delta + (row * layer.ld + g * channels * at.positions + first) * n, at.positions,
+                              depth, count, channels, False, NULL, NULL, 0)
+            p.kernels.fold(out + g * w.channels * w.in_[0] * w.in_[1] * n, u, at.ld, w, 0, depth, first, count)
+            first += at.panel
+
+
 cdef void backward_convolution(const Pass *p, const Layer *layer, const View *v, fm_epilogue slope,
                                const char *activations, char *out, ptrdiff_t ld) noexcept nogil:
-    """dL/dU = W delta, a few positions at a time, and each of its elements added where U has it from."""
-    cdef const fm_window *w = &layer.window
-    cdef const char *weights = first_of(p, layer).value
-    cdef const char *delta
-    cdef char *x
-    cdef ptrdiff_t n = p.itemsize, positions = positions_of(layer), depth = depth_of(layer)
-    cdef ptrdiff_t panel = panel_positions(layer, n), stride = panel_ld(panel, n)
-    cdef ptrdiff_t channels = layer.channels // layer.groups, plane = w.in_[0] * w.in_[1], i, g, q, at, count
-    cdef bint pointwise = is_pointwise(layer)
+    cdef ptrdiff_t i, n = p.itemsize
     for i in range(v.rows):
-        if not pointwise:
-            memset(out + i * ld * n, 0, layer.n_in * n)
-        for g in range(layer.groups):
-            x = out + (i * ld + g * w.channels * plane) * n
-            delta = v.delta + (i * layer.ld + g * channels * positions) * n
-            for q in range(ceil_div(positions, panel)):
-                at = q * panel
-                count = min(panel, positions - at)
-                p.kernels.product(x + at * n if pointwise else v.scratch, positions if pointwise else stride,
-                                  weights + g * channels * n, layer.channels, 1, delta + at * n, positions, depth,
-                                  count, channels, False, NULL, NULL, 0)
-                if not pointwise:
-                    p.kernels.fold(x, v.scratch, stride, w, 0, depth, at, count)
+        if layer.delta_shifts != NULL:
+            backward_to_sums(p, layer, v, i, out + i * ld * n)
+        else:
+            backward_by_elements(p, layer, v, i, out + i * ld * n)
         if slope != NULL:
             slope(out + i * ld * n, activations + i * ld * n, 1, layer.n_in, ld)
 
 
 cdef void gradient_of_convolution(const Pass *p, const Layer *layer, int i, const View *v, ptrdiff_t start,
                                   ptrdiff_t stop, bint accumulate, char *gradient) noexcept nogil:
-    """U delta^T for weights, with the deltas of a row transposed; the sums of planes for biases."""
+    """U D^T for weights; for biases the sums of planes."""
     cdef const fm_window *w = &layer.window
-    cdef ptrdiff_t n = p.itemsize, positions = positions_of(layer), channels = layer.channels // layer.groups
-    cdef ptrdiff_t panel = panel_positions(layer, n), ld = panel_ld(panel, n), plane = w.in_[0] * w.in_[1]
-    cdef ptrdiff_t lanes = FM_ROW_BYTES // n, channels_ld = ceil_div(layer.channels, lanes) * lanes
-    cdef ptrdiff_t row, g, q, at, count
-    cdef char *transposed = v.scratch + depth_of(layer) * ld * n
+    cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, row, g, first, count
+    cdef Places at = places_of(layer, n, False)
     cdef const char *x
-    cdef bint pointwise = is_pointwise(layer)
+    cdef const char *delta
+    cdef char *turned = v.scratch + at.turned * n
+    cdef char *u = v.scratch + at.unfolded * n
     if not accumulate:
         memset(gradient, 0, (stop - start) * layer.channels * n)
     for row in range(v.rows):
+        delta = v.delta + row * layer.ld * n
         if i == BIAS:
-            p.kernels.plane_sums(gradient, v.delta + row * layer.ld * n, layer.channels, positions)
+            p.kernels.plane_sums(gradient, delta, layer.channels, w.out[0] * w.out[1])
             continue
-        p.kernels.transpose(transposed, channels_ld, 0, v.delta + row * layer.ld * n, layer.channels, positions)
+        if at.width != w.out[1]:
+            p.kernels.frame(v.scratch + at.sums * n, w.out[0], at.width, delta, layer.channels, w.out[0], w.out[1], 0,
+                            0)
+            delta = v.scratch + at.sums * n
+        p.kernels.transpose(turned, at.channels_ld, 0, delta, layer.channels, w.out[0] * at.width)
+        x = framed_input(p, layer, v, row)
         for g in range(layer.groups):
-            x = v.x.dense + (row * v.x.ld + g * w.channels * plane) * n
-            for q in range(ceil_div(positions, panel)):
-                at = q * panel
-                count = min(panel, positions - at)
-                if not pointwise:
-                    p.kernels.unfold(v.scratch, ld, x, w, start, stop, at, count)
-                p.kernels.product(gradient + g * channels * n, layer.channels,
-                                  x + (start * positions + at) * n if pointwise else v.scratch,
-                                  positions if pointwise else ld, 1,
-                                  transposed + (at * channels_ld + g * channels) * n, channels_ld, stop - start,
+            first = 0
+            while first < at.positions:
+                count = min(at.panel, at.positions - first)
+                unfold(p, layer, u, &at, x, g, start, stop, first, count)
+                p.kernels.product(gradient + g * channels * n, layer.channels, u, at.ld, 1,
+                                  turned + (first * at.channels_ld + g * channels) * n, at.channels_ld, stop - start,
                                   channels, count, True, NULL, NULL, 0)
+                first += at.panel
 
 
 # ---- pooling: the greatest element that the window sees, whose place is kept, or the mean ----

@@ -399,6 +399,13 @@ typedef void (*fm_unfold)(void *u, ptrdiff_t ld, const void *x, const fm_window 
 /* x += each element of u (stop - start, ld) where unfold takes it from */
 typedef void (*fm_fold)(void *x, const void *u, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop,
                         ptrdiff_t first, ptrdiff_t count);
+/* out (channels, out_height, out_width) = x (channels, height, width) from (top, left) on and 0 elsewhere; rows and
+ * columns for which there is no room are left out */
+typedef void (*fm_frame)(void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t channels,
+                         ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left);
+/* u (rows, ld): row k = count elements of x from shifts[k] on */
+typedef void (*fm_shifted)(void *u, ptrdiff_t ld, const void *x, const ptrdiff_t *shifts, ptrdiff_t rows,
+                           ptrdiff_t count);
 /* z (channels, positions) = values (channels,) */
 typedef void (*fm_spread)(void *z, const void *values, ptrdiff_t channels, ptrdiff_t positions);
 /* sums (channels,) += the sums of the rows of d (channels, positions), each over LANES virtual lanes */
@@ -418,7 +425,7 @@ typedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w);
     ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand)          \
     ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)                        \
     ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient) \
-    ROW(unfold) ROW(fold) ROW(spread) ROW(plane_sums)                                        \
+    ROW(unfold) ROW(fold) ROW(frame) ROW(shifted) ROW(spread) ROW(plane_sums)                \
     ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)
 #define FM_ENUM_LAYER_KERNEL(name) FM_LAYER_KERNEL_##name,
 enum { FM_LAYER_KERNELS(FM_ENUM_LAYER_KERNEL) FM_N_LAYER_KERNELS };

@@ -8,53 +8,68 @@
  * Outside the input is 0. Rows begin anywhere, and nothing outside them is read or written.
  */
 
-/* Of output columns first..stop - 1 of a row of outputs those whose element j of the window lies within the input's
- * width: from the returned one to before *stop. */
-INLINE ptrdiff_t FN(columns_inside)(const fm_window *w, ptrdiff_t j, ptrdiff_t first, ptrdiff_t *stop)
+/* The elements of a row of outputs that element j of the window sees within the input's width: from *least to before the
+ * returned one. */
+INLINE ptrdiff_t FN(columns_inside)(const fm_window *w, ptrdiff_t j, ptrdiff_t *least)
 {
-    const ptrdiff_t stride = w->stride[1], shift = w->before[1] - j * w->dilation[1]; /* input column = o stride - shift */
-    const ptrdiff_t least = shift > 0 ? (shift + stride - 1) / stride : 0;
-    const ptrdiff_t reach = w->in[1] - 1 + shift, end = reach < 0 ? 0 : reach / stride + 1;
-    if (end < *stop) *stop = end;
-    if (first < least) first = least;
-    if (*stop < first) *stop = first;
-    return first;
+    const ptrdiff_t shift = w->before[1] - j * w->dilation[1]; /* input column = output column * stride - shift */
+    const ptrdiff_t reach = w->in[1] - 1 + shift, end = reach < 0 ? 0 : reach / w->stride[1] + 1;
+    *least = shift > 0 ? (shift + w->stride[1] - 1) / w->stride[1] : 0;
+    return end < w->out[1] ? end : w->out[1];
 }
 
-INLINE void FN(copy_run)(REAL *out, const REAL *in, ptrdiff_t stride, ptrdiff_t count)
+/* out (count,) = in: what masks would take long for (stores, on some processors) is done in overlapping pieces */
+INLINE void FN(copy_run)(REAL *restrict out, const REAL *restrict in, ptrdiff_t count)
 {
-    if (stride == 1)
-        for (ptrdiff_t l = 0; l < count; l += VECTOR_LANES)
-            FN(store_up_to)(out + l, FN(load_up_to)(in + l, count - l), count - l);
-    else
-        for (ptrdiff_t l = 0; l < count; l++) out[l] = in[l * stride];
+    if (count >= VECTOR_LANES) {
+        const ptrdiff_t last = count - VECTOR_LANES;
+        for (ptrdiff_t l = 0; l < last; l += VECTOR_LANES) *(FN(vector) *)(out + l) = *(const FN(vector) *)(in + l);
+        *(FN(vector) *)(out + last) = *(const FN(vector) *)(in + last);
+        return;
+    }
+    for (ptrdiff_t piece = VECTOR_LANES / 2; piece; piece /= 2)
+        if (count >= piece) {
+#define COPY_PIECE(lanes)                                                                                      \
+    if (piece == (lanes)) {                                                                                    \
+        __builtin_memcpy(out, in, (lanes) * sizeof(REAL));                                                     \
+        __builtin_memcpy(out + count - (lanes), in + count - (lanes), (lanes) * sizeof(REAL));                 \
+    }
+            COPY_PIECE(8) COPY_PIECE(4) COPY_PIECE(2) COPY_PIECE(1)
+            return;
+        }
 }
 
-INLINE void FN(add_run)(REAL *out, const REAL *in, ptrdiff_t stride, ptrdiff_t count)
+INLINE void FN(zero_run)(REAL *out, ptrdiff_t count)
 {
-    if (stride == 1)
-        for (ptrdiff_t l = 0; l < count; l += VECTOR_LANES)
-            FN(store_up_to)(out + l, FN(load_up_to)(out + l, count - l) + FN(load_up_to)(in + l, count - l), count - l);
-    else
-        for (ptrdiff_t l = 0; l < count; l++) out[l * stride] += in[l];
+    for (ptrdiff_t l = 0; l < count; l++) out[l] = 0;
+}
+
+/* out (count,) += in, both in their order */
+INLINE void FN(add_run)(REAL *restrict out, const REAL *restrict in, ptrdiff_t count)
+{
+    ptrdiff_t l = 0;
+    for (; l + VECTOR_LANES <= count; l += VECTOR_LANES)
+        *(FN(vector) *)(out + l) += *(const FN(vector) *)(in + l);
+    for (; l < count; l++) out[l] += in[l];
 }
 
 /* For each k from start to stop and each run of positions within one row of outputs, from the first-th position on:
- * inside(unfolded, input, stride, count) where the window sees the input, outside(unfolded, count) where it does not. */
+ * `inside` with `count` elements of u and of x, where the window sees the input; `outside` where it does not. */
 #define FOR_RUNS(inside, outside)                                                                              \
-    const ptrdiff_t area = w->size[0] * w->size[1], plane = w->in[0] * w->in[1];                               \
+    const ptrdiff_t area = w->size[0] * w->size[1], plane = w->in[0] * w->in[1], width = w->out[1];            \
+    const ptrdiff_t first_y = first / width, first_o = first - first_y * width, stride = w->stride[1];         \
     for (ptrdiff_t k = start; k < stop; k++, u += ld) {                                                        \
-        const ptrdiff_t i = k % area / w->size[1], j = k % w->size[1];                                         \
-        ptrdiff_t y = first / w->out[1], from = first % w->out[1];                                             \
-        for (ptrdiff_t at = 0; at < count; y++, from = 0) {                                                    \
-            const ptrdiff_t run = (w->out[1] - from < count - at) ? w->out[1] - from : count - at;             \
-            const ptrdiff_t row = y * w->stride[0] - w->before[0] + i * w->dilation[0];                        \
-            ptrdiff_t end = from + run, begin = end;                                                           \
-            if (row >= 0 && row < w->in[0]) begin = FN(columns_inside)(w, j, from, &end);                      \
+        const ptrdiff_t c = k / area, i = (k - c * area) / w->size[1], j = k - c * area - i * w->size[1];      \
+        ptrdiff_t least, most = FN(columns_inside)(w, j, &least), y = first_y, from = first_o;                 \
+        ptrdiff_t row = y * w->stride[0] - w->before[0] + i * w->dilation[0];                                  \
+        for (ptrdiff_t at = 0; at < count; row += w->stride[0], from = 0) {                                    \
+            const ptrdiff_t run = (width - from < count - at) ? width - from : count - at;                     \
+            ptrdiff_t begin = least > from ? least : from, end = most < from + run ? most : from + run;        \
+            if (row < 0 || row >= w->in[0] || begin >= end) begin = end = from + run;                          \
             outside(u + at, begin - from);                                                                     \
             inside(u + at + (begin - from),                                                                    \
-                   x + (k / area) * plane + row * w->in[1] + begin * w->stride[1] - w->before[1] + j * w->dilation[1], \
-                   w->stride[1], end - begin);                                                                 \
+                   x + c * plane + row * w->in[1] + begin * stride - w->before[1] + j * w->dilation[1],        \
+                   end - begin);                                                                               \
             outside(u + at + (end - from), from + run - end);                                                  \
             at += run;                                                                                         \
         }                                                                                                      \
@@ -65,9 +80,12 @@ static void FN(unfold)(void *u_, ptrdiff_t ld, const void *x_, const fm_window *
 {
     REAL *u = u_;
     const REAL *x = x_;
-#define COPY_RUN(u, x, stride, count) FN(copy_run)(u, x, stride, count)
-#define ZERO_RUN(u, count) for (ptrdiff_t l = 0; l < (count); l++) (u)[l] = 0
-    FOR_RUNS(COPY_RUN, ZERO_RUN)
+#define STRIDED_COPY(u, x, count) for (ptrdiff_t l = 0; l < (count); l++) (u)[l] = (x)[l * stride]
+    if (w->stride[1] == 1) {
+        FOR_RUNS(FN(copy_run), FN(zero_run))
+    } else {
+        FOR_RUNS(STRIDED_COPY, FN(zero_run))
+    }
 }
 
 static void FN(fold)(void *x_, const void *u_, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop,
@@ -75,9 +93,46 @@ static void FN(fold)(void *x_, const void *u_, ptrdiff_t ld, const fm_window *w,
 {
     const REAL *u = u_;
     REAL *x = x_;
-#define ADD_RUN(u, x, stride, count) FN(add_run)(x, u, stride, count)
-#define LEAVE_RUN(u, count) (void)0
-    FOR_RUNS(ADD_RUN, LEAVE_RUN)
+#define ADD_TO_X(u, x, count) FN(add_run)(x, u, count)
+#define STRIDED_ADD(u, x, count) for (ptrdiff_t l = 0; l < (count); l++) (x)[l * stride] += (u)[l]
+#define LEAVE(u, count) (void)0
+    if (w->stride[1] == 1) {
+        FOR_RUNS(ADD_TO_X, LEAVE)
+    } else {
+        FOR_RUNS(STRIDED_ADD, LEAVE)
+    }
+}
+
+/* Rows of one plane's width into rows of another: out (channels, out_height, out_width) = x (channels, height, width)
+ * from (top, left) on, 0 elsewhere; or x's upper left part where out is smaller. */
+static void FN(frame)(void *out_, ptrdiff_t out_height, ptrdiff_t out_width, const void *x_, ptrdiff_t channels,
+                      ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left)
+{
+    const ptrdiff_t rows = height < out_height - top ? height : out_height - top;
+    const ptrdiff_t columns = width < out_width - left ? width : out_width - left;
+    REAL *out = out_;
+    const REAL *x = x_;
+    for (ptrdiff_t c = 0; c < channels; c++, x += height * width, out += out_height * out_width) {
+        FN(zero_run)(out, top * out_width);
+        for (ptrdiff_t y = 0; y < rows; y++) {
+            REAL *row = out + (top + y) * out_width;
+            FN(zero_run)(row, left);
+            FN(copy_run)(row + left, x + y * width, columns);
+            FN(zero_run)(row + left + columns, out_width - left - columns);
+        }
+        FN(zero_run)(out + (top + rows) * out_width, (out_height - top - rows) * out_width);
+    }
+}
+
+static void FN(shifted)(void *u_, ptrdiff_t ld, const void *x_, const ptrdiff_t *shifts, ptrdiff_t rows, ptrdiff_t count)
+{
+    REAL *u = u_;
+    for (ptrdiff_t k = 0; k < rows; k++, u += ld) {
+        const REAL *x = (const REAL *)x_ + shifts[k];
+        for (ptrdiff_t l = 0; l + LANES <= count; l += LANES)
+            FOR_GROUP *(FN(vector) *)(u + l + v * VECTOR_LANES) = *(const FN(vector) *)(x + l + v * VECTOR_LANES);
+        FN(copy_run)(u + count / LANES * LANES, x + count / LANES * LANES, count % LANES);
+    }
 }
 
 static void FN(spread)(void *z_, const void *values_, ptrdiff_t channels, ptrdiff_t positions)
@@ -85,8 +140,7 @@ static void FN(spread)(void *z_, const void *values_, ptrdiff_t channels, ptrdif
     REAL *z = z_;
     const REAL *values = values_;
     for (ptrdiff_t c = 0; c < channels; c++, z += positions)
-        for (ptrdiff_t l = 0; l < positions; l += VECTOR_LANES)
-            FN(store_up_to)(z + l, FN(splat)(values[c]), positions - l);
+        for (ptrdiff_t l = 0; l < positions; l++) z[l] = values[c];
 }
 
 static void FN(plane_sums)(void *sums_, const void *d_, ptrdiff_t channels, ptrdiff_t positions)
@@ -106,25 +160,37 @@ static void FN(plane_sums)(void *sums_, const void *d_, ptrdiff_t channels, ptrd
 
 /* ---- pooling ---- */
 
+/* The greatest of rows x, x + width, ... of `columns` elements each, and where it is: x, counted from `at`, is the first */
+INLINE REAL FN(greatest)(const REAL *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, ptrdiff_t at, int32_t *place)
+{
+    REAL most = x[0];
+    ptrdiff_t where = 0;
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const REAL value = x[i * width + j];
+            /* a NaN is the greatest, and stays */
+            const int more = !(value <= most) & (most == most);
+            most = more ? value : most;
+            where = more ? i * width + j : where;
+        }
+    *place = (int32_t)(at + where);
+    return most;
+}
+
 static void FN(max_pool)(void *out_, int32_t *places, const void *x_, const fm_window *w)
 {
+    const ptrdiff_t width = w->in[1];
+    const int halves = w->size[0] == 2 && w->size[1] == 2; /* the usual window, of constant size */
     REAL *out = out_;
     const REAL *x = x_;
-    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
+    int32_t unwanted;
+    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * width)
         for (ptrdiff_t y = 0; y < w->out[0]; y++)
             for (ptrdiff_t o = 0; o < w->out[1]; o++) {
-                const ptrdiff_t corner = y * w->stride[0] * w->in[1] + o * w->stride[1];
-                ptrdiff_t place = corner;
-                REAL most = x[corner];
-                for (ptrdiff_t i = 0; i < w->size[0]; i++)
-                    for (ptrdiff_t j = 0; j < w->size[1]; j++) {
-                        const ptrdiff_t at = corner + i * w->in[1] + j;
-                        const int more = !(x[at] <= most) && most == most; /* NaN is the most, the first one */
-                        most = more ? x[at] : most;
-                        place = more ? at : place;
-                    }
-                *out++ = most;
-                if (places) *places++ = (int32_t)place;
+                const ptrdiff_t at = y * w->stride[0] * width + o * w->stride[1];
+                int32_t *place = places ? places++ : &unwanted;
+                *out++ = halves ? FN(greatest)(x + at, 2, 2, width, at, place)
+                                : FN(greatest)(x + at, w->size[0], w->size[1], width, at, place);
             }
 }
 
