@@ -11,6 +11,8 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from fastmlp.engine.architecture import (
+    GRU,
+    LSTM,
     AveragePool,
     Convolution,
     Dense,
@@ -260,7 +262,126 @@ def _pool(layer, parameters, x):
     return outputs.reshape(len(x), -1), back
 
 
+def _gru_step(z, m, before, cells):
+    """One step from its sums z (3, n, units), the states' part m (3, n, units) and what was before.
+
+    Returns h and cells, and the way back from dL/dh and dL/dcells to the same of z, of m, of h before and of cells
+    before, the part by way of z and m left out.
+    """
+    r, u = expit(z[0] + m[0]), expit(z[1] + m[1])
+    n = np.tanh(z[2] + r * m[2])
+
+    def back(dh, dcells):
+        dn = dh * (1 - u) * (1 - n**2)
+        dr, du = dn * m[2] * r * (1 - r), dh * (before - n) * u * (1 - u)
+        return np.stack([dr, du, dn]), np.stack([dr, du, dn * r]), dh * u, dcells
+
+    return (1 - u) * n + u * before, cells, back
+
+
+def _lstm_step(z, m, before, cells):
+    i, f, g, o = z + m
+    i, f, g, o = expit(i), expit(f), np.tanh(g), expit(o)
+    c = f * cells + i * g
+    t = np.tanh(c)
+
+    def back(dh, dcells):
+        dc = dcells + dh * o * (1 - t**2)
+        dz = np.stack([dc * g * i * (1 - i), dc * cells * f * (1 - f), dc * i * (1 - g**2), dh * t * o * (1 - o)])
+        return dz, dz, np.zeros_like(dh), dc * f
+
+    return o * t, c, back
+
+
+def _one_direction(layer, W, b, steps, lengths):
+    """States (steps, n, units) from steps (steps, n, channels) of which each row has as many as its length says.
+
+    A state stays as it is behind a row's last step. The way back is from dL/d(states) to dL/d(steps), dL/dW and dL/db.
+    """
+    units, gates, channels, step = layer.units, layer.gates, layer.channels, _gru_step
+    of_inputs, of_states = b[: gates * units], np.zeros(gates * units)
+    if isinstance(layer, GRU):
+        of_states[2 * units :] = b[gates * units :]
+    else:
+        step = _lstm_step
+
+    def by_gates(sums):
+        return np.moveaxis(sums.reshape(-1, gates, units), 1, 0)
+
+    h = c = np.zeros((len(lengths), units))
+    states, ways = [], []
+    for s, x in enumerate(steps):
+        goes_on, before, cells = (lengths > s)[:, None], h, c
+        h, c, way = step(by_gates(x @ W[:channels] + of_inputs), by_gates(h @ W[channels:] + of_states), h, c)
+        h, c = np.where(goes_on, h, before), np.where(goes_on, c, cells)
+        states.append(h)
+        ways.append((x, before, goes_on, way))
+
+    def back(d):
+        dx, dW, db = np.zeros(steps.shape), np.zeros(W.shape), np.zeros(b.shape)
+        dh = dc = np.zeros(h.shape)
+        for s in range(len(steps) - 1, -1, -1):
+            x, before, goes_on, way = ways[s]
+            dh = dh + d[s]
+            dz, dm, passed, dcells = way(dh * goes_on, dc * goes_on)
+            dz, dm = (np.moveaxis(part, 0, 1).reshape(len(x), -1) for part in (dz, dm))
+            dx[s] = dz @ W[:channels].T
+            dh, dc = np.where(goes_on, passed + dm @ W[channels:].T, dh), np.where(goes_on, dcells, dc)
+            dW += np.vstack([x.T @ dz, before.T @ dm])
+            db += np.hstack([dz, dm[:, 2 * units :]]).sum(axis=0)[: len(b)]
+        return dx, dW, db
+
+    return np.array(states), back
+
+
+def _recurrent(layer, parameters, x):
+    n, n_steps, directions = len(x), layer.steps, 1 + layer.bidirectional
+    parts = [np.split(parameter, directions, axis=-1) for parameter in parameters]
+    sequences = x[:, : layer.channels * n_steps].reshape(n, layer.channels, n_steps)
+    lengths, rest = np.full(n, n_steps), np.zeros(n)
+    if layer.lengths:
+        rest = np.where(np.isnan(x[:, -1]), np.nan, 0)
+        lengths = np.clip(np.where(np.isnan(rest), 0, x[:, -1]), 0, n_steps).astype(int)
+    share = (1 / np.maximum(lengths, 1))[:, None]
+    rows, s = np.arange(n), np.arange(n_steps)[:, None]
+    seen = s < lengths
+    outputs, ways = [], []
+    for direction in range(directions):
+        order = np.where(seen, lengths - 1 - s if layer.reverse or direction == 1 else s, s)
+        taken = np.where(seen[..., None], sequences[rows, :, order], 0)
+        states, way = _one_direction(layer, parts[0][direction], parts[1][direction], taken, lengths)
+        if layer.output == "all":
+            out = np.zeros((n, layer.units, n_steps))
+            out[rows, :, order] = states * seen[..., None] + rest[:, None] * ~seen[..., None]
+        else:
+            out = states[-1] if layer.output == "last" else (states * seen[..., None]).sum(axis=0) * share
+            out = out + rest[:, None]
+        outputs.append(out.reshape(n, -1))
+        ways.append((order, way))
+
+    def back(d):
+        of_x, gradients = np.zeros(x.shape), []
+        of_sequences = np.zeros(sequences.shape)
+        for delta, (order, way) in zip(np.split(d, directions, axis=1), ways, strict=True):
+            of_states = np.zeros((n_steps, n, layer.units))
+            if layer.output == "all":
+                of_states = delta.reshape(n, layer.units, n_steps)[rows, :, order] * seen[..., None]
+            elif layer.output == "last":
+                of_states[-1] = delta * (lengths > 0)[:, None]
+            else:
+                of_states = of_states + seen[..., None] * (delta * share)
+            of_steps, *of_parameters = way(of_states)
+            of_sequences[rows, :, order] += of_steps * seen[..., None]
+            gradients.append(of_parameters)
+        of_x[:, : layer.channels * n_steps] = of_sequences.reshape(n, -1)
+        return of_x, [np.concatenate(of_one, axis=-1) for of_one in zip(*gradients, strict=True)]
+
+    return np.hstack(outputs), back
+
+
 _KINDS = {
+    GRU: _recurrent,
+    LSTM: _recurrent,
     AveragePool: _pool,
     Convolution: _convolution,
     MaxPool: _pool,

@@ -24,6 +24,8 @@ from twin import TwinNetwork
 
 from fastmlp.engine import ISAS, Network, Predictor, input_gradients
 from fastmlp.engine.architecture import (
+    GRU,
+    LSTM,
     AveragePool,
     Convolution,
     Dense,
@@ -96,6 +98,11 @@ KINDS = {
                    AveragePool((3, 1, n - 2), (1, n - 2))],
         ISAS,
     ),
+    "gru": (lambda n: [Inputs(n), GRU(n, 1, 5, "all"), GRU(n, 5, 6, bidirectional=True)], ISAS),
+    "gru of unequal lengths": (
+        lambda n: [Inputs(n), GRU(n - 1, 1, 7, "mean", reverse=True, lengths=True)], ISAS
+    ),
+    "lstm": (lambda n: [Inputs(n), LSTM(n, 1, 5, "all"), LSTM(n, 5, 6, bidirectional=True)], ISAS),
     "every layer": (every_layer, ISAS),
 }
 CASES = [(kind, isa) for kind, (_, isas) in KINDS.items() for isa in isas]
@@ -243,6 +250,16 @@ SIZES = {
     ],
     "a convolution behind a scale": [Inputs(36), Scale(), Convolution((4, 3, 3), 5, (2, 2), "gelu"), Dense(2)],
     "a convolution of embeddings": [Inputs(0, (3, 4)), Embedding(6), Convolution((2, 2, 3), 2, (2, 2)), Dense(2)],
+    "one unit, one step, one channel": [Inputs(1), GRU(1, 1, 1), LSTM(1, 1, 1), Dense(2)],
+    "one unit": [Inputs(14), GRU(7, 2, 1, "all"), LSTM(7, 1, 1, "mean", reverse=True), Dense(2)],
+    "one step": [Inputs(9), LSTM(1, 9, 17, "all"), GRU(1, 17, 5, bidirectional=True), Dense(2)],
+    "a vector, and more": [Inputs(30), GRU(10, 3, 16, "all", bidirectional=True), LSTM(10, 32, 33), Dense(2)],
+    "rows of weights on the same sets of a cache": [Inputs(18), LSTM(6, 3, 64, "all"), GRU(6, 64, 43), Dense(2)],
+    "lengths": [Inputs(26), LSTM(5, 5, 9, "all", bidirectional=True, lengths=True), GRU(5, 18, 4, "mean"), Dense(2)],
+    "recurrence behind a convolution": [
+        Inputs(20), Convolution((2, 1, 10), 4, (1, 3), "relu"), GRU(8, 4, 6, "mean", bidirectional=True), Dense(2)
+    ],
+    "recurrence behind dense units": [Inputs(5), Dense(12, "mish"), LSTM(4, 3, 5, reverse=True), Dense(2)],
     # parameters of a tile, an element less, an element more
     "tile": [Inputs(0, (4096,)), Embedding(1), Dense(2)],
     "tile - 1": [Inputs(0, (4095,)), Embedding(1), Dense(2)],

@@ -6,7 +6,8 @@ Layers that read the inputs beside each other (:class:`Numbers`, :class:`Periodi
 the list. Without them a first `Dense` reads the numbers and, as one-hot columns, the categories.
 
 Layers whose windows slide (:class:`Convolution`, :class:`MaxPool`, :class:`AveragePool`) read a row as planes, channel
-after channel, and leave planes.
+after channel, and leave planes. Recurrent layers (:class:`GRU`, :class:`LSTM`) read a row as a sequence of as many
+steps as a channel has.
 """
 
 from math import prod
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "AveragePool",
     "Convolution",
     "Dense",
@@ -538,3 +541,129 @@ class AveragePool(NamedTuple):
     outputs = MaxPool.outputs
     multiply_adds = MaxPool.multiply_adds
     parameters = MaxPool.parameters
+
+
+OUTPUTS = ("last", "mean", "all")
+
+
+class GRU(NamedTuple):
+    """Gated recurrent units, which read a sequence step by step: states h, 0 before the first step.
+
+    Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
+    with the reset behind the product, as PyTorch has it::
+
+        r = logistic(x W_r + h U_r + b_r)               h' = (1 - z) n + z h
+        z = logistic(x W_z + h U_z + b_z)
+        n = tanh(x W_n + b_n + r (h U_n + c_n))
+
+    Parameters
+    ----------
+    steps : int
+        Steps of a sequence. A row of the input has each channel's values at all steps, channel after channel.
+    channels : int
+        Values at each step.
+    units : int
+        Length of h.
+    output : {"last", "mean", "all"}, default="last"
+        What the layer leaves: h behind the last step, the mean of h over the steps, or h at each step, units as
+        channels.
+    reverse : bool, default=False
+        Take the steps from the last to the first.
+    bidirectional : bool, default=False
+        Take them in both directions, each with parameters of its own; outputs of the second follow those of the first.
+    lengths : bool, default=False
+        A row of the input has one number more at its end, how many of its steps there are: all if it is larger, none if
+        it is below 1, whole ones in between. What stands behind them is not read; outputs of "all" are 0 there. A row
+        without a step leaves 0, a length that is NaN leaves NaN.
+    weights, biases : str, default="weights", "biases"
+        Groups of the parameters. Weights (channels + units, 3 units) have the columns of r, z and n, W above U; biases
+        (4 units,) are b_r, b_z, b_n and c_n, b_r and b_z the sums of the two that PyTorch has. Those of the second
+        direction follow in further columns.
+    """
+
+    steps: int
+    channels: int
+    units: int
+    output: str = "last"
+    reverse: bool = False
+    bidirectional: bool = False
+    lengths: bool = False
+    weights: str = "weights"
+    biases: str = "biases"
+
+    beside = False
+    gates = 3
+    functions = 3
+
+    @property
+    def reads(self):
+        """Numbers of a row of the input."""
+        for name in ("steps", "channels", "units"):
+            n = getattr(self, name)
+            if not (isinstance(n, Integral) and 1 <= n <= MAX_SIDE):
+                raise ValueError(f"{name}={n!r}: an integer from 1 to {MAX_SIDE}")
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output={self.output!r}: one of {OUTPUTS}")
+        if self.reverse and self.bidirectional:
+            raise ValueError("reverse=True: of one direction, not with bidirectional=True")
+        return self.channels * self.steps + bool(self.lengths)
+
+    @property
+    def shape_out(self):
+        """Channels and steps of the output."""
+        return ((1 + self.bidirectional) * self.units, self.steps if self.output == "all" else 1)
+
+    def outputs(self, n_in, inputs):
+        return prod(self.shape_out) if self.reads else 0
+
+    def multiply_adds(self, n_in, inputs):
+        # a function of a gate takes about as long as 16 multiply-adds
+        each = self.gates * (self.channels + self.units) + 16 * self.functions
+        return (1 + self.bidirectional) * self.steps * self.units * each
+
+    def parameters(self, n_in, inputs, codes):
+        units = (1 + self.bidirectional) * self.units
+        return [Shape("coefs", self.channels + self.units, self.gates * units, self.weights, True),
+                Shape("intercepts", 1, 4 * units, self.biases, False)]
+
+
+class LSTM(NamedTuple):
+    """Long short-term memory, which reads a sequence step by step: states h and cells c, 0 before the first step.
+
+    Hochreiter and Schmidhuber (1997), "Long short-term memory", with the forget gate of Gers et al. (2000), as PyTorch
+    has it::
+
+        i = logistic(x W_i + h U_i + b_i)               c' = f c + i g
+        f = logistic(x W_f + h U_f + b_f)               h' = o tanh(c')
+        g = tanh(x W_g + h U_g + b_g)
+        o = logistic(x W_o + h U_o + b_o)
+
+    Parameters
+    ----------
+    steps, channels, units, output, reverse, bidirectional, lengths
+        As of :class:`GRU`.
+    weights, biases : str, default="weights", "biases"
+        Groups of the parameters. Weights (channels + units, 4 units) have the columns of i, f, g and o, W above U;
+        biases (4 units,) are the sums of the two that PyTorch has. Those of the second direction follow in further
+        columns.
+    """
+
+    steps: int
+    channels: int
+    units: int
+    output: str = "last"
+    reverse: bool = False
+    bidirectional: bool = False
+    lengths: bool = False
+    weights: str = "weights"
+    biases: str = "biases"
+
+    beside = False
+    gates = 4
+    functions = 5
+
+    reads = GRU.reads
+    shape_out = GRU.shape_out
+    outputs = GRU.outputs
+    multiply_adds = GRU.multiply_adds
+    parameters = GRU.parameters

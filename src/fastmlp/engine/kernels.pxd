@@ -224,6 +224,18 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef void (*fm_max_unpool)(void *x, const int32_t *places, const void *d, const fm_window *w) noexcept nogil
     ctypedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w) noexcept nogil
     ctypedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w) noexcept nogil
+    ctypedef void (*fm_turn)(
+        void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n
+    ) noexcept nogil
+    ctypedef void (*fm_add_share)(void *out, const void *x, double share, ptrdiff_t count) noexcept nogil
+    ctypedef void (*fm_cell)(
+        void *h, const void *before, void *cells, const void *z, void *const *own, ptrdiff_t at, ptrdiff_t rows,
+        ptrdiff_t units
+    ) noexcept nogil
+    ctypedef void (*fm_cell_back)(
+        void *dh, void *dcells, void *d, void *const *own, ptrdiff_t at, ptrdiff_t size, ptrdiff_t rows,
+        ptrdiff_t units, int keep
+    ) noexcept nogil
     ctypedef void (*fm_ones)(void *out, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_logistic_slopes)(void *slopes, const void *z, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_seed)(
@@ -293,6 +305,12 @@ cdef extern from "simd/tables.h" nogil:
         fm_max_unpool max_unpool
         fm_mean_pool mean_pool
         fm_mean_unpool mean_unpool
+        fm_turn turn
+        fm_add_share add_share
+        fm_cell gru
+        fm_cell_back gru_back
+        fm_cell lstm
+        fm_cell_back lstm_back
         fm_ones ones
         fm_logistic_slopes logistic_slopes
         fm_seed seed

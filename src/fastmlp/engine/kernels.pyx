@@ -307,7 +307,7 @@ def product(a, b, out, *, accumulate=False, isa=None):
 
 
 def layer_kernels(dtype, isa=None):
-    """Where the kernels of layers over tables and of windows are, for calls by :mod:`ctypes`.
+    """Where the kernels of layers over tables, of windows and of cells are, for calls by :mod:`ctypes`.
 
     Parameters
     ----------

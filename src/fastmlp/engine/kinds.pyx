@@ -12,9 +12,9 @@ from .blas cimport product
 from .kernels cimport (
     FM_ACTIVATION_identity, FM_ACTIVATION_softmax, FM_ROW_BYTES, blas_outruns, fm_codes, fm_epilogue, fm_window,
 )
-from .layers cimport BIAS, WEIGHTS, Layer, Parameter, Pass, View
+from .layers cimport ALL_STATES, BIAS, LAST_STATE, MEAN_STATE, WEIGHTS, Layer, Parameter, Pass, Recurrence, View
 from .memory cimport ceil_div
-from .tuning cimport ALIAS_BYTES, BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS, UNFOLDED_BYTES
+from .tuning cimport ALIAS_BYTES, BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS, RECURRENT_ROWS, UNFOLDED_BYTES
 
 
 cdef inline const Parameter *first_of(const Pass *p, const Layer *layer) noexcept nogil:
@@ -284,10 +284,11 @@ cdef void gradient_of_parametric(const Pass *p, const Layer *layer, int i, const
 
 
 include "window_kinds.pxi"
+include "recurrent_kinds.pxi"
 
 
 # name, dense, calls_blas, transposes, forward, backward, gradient
-cdef Kind[14] table = [
+cdef Kind[16] table = [
     Kind("dense", True, False, True, &forward_by_tiles, &backward, &gradient_by_tiles),
     Kind("dense by BLAS", True, True, False, &forward_by_blas, &backward, &gradient_by_blas),
     Kind("csr", True, False, False, &forward_of_csr, &backward, &gradient_of_csr),
@@ -302,6 +303,8 @@ cdef Kind[14] table = [
     Kind("convolution", False, False, False, &forward_convolution, &backward_convolution, &gradient_of_convolution),
     Kind("maxpool", False, False, False, &forward_maxpool, &backward_maxpool, &no_gradient),
     Kind("averagepool", False, False, False, &forward_averagepool, &backward_averagepool, &no_gradient),
+    Kind("gru", False, False, False, &forward_recurrent, &backward_recurrent, &gradient_of_recurrent),
+    Kind("lstm", False, False, False, &forward_recurrent, &backward_recurrent, &gradient_of_recurrent),
 ]
 
 
@@ -327,6 +330,9 @@ cdef void keep_sums(const Pass *p, Layer *layer, char *room) noexcept nogil:
 
 cdef ptrdiff_t scratch_bytes(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
     """Room that calls of the layer's kind need."""
+    cdef Room room
+    if layer.kind.forward == &forward_recurrent:
+        return lay_out(layer, itemsize, NULL, &room)
     return convolution_scratch(layer, itemsize) if layer.kind.forward == &forward_convolution else 0
 
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from .blas cimport Blas
-from .kernels cimport FM_MAX_STATES, fm_epilogue, fm_kernels, fm_map, fm_window
+from .kernels cimport FM_MAX_STATES, fm_cell, fm_cell_back, fm_epilogue, fm_kernels, fm_map, fm_window
 from .memory cimport Arena
 from .source cimport Rows, Source
 
@@ -65,6 +65,26 @@ ctypedef struct Dropout:
     double scale                        # 1 / (1 - that rate, so rounded)
 
 
+# What a recurrent layer leaves: the state behind the last step, the mean of all states, or all of them.
+cdef enum Left:
+    LAST_STATE
+    MEAN_STATE
+    ALL_STATES
+
+
+# Of a recurrent layer.
+ctypedef struct Recurrence:
+    ptrdiff_t steps, channels, units    # steps 0: the layer is not recurrent
+    ptrdiff_t gates                     # columns of the weights for each unit
+    ptrdiff_t size                      # elements of a step that are kept
+    ptrdiff_t directions                # 1, or 2: the first runs from the first step on
+    bint reverse                        # the first runs from the last step back
+    bint lengths                        # a row ends in the number of its steps
+    Left left
+    fm_cell cell
+    fm_cell_back back
+
+
 cdef struct Layer:
     const Kind *kind
     ptrdiff_t n_in, n_out
@@ -99,6 +119,7 @@ cdef struct Layer:
     ptrdiff_t delta_before[2]
     const ptrdiff_t *shifts             # (k,) of the input of a group
     const ptrdiff_t *delta_shifts       # (window's elements * channels,); NULL also where there are groups
+    Recurrence recurrence
     ptrdiff_t own_ld                    # elements of a row that the kind keeps; 0: it keeps nothing
     ptrdiff_t scratch                   # bytes that a call of the kind needs
 
@@ -121,6 +142,7 @@ cdef struct Pass:
     Parameter *parameters
     Trace *traces
     bint traced                         # backward follows: activations whose slope is written in z keep z
+    bint trains                         # and gradients of the parameters follow that
     fm_epilogue output                  # what the last layer ends in; NULL: z is without its bias
     uint64_t dropout_key                # of this update
     bint[MAX_GROUPS] shrinks            # groups of parameters that decay and penalty shrink unless told otherwise
@@ -150,6 +172,7 @@ cdef class Layers:
     cdef int _set_window(self, Layer *layer, row) except -1
     cdef int _set_shifts(self, Layer *layer, row) except -1
     cdef const ptrdiff_t *_intp(self, values) except NULL
+    cdef int _set_recurrence(self, Layer *layer, row) except -1
     cdef const char *_zeros(self, ptrdiff_t count) except NULL
     cdef const char *_constant(self, values) except NULL
     cdef bint calls_blas(self, ptrdiff_t n_rows) noexcept

@@ -22,8 +22,8 @@ from .tuning cimport CALL_BLAS_FLOPS
 
 from .kernels import ACTIVATIONS
 from .architecture import (
-    AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, MaxPool, Numbers, Parametric, Periodic, Piecewise,
-    places,
+    GRU, LSTM, AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, MaxPool, Numbers, Parametric, Periodic,
+    Piecewise, places,
 )
 
 MAX_UNITS = 0x7fffffff          # BLAS counts in 32 bits
@@ -87,8 +87,9 @@ def described(layers, activation):
             raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
     for place in places(inputs, rows):
         shape = getattr(place.layer, "shape", None)
-        if shape is not None and place.n_in != prod(shape):
-            raise ValueError(f"{place.layer}: the layer before leaves {place.n_in} numbers, not {prod(shape)}")
+        reads = getattr(place.layer, "reads", None) if shape is None else prod(shape)
+        if reads not in (None, place.n_in):
+            raise ValueError(f"{place.layer}: the layer before leaves {place.n_in} numbers, not {reads}")
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
         raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
     if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_UNITS):
@@ -230,6 +231,8 @@ cdef class Layers:
             layer.constants = self._zeros(layer.own_ld)
         elif isinstance(row, (Convolution, MaxPool, AveragePool)):
             self._set_window(layer, row)
+        elif isinstance(row, (GRU, LSTM)):
+            self._set_recurrence(layer, row)
         elif isinstance(row, (Indicators, Embedding)):
             self._set_levels(layer, inputs.categories(row.columns))
         elif row.beside:
@@ -304,6 +307,23 @@ cdef class Layers:
         """The address of integers that are kept as long as this object."""
         return <const ptrdiff_t *> self._constant(np.asarray(values, dtype=np.intp))
 
+    cdef int _set_recurrence(self, Layer *layer, row) except -1:
+        """The sizes, the cell and the output of a recurrent layer."""
+        cdef Recurrence *r = &layer.recurrence
+        cdef const fm_kernels *kernels = self.net.kernels
+        r.steps, r.channels, r.units, r.gates = row.steps, row.channels, row.units, row.gates
+        r.directions, r.reverse, r.lengths = 1 + row.bidirectional, row.reverse, row.lengths
+        r.left = {"last": LAST_STATE, "mean": MEAN_STATE, "all": ALL_STATES}[row.output]
+        if isinstance(row, GRU):
+            r.size, r.cell, r.back = 5 * r.units, kernels.gru, kernels.gru_back
+        else:
+            r.size, r.cell, r.back = 6 * r.units, kernels.lstm, kernels.lstm_back
+        layer.own_ld = padded(r.directions * r.steps * r.size, self.net.itemsize)
+        layer.constants = self._zeros(1)
+        layer.scratch = scratch_bytes(layer, self.net.itemsize)
+        self.scratch = max(self.scratch, layer.scratch)
+        return 0
+
     cdef const char *_zeros(self, ptrdiff_t count) except NULL:
         """The address of zeros, aligned, that are kept as long as this object."""
         zeros = Arena()
@@ -374,10 +394,10 @@ cdef class Layers:
         return arrays
 
     cdef tuple dense_among(self, list arrays):
-        """Of arrays for all parameters those of dense layers and convolutions: weights, and biases."""
+        """Of arrays for all parameters those of layers of weighted sums: weights, and biases."""
         weights, biases, i = [], [], 0
         for place in self.places:
-            if isinstance(place.layer, (Dense, Convolution)):
+            if isinstance(place.layer, (Dense, Convolution, GRU, LSTM)):
                 weights.append(arrays[i])
                 biases.append(arrays[i + 1])
             i += len(place.parameters)

@@ -136,7 +136,7 @@ cdef class Network:
         self._traces.reserve("traces", self.job.net.n_layers * sizeof(Trace))
         self._traces.allocate()
         self.job.net.traces = <Trace *> self._traces.pointer("traces")
-        self.job.net.traced = True
+        self.job.net.traced = self.job.net.trains = True
         self._set_dropout_rates(dropout)
         self._plan = Plan(self._layers)
         self._plan.cut_parameters(&self.job)

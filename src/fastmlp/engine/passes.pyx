@@ -129,7 +129,7 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
         v.own = own_of(t, below, workspace, row, p.itemsize)
         if below.beside:
             break
-    if out == NULL:
+    if out == NULL and layer.recurrence.steps == 0:  # of a recurrence, gradient reads what backward finds
         return True
     v.x = inputs[0]
     if not layer.beside:

@@ -58,11 +58,13 @@ cdef class Plan:
     cdef cut_columns(self, Job *job):
         """Blocks of the weights' columns, as few as the phases can count."""
         cdef int i, l
+        cdef const Layer *layer
         blocks = []
         for l in range(job.net.n_layers):
-            if not job.net.layers[l].kind.dense and job.net.layers[l].channels == 0:
+            layer = &job.net.layers[l]
+            if not layer.kind.dense and layer.channels == 0 and layer.recurrence.steps == 0:
                 continue
-            n_out = job.net.parameters[job.net.layers[l].first + WEIGHTS].columns
+            n_out = job.net.parameters[layer.first + WEIGHTS].columns
             width = max(<ptrdiff_t> FM_COLUMNS, ceil_div(n_out, FM_MOST_ITEMS // (4 * job.net.n_layers)))
             blocks += [(l, first, min(width, n_out - first)) for first in range(0, n_out, width)]
         self._columns = Arena()

@@ -8,6 +8,7 @@
 #include "sparse_template.h"
 #include "table_template.h"
 #include "window_template.h"
+#include "recurrent_template.h"
 #include "attribution_template.h"
 
 static const fm_kernels FN(kernels) = {

@@ -419,14 +419,33 @@ typedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w);
 /* x += d / the window's area in each window */
 typedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w);
 
-/* ROW(name): the kernels of layers over tables and of windows, each of the type fm_ and its name */
+/* ---- cells of recurrent layers (recurrent_template.h) ---- */
+
+/* out (n, ld) = w (rows, w_ld) transposed; strides may be negative */
+typedef void (*fm_turn)(void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n);
+/* out (count,) += share * x */
+typedef void (*fm_add_share)(void *out, const void *x, double share, ptrdiff_t count);
+/* A step: the states h (rows, units) from the sums z (rows, 4, units) and the states before, which may be h itself;
+ * cells (rows, units) are an LSTM's. Own, the rows' memories, get what backward reads `at` elements on; NULL: nothing is
+ * kept. */
+typedef void (*fm_cell)(void *h, const void *before, void *cells, const void *z, void *const *own, ptrdiff_t at,
+                        ptrdiff_t rows, ptrdiff_t units);
+typedef fm_cell fm_gru, fm_lstm;
+/* A step back: d (rows, 4, units) = dL/dz; with `keep` the memories get it where the gates are. dh and dcells (rows, units) become those of the step before, dh without what
+ * comes through the sums. A step's memory has `size` elements and follows that of the step before; at 0 there is none. */
+typedef void (*fm_cell_back)(void *dh, void *dcells, void *d, void *const *own, ptrdiff_t at, ptrdiff_t size,
+                             ptrdiff_t rows, ptrdiff_t units, int keep);
+typedef fm_cell_back fm_gru_back, fm_lstm_back;
+
+/* ROW(name): the kernels of layers over tables, of windows and of cells, each of the type fm_ and its name */
 #define FM_LAYER_KERNELS(ROW) \
     ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)                 \
     ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand)          \
     ROW(periodic) ROW(periodic_gradient) ROW(periodic_input_gradient)                        \
     ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient) \
     ROW(unfold) ROW(fold) ROW(frame) ROW(shifted) ROW(spread) ROW(plane_sums)                \
-    ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)
+    ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)                            \
+    ROW(turn) ROW(add_share) ROW(gru) ROW(gru_back) ROW(lstm) ROW(lstm_back)
 #define FM_ENUM_LAYER_KERNEL(name) FM_LAYER_KERNEL_##name,
 enum { FM_LAYER_KERNELS(FM_ENUM_LAYER_KERNEL) FM_N_LAYER_KERNELS };
 #define FM_LAYER_KERNEL(name) fm_##name name;

@@ -35,6 +35,9 @@
 /* Bytes of a row that are unfolded for a product at a time (window_kinds.pxi): they stay in the first-level cache. */
 #define FM_UNFOLDED_BYTES 24576
 
+/* Rows that a recurrent layer takes through its steps together (recurrent_kinds.pxi). */
+#define FM_RECURRENT_ROWS 16
+
 /* ---- loss (loss_template.h) ---- */
 
 /* At most this number of outputs are transposed, a row to a lane: a whole step of 64-100-10 is 1.3 times, of 4-100-3
