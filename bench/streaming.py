@@ -1,10 +1,11 @@
 """Fits to files beside the fit in memory: rows per second, and resident memory over files larger than a limit.
 
 `python bench/streaming.py speed` trains 30-128-128-2 in float32 on the same rows in memory, in an `.npy` file and in
-Parquet files, in turn, in one process. `python bench/streaming.py memory` trains in a process whose memory is limited
-to a tenth of the file, and prints how much is resident that no file is mapped to. The kind "table" is an ensemble's
-fit to a table that has texts and gaps. `python bench/streaming.py peers` trains a larger network beside PyTorch, which
-reads the same file. Files go to a temporary folder.
+Parquet files, in turn, in one process. `python bench/streaming.py cost` tells the processor time of a row: of training,
+of reading and shuffling, and of the decoding in it. `python bench/streaming.py memory` trains in a process whose memory
+is limited to a tenth of the file, and prints how much is resident that no file is mapped to. The kind "table" is an
+ensemble's fit to a table that has texts and gaps. `python bench/streaming.py peers` trains a larger network beside
+PyTorch, which reads the same file. Files go to a temporary folder.
 """
 
 import argparse
@@ -24,11 +25,18 @@ import pyarrow.parquet as pq
 from timing import Lane, interleave, ratio
 
 import fastmlp
+from fastmlp.data.windows import Stream
+from fastmlp.training.streams import Order
 
 F, HIDDEN, BATCH = 30, (128, 128), 256
 GROUP = 100_000  # rows of a row group
 TABLE_GROUP = 20_000  # likewise, of a table
 PEERS = {"memory": "arrays", "npy": ".npy", "plain": "Parquet, plain", "snappy": "Parquet, snappy and dictionaries"}
+PARQUET = {
+    "Parquet, no compression, no dictionaries": {"compression": "none", "use_dictionary": False},
+    "Parquet, Snappy, no dictionaries": {"use_dictionary": False},
+    "Parquet as PyArrow writes it: Snappy and dictionaries": {},
+}
 STATUS = Path("/proc/self/status")
 
 
@@ -90,6 +98,48 @@ def speed(n_rows, window_rows, epochs, rounds):
                 began = time.perf_counter()
                 source[0].load()
                 print(f"{PEERS[name]:34} read in {1e9 * (time.perf_counter() - began) / n_rows:5.0f} ns a row")
+
+
+def cost(n_rows, window_rows, rounds):
+    """Least processor time of a row among the rounds, which other programs lengthen less than the time on a clock."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write_npy(folder, n_rows)
+        for name, options in PARQUET.items():
+            write_parquet(folder / f"{name}.parquet", n_rows, **options)
+        few = tuple(np.load(folder / f"{name}.npy")[:100_000] for name in "Xy")
+        alone = model(1).set_params(n_jobs=1)
+        sources = {".npy": fastmlp.scan_npy(folder / "X.npy", folder / "y.npy", window_rows=window_rows)} | {
+            name: fastmlp.scan_parquet(folder / f"{name}.parquet", "y", window_rows=window_rows) for name in PARQUET
+        }
+        measured = {"training": (lambda: alone.fit(*few), len(few[0]))}
+        for name, source in sources.items():
+            measured[name] = (lambda source=source: read_windows(source), n_rows)
+        for name in PARQUET:
+            measured[f"{name}: decoding"] = (lambda name=name: decode(folder / f"{name}.parquet"), n_rows)
+        least = dict.fromkeys(measured, float("inf"))
+        for _ in range(rounds):
+            for name, (run, n) in measured.items():
+                began = time.process_time()
+                run()
+                least[name] = min(least[name], 1e9 * (time.process_time() - began) / n)
+        print(f"{n_rows:,} rows of {F} features, windows of {window_rows:,}, {rounds} rounds; nanoseconds a row")
+        for name, nanoseconds in least.items():
+            print(f"{name:60} {nanoseconds:6.0f}")
+
+
+def read_windows(source):
+    """What a fit's reader does in an epoch: features, targets, checks and the order of rows."""
+    stream = Stream(source, lambda y, weight: (y, weight), np.zeros(1, np.int64), False, np.zeros(0, np.uint8))
+    for _ in stream.in_precision(np.dtype(np.float32)).windows(Order(0, 0, None, 0.0, BATCH - 1)):
+        pass
+    stream.close()
+
+
+def decode(path):
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        file.read_row_group(group, use_threads=False)
 
 
 def write_table(path, n_rows):
@@ -231,6 +281,10 @@ if __name__ == "__main__":
     beside = commands.add_parser("peers", help="rows per second beside PyTorch")
     beside.add_argument("--rows", type=int, default=1_000_000)
     beside.add_argument("--rounds", type=int, default=5)
+    costing = commands.add_parser("cost", help="processor time of a row")
+    costing.add_argument("--rows", type=int, default=1_000_000)
+    costing.add_argument("--window-rows", type=int, default=400_000)
+    costing.add_argument("--rounds", type=int, default=3)
     limited = commands.add_parser("memory", help="resident memory over a file ten times a limit")
     limited.add_argument("--limit", type=int, default=256, help="MiB")
     limited.add_argument("--kinds", nargs="+", default=["npy", "parquet", "table"])
@@ -239,6 +293,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.command == "speed":
         speed(given.rows, given.window_rows, given.epochs, given.rounds)
+    elif given.command == "cost":
+        cost(given.rows, given.window_rows, given.rounds)
     elif given.command == "peers":
         peers(given.rows, given.rounds)
     elif given.command == "memory":

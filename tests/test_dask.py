@@ -1,8 +1,10 @@
 """Fits on a cluster of processes: the same bits as on one executor, also where processes are killed."""
 
 import os
+import pickle
 import random
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from streamed import CODES, LABELS, NUMBERS, WEIGHTS, F, N, X, assert_same
 
 import fastmlp
@@ -185,6 +187,38 @@ def test_several_outputs_are_fitted_and_scored(client, thread, tmp_path):
         regressor.score(rows, da.from_array(np.where(X[:, :2] > 1, np.nan, numbers), (100, 2)))
     with pytest.raises(ValueError, match="score with loss='quantile' takes arrays or a source"):
         regressor.set_params(loss="quantile").score(rows, da.from_array(numbers, (100, 2)))
+
+
+def test_searches_over_fits_on_a_cluster(client):
+    rows, labels = da.from_array(X, (100, F)), da.from_array(CODES, 100)
+    model = DaskMLPClassifier(**SMALL | {"max_iter": 1})
+    search = GridSearchCV(model, {"alpha": [0.1]}, cv=StratifiedKFold(2), refit=False, error_score="raise")
+    search.fit(rows, labels)
+    for fold, (train, test) in enumerate(StratifiedKFold(2).split(X, CODES)):
+        alone = clone(model).set_params(alpha=0.1).fit(rows[train], labels[train])
+        assert search.cv_results_[f"split{fold}_test_score"] == [alone.score(X[test], CODES[test])]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows raises no signal in a process of its own")
+def test_ctrl_c_ends_a_fit_on_a_cluster(client, source, monkeypatch):
+    model, submit, left = DaskMLPClassifier(**SMALL | {"max_iter": 99}, client=client), client.submit, [60]
+
+    def counted(*task, **how):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return submit(*task, **how)
+
+    monkeypatch.setattr(client, "submit", counted)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        model.fit(source)
+    assert 0 < model.n_iter_ < 99 and np.isfinite(model.predict_proba(X)).all()
+    before, left[0] = pickle.dumps(model), 3
+    rows = da.from_array(X, (100, F)), da.from_array(CODES, 100)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*rows)  # while it reads the labels
+    assert pickle.dumps(model) == before
+    assert_same_parameters(DaskMLPClassifier(**SMALL).fit(source), DaskMLPClassifier(**SMALL).fit(source))
 
 
 @contextmanager

@@ -358,6 +358,18 @@ def test_a_task_that_fails_leaves_the_estimator_as_it_was(folder, tmp_path, proc
     assert pickle.dumps(model) == before
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_an_executor_that_is_shut_down_is_named(within, folder):
+    model, source = model_and_source("classes", folder, ThreadPoolExecutor(1))
+    if within:
+        model.callbacks = lambda *_: model.client.shutdown()
+    else:
+        model.client.shutdown()
+    with pytest.raises(RuntimeError, match=r"client=<.*ThreadPoolExecutor.*> takes no tasks: cannot schedule new"):
+        model.fit(source)
+    assert not hasattr(model, "coefs_")
+
+
 def test_validation_data_stop_the_training(folder, thread):
     model, source = model_and_source("classes", folder, thread, early_stopping=True, max_iter=30, n_iter_no_change=1)
     model.fit(source, X_val=X[:99], y_val=LABELS[:99])

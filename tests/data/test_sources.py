@@ -320,6 +320,9 @@ def test_files_that_change_or_break(tmp_path):
     np.save(tmp_path / "X.npy", X[:100])
     with pytest.raises(ChangedError, match=r"X.npy' has changed since it was scanned"):
         source.load()
+    (tmp_path / "X.npy").unlink()
+    with pytest.raises(ChangedError, match=r"X.npy' has gone since it was scanned"):
+        source.load()
 
 
 # Windows

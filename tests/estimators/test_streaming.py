@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from streamed import CODES, KINDS, LABELS, NUMBERS, SMALL, WEIGHTS, WINDOW, F, N
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.data import windows
 from fastmlp.data.sources import NpySource
 from fastmlp.engine import OPTIMIZERS
 from fastmlp.training.streams import Order
@@ -370,6 +372,29 @@ def test_files_that_turn_bad_leave_the_estimator_as_it_was(tmp_path):
     assert vars(model) == before
     for one, other in zip(model.coefs_, weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_reader_that_is_ended_from_outside_is_named(monkeypatch):
+    made = []
+
+    class Pool(windows.ThreadPoolExecutor):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(windows, "ThreadPoolExecutor", Pool)
+    model = MLPClassifier(**SMALL, callbacks=lambda *_: made[0].shutdown())
+    with pytest.raises(RuntimeError, match=r"The thread that reads scan_npy\(.*\) ahead was ended: cannot"):
+        model.fit(npy(MLPClassifier))
+    assert not hasattr(model, "coefs_") and len(made) == 1
+
+
+def test_two_threads_fit_to_one_source(tmp_path):
+    source = parquet(tmp_path, MLPClassifier)
+    expected = MLPClassifier(**SMALL).fit(source)
+    with ThreadPoolExecutor(2) as threads:
+        for model in threads.map(lambda _: MLPClassifier(**SMALL).fit(source), range(2)):
+            assert_same(model, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -472,7 +472,7 @@ class _Rows:
             return out
         direct = out is not None and out.dtype == self.dtype
         read = out if direct else np.empty((stop - start, *self.shape[1:]), self.dtype)
-        with open(self.path, "rb", buffering=0) as file:
+        with self._opened() as file:
             if _stamp(file) != self.stamp:
                 raise ChangedError(f"{self} has changed since it was scanned.")
             file.seek(self.offset + start * (read.nbytes // max(1, len(read))))
@@ -485,6 +485,12 @@ class _Rows:
         if out is not None and not direct:
             out[...] = read
         return read if out is None else out
+
+    def _opened(self):
+        try:
+            return open(self.path, "rb", buffering=0)
+        except FileNotFoundError as error:
+            raise ChangedError(f"{self} has gone since it was scanned.") from error
 
     def description(self):
         """A digest of shape, dtype and evenly spaced pieces of the values."""

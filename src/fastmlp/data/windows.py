@@ -230,7 +230,11 @@ class Stream:
             self._buffers.append(self._buffer(order))
         else:
             self._buffers.reverse()
-        self._ahead = (order, number), self._pool.submit(self._filled, self._buffers[-1], order, plan[number], number)
+        try:
+            future = self._pool.submit(self._filled, self._buffers[-1], order, plan[number], number)
+        except RuntimeError as error:
+            raise RuntimeError(f"The thread that reads {self.source} ahead was ended: {error}.") from error
+        self._ahead = (order, number), future
 
     def _buffer(self, order):
         n = order.room + min(self.source.window_rows, self.n_rows)

@@ -1,5 +1,7 @@
 """Tasks: pure functions of their arguments, which an executor runs anywhere, and again where a process has died."""
 
+from concurrent.futures import BrokenExecutor
+
 __all__ = ["Tasks", "tree"]
 
 
@@ -30,13 +32,27 @@ class Tasks:
             The first arguments of all tasks.
         each : sequence of tuple
             The others of each.
+
+        Raises
+        ------
+        RuntimeError
+            If the executor takes no tasks any more.
         """
-        futures = [self._executor.submit(function, *common, *arguments) for arguments in each]
+        futures = []
         try:
+            futures.extend(self._submitted(function, *common, *arguments) for arguments in each)
             return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+
+    def _submitted(self, *task):
+        try:
+            return self._executor.submit(*task)
+        except BrokenExecutor:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(f"client={self._executor!r} takes no tasks: {error}.") from error
 
     def reduce(self, combine, function, common, each):
         """The results of tasks, combined two by two as `tree` does it."""
