@@ -293,6 +293,25 @@ def test_scratch_files_that_cannot_be_written(folder, monkeypatch, tmp_path):
     assert pickle.dumps(model) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows raises no signal in a process of its own")
+@pytest.mark.parametrize("n_blocks", [4, 19], ids=["first pass", "second pass"])
+def test_ctrl_c_while_blocks_are_read(n_blocks, folder, monkeypatch):
+    source = scan(folder, TabularMLPClassifier, window_rows=WINDOW)
+    model = TabularMLPClassifier(**SMALL).fit(source)
+    before, read, left = pickle.dumps(model), source.table, [n_blocks]
+
+    def table(*args):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return read(*args)
+
+    monkeypatch.setattr(source, "table", table)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(source)
+    assert pickle.dumps(model) == before
+
+
 _FULL = """
 import os, resource, sys, tempfile
 import fastmlp
