@@ -598,7 +598,7 @@ class GRU(NamedTuple):
     @property
     def reads(self):
         """Numbers of a row of the input."""
-        for name in ("steps", "channels", "units"):
+        for name in ("steps", "channels"):
             n = getattr(self, name)
             if not (isinstance(n, Integral) and 1 <= n <= MAX_SIDE):
                 raise ValueError(f"{name}={n!r}: an integer from 1 to {MAX_SIDE}")

@@ -12,7 +12,7 @@ from .step cimport Columns, Job, Tile
 from .threads cimport FM_MOST_ITEMS
 from .tuning cimport (
     BLAS_WEIGHTS, BLOCK_ROWS, BLOCKS_EACH, CACHED_BYTES, CHUNK_BYTES, CHUNK_ROWS, GROUP_FLOPS, GROUPS,
-    LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH, PAIR_FLOPS, TILE_ELEMENTS, TILE_ROWS, TILES,
+    LARGE_BLOCK_ROWS, LARGE_BLOCKS_EACH, PAIR_FLOPS, RECURRENT_BYTES, RECURRENT_ROWS, TILE_ELEMENTS, TILE_ROWS, TILES,
 )
 
 
@@ -83,15 +83,20 @@ cdef class Plan:
 
     cdef cut_batch(self, Job *job, ptrdiff_t batch_size):
         """How batches of this size are cut into chunks, groups and blocks of rows."""
-        cdef ptrdiff_t itemsize = job.net.itemsize, largest = 0
+        cdef ptrdiff_t itemsize = job.net.itemsize, largest = 0, kept = 0
         cdef int l
         if batch_size == self._batch:
             return
         widths = sum(padded(n, itemsize) for n in self.layers.units)
         job.chunk_rows = min(batch_size, CHUNK_ROWS, max(64, CHUNK_BYTES // (2 * itemsize * widths)))
+        for l in range(job.net.n_layers):
+            if job.net.layers[l].recurrence.steps > 0:
+                kept += job.net.layers[l].own_ld
+        if kept > 0:
+            job.chunk_rows = min(job.chunk_rows, max(64, RECURRENT_BYTES // (itemsize * kept)))
         flops = 6 * self.layers.work * batch_size
-        # what the cores fetch from each other: parameters once a group, or activations and deltas
-        exchanged = batch_size * (self.layers.units[0] + 2 * sum(self.layers.units[1:]))
+        # what the cores fetch from each other: parameters once a group, or activations, states and deltas
+        exchanged = batch_size * (self.layers.units[0] + 2 * sum(self.layers.units[1:]) + kept)
         for l in range(job.net.n_layers):
             if job.net.layers[l].kind.dense:
                 largest = max(largest, job.net.layers[l].n_in * job.net.layers[l].n_out)
@@ -99,6 +104,7 @@ cdef class Plan:
         while job.row_groups > 1 and (
             job.row_groups * self.layers.n_params > exchanged
             or flops < (job.row_groups * GROUP_FLOPS if job.row_groups > 2 else PAIR_FLOPS)
+            or (kept > 0 and batch_size < job.row_groups * RECURRENT_ROWS)
         ):
             job.row_groups //= 2
         if self.layers.n_params * itemsize > CACHED_BYTES:

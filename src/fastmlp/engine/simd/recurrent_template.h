@@ -25,11 +25,10 @@ static void FN(add_share)(void *out_, const void *x_, double share, ptrdiff_t co
                         count - j);
 }
 
-/* the logistic function; beyond CLOSE_HI, where it is a normal number no more, its value there */
+/* the logistic function, for |z| > CLOSE_HI its value there */
 INLINE REAL FN(gate)(REAL z)
 {
-    REAL rest;
-    return FN(logistic_and_rest)(FN(bounded)(z, -CLOSE_HI, CLOSE_HI), &rest);
+    return R(1.0) / (R(1.0) + FN(close_exp)(FN(bounded)(-z, -CLOSE_HI, CLOSE_HI)));
 }
 
 /* An array of the lanes that there are of those behind p, and back. */

@@ -37,6 +37,8 @@
 
 /* Rows that a recurrent layer takes through its steps together (recurrent_kinds.pxi). */
 #define FM_RECURRENT_ROWS 16
+/* What recurrent layers keep of a chunk's rows. */
+#define FM_RECURRENT_BYTES (64 << 20)
 
 /* ---- loss (loss_template.h) ---- */
 
