@@ -88,7 +88,7 @@ def test_a_row_is_what_a_layer_of_its_length_makes_of_it(direction, output, cell
             layer = cell(int(length), CHANNELS, UNITS, output, **direction)
             arrays = [recurrent, network.intercepts[0], weights, network.intercepts[1]]
             alone = Predictor.of([Inputs(layer.reads), layer, Dense(4)], arrays, "identity")
-            z = alone(row[:-1].reshape(CHANNELS, STEPS)[:, :length].reshape(1, -1))[0]
+            z = alone(row[:-1].reshape(CHANNELS, STEPS)[:, :length].flatten()[None])[0]
         np.testing.assert_allclose(reached, softmax(z), rtol=1e-12)
 
 
