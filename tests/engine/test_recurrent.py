@@ -84,7 +84,7 @@ def test_a_row_is_what_a_layer_of_its_length_makes_of_it(direction, output, cell
             z = network.intercepts[1]
         else:
             seen = slice(length if output == "all" else 1)
-            weights = dense.reshape(width, -1, 4)[:, seen].reshape(-1, 4)
+            weights = dense.reshape(width, -1, 4)[:, seen].reshape(-1, 4).copy()
             layer = cell(int(length), CHANNELS, UNITS, output, **direction)
             arrays = [recurrent, network.intercepts[0], weights, network.intercepts[1]]
             alone = Predictor.of([Inputs(layer.reads), layer, Dense(4)], arrays, "identity")
