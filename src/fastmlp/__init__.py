@@ -3,6 +3,7 @@
 from .data.parquet import scan_parquet
 from .data.sources import scan_npy
 from .estimators.classifier import MLPClassifier
+from .estimators.convolution import ConvClassifier, ConvRegressor
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
@@ -13,6 +14,8 @@ from .interchange import from_sklearn, load, register_onnx_converters
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvClassifier",
+    "ConvRegressor",
     "MLPClassifier",
     "MLPRegressor",
     "Perceptron",

@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 from .estimators.classifier import MLPClassifier
+from .estimators.convolution import ConvClassifier, ConvRegressor
 from .estimators.perceptron import Perceptron
 from .estimators.rebuilding import rebuilt
 from .estimators.regressor import MLPRegressor
@@ -18,7 +19,9 @@ from .training.optimizers import Optimizer
 __all__ = ["KINDS", "from_sklearn", "load", "register_onnx_converters"]
 
 _OF_MATRICES = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
-KINDS = _OF_MATRICES | {kind.__name__: kind for kind in (TabularMLPClassifier, TabularMLPRegressor)}
+KINDS = _OF_MATRICES | {
+    kind.__name__: kind for kind in (ConvClassifier, ConvRegressor, TabularMLPClassifier, TabularMLPRegressor)
+}
 
 
 def load(path):
@@ -31,7 +34,7 @@ def load(path):
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier or TabularMLPRegressor
+    MLPClassifier, MLPRegressor, Perceptron, ConvClassifier, ConvRegressor, TabularMLPClassifier or TabularMLPRegressor
         As it was saved: the same parameters, fitted attributes and predictions, and `partial_fit` and warm starts go
         on as they would have.
 

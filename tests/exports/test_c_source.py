@@ -137,7 +137,7 @@ def _integer_outputs(model, X):
     """What the int8 source computes, in NumPy: the outputs before their activation."""
     a = X.astype(float)
     layers = network_of(model).layers
-    for i, (coef, intercept, activation) in enumerate(layers):
+    for i, (coef, intercept, activation, _) in enumerate(layers):
         coef = coef.astype(float)
         if i == 0:
             factors = np.abs(coef).max(axis=1)

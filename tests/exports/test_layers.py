@@ -53,7 +53,7 @@ def test_activations_and_outputs_that_no_network_has_are_refused():
 def test_a_perceptron_is_one_layer(dtype, n_classes):
     model = Perceptron().fit(X.astype(dtype), np.arange(20) % n_classes)
     network = network_of(model)
-    ((coef, intercept, activation),) = network.layers
+    ((coef, intercept, activation, _),) = network.layers
     # two classes have a bias in float64
     assert coef.dtype == intercept.dtype == np.result_type(model.coef_, model.intercept_)
     np.testing.assert_array_equal(coef.T, model.coef_)

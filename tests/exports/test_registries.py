@@ -121,6 +121,8 @@ def test_tables_through_skops(kind, recipe):
 
 def test_the_list_has_no_type_that_is_not_needed():
     models = [kind.fit(X, IRIS) for kind in (MLPClassifier(**SMALL), MLPRegressor(**SMALL), Perceptron())]
+    images = np.repeat(X, 4, axis=1)
+    models += [kind(max_iter=2).fit(images, IRIS) for kind in (ConvClassifier, ConvRegressor)]
     models += [kind(2, recipe=RECIPE).fit(X, IRIS) for kind in (TabularMLPClassifier, TabularMLPRegressor)]
     assert skops.get_untrusted_types(data=skops.dumps(models)) == sorted(SKOPS_TRUSTED_TYPES)
 

@@ -62,6 +62,21 @@ class Place(NamedTuple):
     parameters: list[Shape]
 
 
+def is_affine(layer):
+    """Whether a layer has weights, biases and an activation."""
+    return isinstance(layer, Dense | Convolution)
+
+
+def affine_shapes(layers):
+    """Shapes of the weights of each layer that has them, of a network's inputs and layers."""
+    return [
+        (shape.rows, shape.columns)
+        for place in places(layers[0], layers[1:])
+        for shape in place.parameters
+        if shape.name == "coefs"
+    ]
+
+
 def places(inputs, layers):
     """Each layer's :class:`Place`."""
     found, n_in, shared, at = [], inputs.n_features, 0, 0

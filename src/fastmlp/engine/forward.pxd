@@ -48,10 +48,12 @@ cdef class Predictor:
     cdef readonly str out_activation
     cdef readonly object segments, max_threads
     cdef object offsets             # array of intp
+    cdef object described           # the layers as given, where they are no units
     cdef Layers layers
     cdef list members               # of which there is one
     cdef Pass net
     cdef Prediction job             # without the fields of a call
 
     cdef _set(self, Layers layers, list parameters, str out_activation, segments, max_threads)
+    cdef _hold(self, held)
     cdef int refresh(self) except -1

@@ -25,12 +25,13 @@ class Predictor:
         self,
         coefs: list[NDArray[Any]],
         intercepts: list[NDArray[Any]],
-        activation: str | Sequence[str],
+        activation: str | Sequence[str] | None,
         out_activation: str,
         *,
         max_threads: int | Callable[[], int] | None = None,
         segments: Sequence[int] | None = None,
         isa: str | None = None,
+        layers: Sequence[Any] | None = None,
         held: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None = None,
     ) -> None: ...
     @staticmethod
@@ -58,6 +59,7 @@ class Predictor:
         activation: str | Sequence[str],
         out_activation: str,
         segments: tuple[int, ...] | None = None,
+        layers: Sequence[Any] | None = None,
     ) -> bool: ...
     def quick(self, X: object) -> NDArray[Any] | None: ...
 

@@ -303,6 +303,8 @@ cdef class Predictor:
         Sizes of blocks of outputs that have a softmax each; None: one block.
     isa : str, default=None
         Instruction set; None: the default.
+    layers : sequence of layers, default=None
+        What has these weights and biases, as :class:`Network` takes it; activation is then None. None: dense layers.
     held : tuple of two lists of ndarray, default=None
         The arrays that coefs and intercepts were made from, for :meth:`serves` to compare with; None: the same arrays.
         Every call reads them again where the network's own arrays are copies.
@@ -315,10 +317,16 @@ cdef class Predictor:
     """
 
     def __init__(self, list coefs, list intercepts, activation, str out_activation, *, segments=None, max_threads=None,
-                 isa=None, held=None):
+                 isa=None, layers=None, held=None):
         if not coefs:
             raise ValueError("a network has at least one layer")
         dtype = coefs[0].dtype
+        parameters = list(chain.from_iterable(zip(coefs, intercepts)))
+        if layers is not None:
+            self._set(Layers(layers, activation, dtype, isa), parameters, out_activation, segments, max_threads)
+            self.described = layers
+            self._hold(held)
+            return
         n_in = coefs[0].shape[0]
         units = [n_in]
         for coef, intercept in zip(coefs, intercepts, strict=True):
@@ -328,8 +336,11 @@ cdef class Predictor:
                 raise ValueError(f"a layer with {n_in} inputs has weights {coef.shape} and biases {intercept.shape}")
             n_in = coef.shape[1]
             units.append(n_in)
-        self._set(Layers(units, activation, dtype, isa), list(chain.from_iterable(zip(coefs, intercepts))),
-                  out_activation, segments, max_threads)
+        self._set(Layers(units, activation, dtype, isa), parameters, out_activation, segments, max_threads)
+        self._hold(held)
+
+    cdef _hold(self, held):
+        """Remember the arrays that the network's own were made from, and which of these are copies."""
         if held is not None:
             self.held_coefs, self.held_intercepts = map(list, held)
         self.copied = [
@@ -404,15 +415,17 @@ cdef class Predictor:
             np.copyto(own, other)
         return 0
 
-    def serves(self, coefs, intercepts, activation, out_activation, segments=None):
-        """Whether these are the very arrays, the activations and the segments of this predictor."""
+    def serves(self, coefs, intercepts, activation, out_activation, segments=None, layers=None):
+        """Whether these are the very arrays and layers, the activations and the segments of this predictor."""
         cdef Py_ssize_t l, n = len(self.held_coefs)
-        if self.layers.activation is None or len(coefs) != n or len(intercepts) != n:
+        if layers is not self.described or len(coefs) != n or len(intercepts) != n:
             return False
         for l in range(n):
             if coefs[l] is not self.held_coefs[l] or intercepts[l] is not self.held_intercepts[l]:
                 return False
-        if not isinstance(activation, str):
+        if layers is not None:
+            activation = None
+        elif not isinstance(activation, str):
             activation = tuple(activation)
         return (activation, out_activation, segments) == (self.layers.activation, self.out_activation, self.segments)
 

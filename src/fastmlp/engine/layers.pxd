@@ -155,6 +155,7 @@ cdef class Layers:
     cdef readonly tuple groups          # of parameters: their names
     cdef readonly list names            # of the parameters
     cdef readonly object activation     # of hidden layers that were given as units, as given
+    cdef readonly list hidden_activations   # of layers with weights and a bias, the last excepted
     cdef readonly object dtype
     cdef readonly object n_params
     cdef readonly object work           # multiply-adds of a row forward, and its sums with a bias

@@ -150,6 +150,11 @@ cdef class Network:
         return self._layers.dtype
 
     @property
+    def hidden_activations(self):
+        """Activations of the layers with weights and biases, the last excepted."""
+        return list(self._layers.hidden_activations)
+
+    @property
     def activation(self):
         return self._layers.activation
 

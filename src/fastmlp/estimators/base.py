@@ -129,6 +129,14 @@ class BaseMLP(
         """The labels, where each row has one; None for other targets."""
         return None
 
+    def _hidden_units(self):
+        """Units of the hidden layers that have weights."""
+        return hidden_units(self.hidden_layer_sizes)
+
+    def _layers(self, n_features, n_outputs):
+        """Inputs and layers of a network that is no multilayer perceptron, while it is the same in one object; else None."""
+        return None
+
     def _class_weights(self, labels, counts=None):
         """The weights of classes in the loss, by the training labels: what `_loss_weights` needs; None for none.
 
@@ -217,7 +225,7 @@ class BaseMLP(
 
     def _fit(self, X, y, sample_weight, validation_set, listeners, incremental=False):
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        hidden = hidden_units(self.hidden_layer_sizes)
+        hidden = self._hidden_units()
         has_validation_set = any(part is not None for part in validation_set)
         params = parameters_in_effect(self, len(hidden), incremental, has_validation_set)
         streams = self._streams(X)
@@ -236,7 +244,8 @@ class BaseMLP(
         kept = {key: vars(self).pop(key, None) if incremental else None for key in ("_network", "_optimizer")}
         before = {} if first else vars(self) | kept
         units = (data.X.shape[1], *hidden, target.n_outputs)
-        plan = network_plan(units, target, self._dtype(data.X, first), params, self._max_threads())
+        layers = self._layers(units[0], units[-1])
+        plan = network_plan(units, target, self._dtype(data.X, first), params, self._max_threads(), layers)
         given = None if first else (self.coefs_, self.intercepts_)
         network = network_to_train(plan, self.solver, given, before.get("_network"))
         data = data.in_precision(network.dtype)

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import contextmanager
-from itertools import pairwise
 from numbers import Integral
 
 import joblib
@@ -52,13 +51,15 @@ def hidden_units(hidden_layer_sizes):
     return tuple(map(int, sizes))
 
 
-def check_layers(units, solver, itemsize):
+def check_layers(shapes, described, solver, itemsize):
     """Refuse layers that this machine or BLAS cannot hold, before anything is allocated.
 
     Parameters
     ----------
-    units : tuple of int
-        Features, hidden layers, outputs.
+    shapes : list of (int, int)
+        Of the weights of each layer.
+    described : str
+        The network, in errors.
     solver : str
         Decides how many arrays of the parameters' size a fit keeps.
     itemsize : int
@@ -69,18 +70,17 @@ def check_layers(units, solver, itemsize):
     ValueError
         With the memory it would need.
     """
-    if len(units) - 1 > MAX_LAYERS:
-        raise ValueError(f"hidden_layer_sizes has {len(units) - 2} layers: at most {MAX_LAYERS - 1} are allowed.")
-    n_params = sum((n_in + 1) * n_out for n_in, n_out in pairwise(units))
+    if len(shapes) > MAX_LAYERS:
+        raise ValueError(f"hidden_layer_sizes has {len(shapes) - 1} layers: at most {MAX_LAYERS - 1} are allowed.")
+    n_params = sum((n_in + 1) * n_out for n_in, n_out in shapes)
     # parameters and optimizer state; L-BFGS-B keeps ten pairs of corrections, the iterate and the gradient
     need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), physical_memory()
-    described = f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs"
     if need > have:
         raise ValueError(
             f"{described} makes {n_params} parameters and needs {need / 2**30:.4g} GiB of memory to train with"
             f" solver={solver!r}; this machine has {have / 2**30:.4g} GiB."
         )
-    if max(units) > MAX_UNITS:
+    if max(map(max, shapes)) > MAX_UNITS:
         raise ValueError(f"{described}: a layer may have at most {MAX_UNITS} units.")
 
 

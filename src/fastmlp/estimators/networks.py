@@ -3,13 +3,14 @@
 from itertools import pairwise
 
 from ..engine import Network
+from ..engine.architecture import affine_shapes, is_affine
 from ..training.arrays import check_parameters, for_each
 from .inputs import check_layers
 
 __all__ = ["network_to_train", "network_plan"]
 
 
-def network_plan(units, target, dtype, params, max_threads):
+def network_plan(units, target, dtype, params, max_threads, layers=None):
     """The arguments of a Network.
 
     Parameters
@@ -21,12 +22,18 @@ def network_plan(units, target, dtype, params, max_threads):
     params : mapping
         An estimator's activation, dropout and input_dropout, plain.
     max_threads : int or None
+    layers : tuple of layers, default=None
+        Inputs and layers in place of dense ones; the units are then those of layers with weights.
     """
     activation = params["activation"]
     dropout = (float(params["input_dropout"]), *map(float, for_each(params["dropout"], len(units) - 2)))
+    if layers is not None:
+        rates = iter(dropout[1:])
+        dropout = (dropout[0], *(next(rates) if is_affine(layer) else 0.0 for layer in layers[1:-1]))
+        activation = None
     return {
-        "layers": units,
-        "activation": activation if isinstance(activation, str) else tuple(activation),
+        "layers": units if layers is None else layers,
+        "activation": activation if activation is None or isinstance(activation, str) else tuple(activation),
         "loss": target.loss,
         "dtype": dtype,
         "loss_options": target.loss_options,
@@ -54,19 +61,24 @@ def network_to_train(plan, solver, given=None, kept=None):
     ValueError
         If the parameters are not of the plan, or if the network is too large for this machine.
     """
-    units, dtype = plan["layers"], plan["dtype"]
+    layers, dtype = plan["layers"], plan["dtype"]
+    by_units = plan["activation"] is not None
+    shapes = list(pairwise(layers)) if by_units else affine_shapes(layers)
+    if by_units:
+        described = f"hidden_layer_sizes={layers[1:-1]} with {layers[0]} features and {layers[-1]} outputs"
+    else:
+        described = f"layers with {layers[0].n_features} features and {layers[-1].units} outputs"
     if given is not None:
-        coefs, intercepts = check_parameters(*given, dtype)
-        shapes = [coef.shape for coef in coefs]
-        if shapes != list(pairwise(units)):
+        coefs, intercepts = check_parameters(*given, dtype, None if by_units else shapes)
+        if (found := [coef.shape for coef in coefs]) != shapes:
             raise ValueError(
-                f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs does not go on"
-                f" from coefs_ of shapes {shapes}: set coefs_ to match, or fit anew with warm_start=False."
+                f"{described} does not go on from coefs_ of shapes {found}: set coefs_ to match, or fit anew with"
+                " warm_start=False."
             )
     if kept is not None and kept[0] == plan:
         network = kept[1]
     else:
-        check_layers(units, solver, dtype.itemsize)
+        check_layers(shapes, described, solver, dtype.itemsize)
         network = Network(**plan)
     if given is not None:
         own, given = network.coefs + network.intercepts, coefs + intercepts

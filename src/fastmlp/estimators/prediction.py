@@ -9,6 +9,7 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, validat
 from ..data.sources import Source
 from ..data.windows import BlockRows, features_of
 from ..engine import Predictor
+from ..engine.architecture import affine_shapes
 from ..training.arrays import check_parameters, computing_dtype, fits_precision, parameters_dtype
 from .inputs import effective_n_jobs, engine_rows, numeric_rows
 from .streaming import check_features
@@ -33,6 +34,7 @@ class _Predictors:
     def __init__(self, model):
         self.coefs, self.intercepts = list(model.coefs_), list(model.intercepts_)
         self.activation, self.out_activation, self.segments = model.activation, model.out_activation_, model._segments
+        self.layers = _layers_of(model)
         self.dtype, self.n_jobs = model.dtype, model.n_jobs
         self.max_threads = None
         if self.n_jobs is not None:
@@ -56,7 +58,12 @@ class _Predictors:
             model.n_jobs is self.n_jobs
             and model.dtype is self.dtype
             and self.own.serves(
-                model.coefs_, model.intercepts_, model.activation, model.out_activation_, model._segments
+                model.coefs_,
+                model.intercepts_,
+                model.activation,
+                model.out_activation_,
+                model._segments,
+                _layers_of(model),
             )
         )
 
@@ -74,17 +81,23 @@ class _Predictors:
     def _of_precision(self, dtype):
         predictor = self.by_precision.get(dtype)
         if predictor is None:
-            coefs, intercepts = check_parameters(self.coefs, self.intercepts, dtype)
+            shapes = None if self.layers is None else affine_shapes(self.layers)
+            coefs, intercepts = check_parameters(self.coefs, self.intercepts, dtype, shapes)
             predictor = self.by_precision[dtype] = Predictor(
                 coefs,
                 intercepts,
-                self.activation,
+                self.activation if self.layers is None else None,
                 self.out_activation,
+                layers=self.layers,
                 segments=self.segments,
                 max_threads=self.max_threads,
                 held=(self.coefs, self.intercepts) if self.lasting else None,
             )
         return predictor
+
+
+def _layers_of(model):
+    return model._layers(getattr(model, "n_features_in_", None), model.n_outputs_)
 
 
 def _outputs_of_block(predictors, block):
@@ -140,7 +153,7 @@ class PredictionMixin:
         X = engine_rows(X)
         if X.dtype.itemsize > predictor.dtype.itemsize and not fits_precision(X, predictor.dtype):
             raise ValueError(f"X has values beyond {predictor.dtype}, the precision of the model.")
-        if predictor.coefs[0].shape[0] != X.shape[1]:
+        if self._layers(X.shape[1], self.n_outputs_) is None and predictor.coefs[0].shape[0] != X.shape[1]:
             raise ValueError(f"coefs_[0] must be of shape ({X.shape[1]}, fan_out), got {predictor.coefs[0].shape}.")
         return predictor, X
 

@@ -5,6 +5,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ..engine import LOSS_ROWS, OPTIMIZERS
+from ..engine.architecture import affine_shapes
 from ..exports.files import RefusedError
 from ..exports.layers import network_of
 from ..exports.states import OF_PROCESS
@@ -46,7 +47,7 @@ def rebuilt(kind, params, fitted):
         return estimator
     several_layers = kind._fitted_by == "coefs_"
     if several_layers:
-        _check_layers(kind, fitted)
+        _check_layers(estimator, fitted)
     else:
         classes = fitted["classes_"]
         require(isinstance(classes, np.ndarray) and len(classes) > 1, "classes_ are not labels")
@@ -133,6 +134,11 @@ def _array(name, value):
     return value
 
 
+def _shape(name, value):
+    require(type(value) is tuple and 1 <= len(value) <= 3 and all(map(is_count, value)), f"{name} is {value!r}")
+    return value
+
+
 def _flag(name, value):
     require(type(value) is bool, f"{name} is {value!r}")
     return value
@@ -164,17 +170,22 @@ _CHECKS = {
     "parameters": _parameters,
     "array": _array,
     "flag": _flag,
+    "shape": _shape,
     "labels": _labels,
     "scoring": _scoring,
     "description": _description,
 }
 
 
-def _check_layers(kind, fitted):
+def _check_layers(estimator, fitted):
     """Refuse attributes that are not those of one network."""
-    coefs = fitted["coefs_"]
-    coefs, _ = check_parameters(coefs, fitted["intercepts_"], parameters_dtype(coefs))
-    n_features, n_outputs = coefs[0].shape[0], coefs[-1].shape[1]
+    coefs, kind = fitted["coefs_"], type(estimator)
+    vars(estimator).update({name: fitted[name] for name in kind._attributes.keys() & {"input_shape_"}})
+    layers = estimator._layers(fitted["n_features_in_"], fitted["n_outputs_"])
+    shapes = None if layers is None else affine_shapes(layers)
+    coefs, _ = check_parameters(coefs, fitted["intercepts_"], parameters_dtype(coefs), shapes)
+    require(shapes is None or len(coefs) == len(shapes), "coefs_ are not those of the layers")
+    n_features, n_outputs = coefs[0].shape[0] if layers is None else layers[0].n_features, coefs[-1].shape[1]
     for name, value in (("n_features_in_", n_features), ("n_outputs_", n_outputs), ("n_layers_", len(coefs) + 1)):
         require(fitted[name] == value, f"{name} is {fitted[name]}, by coefs_ it is {value}")
     classifies = "classes_" in kind._attributes

@@ -2,6 +2,8 @@
 
 # Estimators that files hold, by the names that they have there
 ESTIMATORS = {
+    "ConvClassifier": "fastmlp.estimators.convolution.ConvClassifier",
+    "ConvRegressor": "fastmlp.estimators.convolution.ConvRegressor",
     "MLPClassifier": "fastmlp.estimators.classifier.MLPClassifier",
     "MLPRegressor": "fastmlp.estimators.regressor.MLPRegressor",
     "Perceptron": "fastmlp.estimators.perceptron.Perceptron",

@@ -1,9 +1,13 @@
 """A fitted network as one file of C99 that needs nothing but <math.h> and <stdint.h>."""
 
+from itertools import count
+from math import prod
+
 import numpy as np
 
-from .c_text import activated, check_options, dense, escaped, file_of, function, labels_of, single
-from .layers import Layer, network_of
+from .c_text import HELPERS, activated, check_options, dense, escaped, file_of, function, labels_of, single
+from .c_windows import WINDOW_HELPERS, sliding
+from .layers import network_of
 
 __all__ = ["c_source"]
 
@@ -33,10 +37,15 @@ def _network(name, layers, dtype):
     """Definitions of the constants, and the body of the function that goes through the layers."""
     constants, calls, buffers = [], [], {}
     source = "x"
-    for i, (coef, intercept, activation) in enumerate(layers):
-        n_out = len(intercept)
-        target = "z" if i == len(layers) - 1 else "a" if dtype == "int8" else "ab"[i % 2]
-        own, called = dense(name, i, coef, intercept, source, target, dtype, any_size=i == 0)
+    in_place = dtype == "int8" and all(layer.window is None for layer in layers)
+    for i, (coef, intercept, activation, window) in enumerate(layers):
+        target = "z" if i == len(layers) - 1 else "a" if in_place else "ab"[i % 2]
+        if window is not None:
+            n_out = prod(window.shape_out)
+            own, called = sliding(name, i, window, coef, intercept, source, target)
+        else:
+            n_out = len(intercept)
+            own, called = dense(name, i, coef, intercept, source, target, dtype, any_size=i == 0)
         constants += own
         calls += called
         if target != "z":
@@ -45,8 +54,17 @@ def _network(name, layers, dtype):
         source = target
     declared = [f"{name.upper()}_STORAGE float {buffer}[{size}];" for buffer, size in buffers.items()]
     if dtype == "int8":
-        declared += [f"{name.upper()}_STORAGE int16_t q[{max(len(layer.coef) for layer in layers)}];", "float step;"]
+        widest = max(len(layer.coef) for layer in layers if layer.window is None)
+        declared += [f"{name.upper()}_STORAGE int16_t q[{widest}];", "float step;"]
     return constants, declared + calls
+
+
+def _told(layer):
+    """A layer in the first comment."""
+    if layer.window is None:
+        return f"{len(layer.intercept)} {layer.activation}"
+    shape = " x ".join(map(str, layer.window.shape_out))
+    return f"{shape} {type(layer.window).__name__ if layer.coef is None else layer.activation}"
 
 
 def _score_body(name, network, blocks):
@@ -80,10 +98,15 @@ def c_source(estimator, name, dtype):
     """The text of `SaveMixin.to_c`, which has the parameters."""
     check_options(name, dtype)
     network = network_of(estimator)
-    layers = [
-        Layer(single(coef, network.weights.format(i)), single(intercept, network.biases.format(i)), activation)
-        for i, (coef, intercept, activation) in enumerate(network.layers)
-    ]
+    layers, numbers = [], count()
+    for layer in network.layers:
+        if layer.coef is not None:
+            i = next(numbers)
+            layer = layer._replace(
+                coef=single(layer.coef, network.weights.format(i)),
+                intercept=single(layer.intercept, network.biases.format(i)),
+            )
+        layers.append(layer)
     target, output = network.target, network.activation
     sizes = {"N_FEATURES": network.n_features, "N_OUTPUTS": network.n_outputs}
     labels = {f"_{k}" if target == "multioutput" else "": classes for k, classes in enumerate(network.classes)}
@@ -116,7 +139,7 @@ def c_source(estimator, name, dtype):
         name,
         what="the network",
         layers=": "
-        + ", ".join([f"{network.n_features} inputs", *(f"{len(b)} {activation}" for _, b, activation in layers)]),
+        + ", ".join([f"{network.n_features} inputs", *map(_told, layers)]),
         dtype=dtype,
         usage=_USAGE[target],
         rules="x must be finite, and no part of the output.",
@@ -129,5 +152,6 @@ def c_source(estimator, name, dtype):
             + function(f"static void {name}_forward(const float *x, float *z)", forward)
         ],
         public=public,
+        helpers=HELPERS | WINDOW_HELPERS,
         scores=scores,
     )

@@ -1,6 +1,7 @@
 """A fitted model as one network, which every export walks: its layers, and what its outputs mean."""
 
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -8,6 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
+from ..engine.architecture import Dense, affine_shapes, is_affine
 from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
@@ -17,11 +19,12 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
 
 
 class Layer(NamedTuple):
-    """One layer: ``activation(a @ coef + intercept)``."""
+    """One layer: ``activation(a @ coef + intercept)``, or a window that slides over planes."""
 
-    coef: np.ndarray  # (n_in, n_out)
-    intercept: np.ndarray  # (n_out,)
+    coef: np.ndarray | None  # (n_in, n_out), of a convolution (elements of its window, channels); pooling has none
+    intercept: np.ndarray | None  # (n_out,)
     activation: str  # a row of the engine's table, or "softmax"
+    window: Any = None  # the engine's layer, where it is a convolution or pooling
 
 
 class FittedNetwork(NamedTuple):
@@ -42,7 +45,8 @@ class FittedNetwork(NamedTuple):
 
     @property
     def n_features(self):
-        return len(self.layers[0].coef)
+        first = self.layers[0]
+        return len(first.coef) if first.window is None else prod(first.window.shape)
 
     @property
     def n_outputs(self):
@@ -92,6 +96,11 @@ def network_of(estimator):
 def _layers(estimator):
     """The layers of a multilayer perceptron."""
     dtype = parameters_dtype(estimator.coefs_)
+    layers = estimator._layers(estimator.n_features_in_, estimator.n_outputs_)
+    if layers is not None:
+        return _layers_with_windows(estimator, layers[1:], *check_parameters(
+            estimator.coefs_, estimator.intercepts_, dtype, affine_shapes(layers)
+        ))
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
     hidden = for_each(estimator.activation, len(coefs) - 1)
     if len(hidden) != len(coefs) - 1:
@@ -101,6 +110,18 @@ def _layers(estimator):
     if coefs[-1].shape[1] != estimator.n_outputs_:
         raise ValueError(f"coefs_[-1] must be of shape (fan_in, {estimator.n_outputs_}), got {coefs[-1].shape}.")
     return [Layer(*layer) for layer in zip(coefs, intercepts, [*hidden, estimator.out_activation_], strict=True)]
+
+
+def _layers_with_windows(estimator, layers, coefs, intercepts):
+    """The layers of a network that has convolutions."""
+    parameters = iter(zip(coefs, intercepts, strict=True))
+    made = []
+    for layer in layers:
+        coef, intercept = next(parameters) if is_affine(layer) else (None, None)
+        activation = getattr(layer, "activation", "identity")
+        window = None if isinstance(layer, Dense) else layer
+        made.append(Layer(coef, intercept, estimator.out_activation_ if layer is layers[-1] else activation, window))
+    return made
 
 
 def _perceptron_layer(estimator):

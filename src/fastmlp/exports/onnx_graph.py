@@ -1,10 +1,13 @@
 """Fitted models as ONNX graphs: a model of its own, and nodes among those of a pipeline that skl2onnx converts."""
 
+from itertools import count
+
 import numpy as np
 
 from ..training.arrays import fits_precision
 from .layers import network_of
 from .onnx_nodes import Graph, Value, activate, check_size, element_type, graph_of, in_order, labels_of, model_of
+from .onnx_windows import in_planes, slide
 
 __all__ = ["convert", "parse_classifier", "set_types", "to_onnx"]
 
@@ -12,14 +15,22 @@ __all__ = ["convert", "parse_classifier", "set_types", "to_onnx"]
 def _forward(g, network, a):
     """Nodes of the layers on an input's name: the outputs' name, with several outputs of classes a list of them."""
     layers = network.layers
-    check_size(sum(layer.coef.size + layer.intercept.size for layer in layers), g.dtype)
-    for i, layer in enumerate(layers):
-        parameters = []
+    check_size(sum(layer.coef.size + layer.intercept.size for layer in layers if layer.coef is not None), g.dtype)
+    numbers, planes = count(), False
+    for layer in layers:
+        if layer.coef is None:
+            a, planes = slide(g, layer.window, a if planes else in_planes(g, layer.window, a)), True
+            continue
+        i, parameters = next(numbers), []
         for name, values in zip((network.weights, network.biases), layer[:2], strict=True):
             if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
                 raise ValueError(f"{name.format(i)} has values beyond {g.dtype}, in which the graph computes.")
             parameters.append(values.astype(g.dtype, copy=False))
-        a = g.add("Gemm", a, *parameters)
+        if layer.window is not None:
+            a, planes = slide(g, layer.window, a if planes else in_planes(g, layer.window, a), *parameters), True
+            a = activate(g, layer.activation, a)
+            continue
+        a, planes = g.add("Gemm", g.add("Flatten", a, axis=1) if planes else a, *parameters), False
         if layer is layers[-1] and network.target == "multioutput":
             segments = network.segments
             parts = g.add("Split", a, np.array(segments, np.int64), n_outputs=len(segments), axis=1)

@@ -102,10 +102,10 @@ def plain_array(array, dtype):
     return array if array.flags.aligned else array.copy()
 
 
-def check_parameters(coefs, intercepts, dtype):
+def check_parameters(coefs, intercepts, dtype, shapes=None):
     """`coefs_` and `intercepts_` as the user left them, as lists of C-contiguous arrays of `dtype`.
 
-    Arrays that are so already are handed on, not copied.
+    Arrays that are so already are handed on, not copied. The layers are dense, or have weights of these shapes.
 
     Raises
     ------
@@ -120,6 +120,8 @@ def check_parameters(coefs, intercepts, dtype):
     intercepts = [plain_array(intercept, dtype) for intercept in intercepts]
     n_out = None
     for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        if shapes is not None:
+            n_out = shapes[i][0] if i < len(shapes) else None
         if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):
             rows = "fan_in" if n_out is None else n_out
             raise ValueError(f"coefs_[{i}] must be of shape ({rows}, fan_out), got {coef.shape}.")

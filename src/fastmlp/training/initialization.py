@@ -29,7 +29,10 @@ def _auto(network, dtype, random_state):
 
     The factor is 2 for logistic units and 6 for others; the output layer goes by the last hidden one.
     """
-    names = for_each(network.activation, len(network.coefs))
+    if network.activation is None:
+        names = network.hidden_activations
+    else:  # a model without hidden layers goes by the activation too
+        names = for_each(network.activation, len(network.coefs))
     names += names[-1:]
     for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
         factor = 2.0 if names[i : i + 1] == ["logistic"] else 6.0

@@ -1,0 +1,299 @@
+"""Rows that are images or series: their shape, and the layers of a convolutional network for it."""
+
+from math import prod
+from numbers import Integral
+from operator import is_not
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import issparse
+
+from ..data.sources import Source
+from ..engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool, is_affine
+from ..training.arrays import for_each
+from .parameters import did_you_mean
+
+__all__ = ["PLANES_DOCUMENTATION", "PlanesMixin", "layers_for", "planes_of"]
+
+PLANES_DOCUMENTATION = """\
+    layers : list of tuple or "auto", default="auto"
+        The hidden layers, each a name, numbers and, at the end, a dict of options, if any:
+
+        - ``("conv", channels, size)``: a convolution with a window of size x size, 3 if left out, bias and activation.
+          Options: "stride" (1), "padding" ("same": zeros around the planes, so that with stride 1 the outputs are as
+          large as the inputs; "valid": none), "dilation" (1), "groups" (1; as many as input channels is depthwise),
+          "activation".
+        - ``("pool", size)``: the greatest of each window, 2 if left out; option "stride" (the size).
+        - ``("average_pool", size)``: the mean, likewise. ``("global_pool",)``: the mean of each channel.
+        - ``("dense", units)``: a dense layer; option "activation".
+
+        A size, stride or dilation is one number for height and width, or a tuple of two; of series it is that along the
+        time. "auto" is ``[("conv", 32, 3), ("pool", 2), ("conv", 64, 3), ("pool", 2), ("dense", 128)]`` for images,
+        without the pools for which planes are too small, and three convolutions of 64 channels with windows of 7 and
+        a global pool for series, as Wang, Yan and Oates (2017) have them, without their batch normalisation.
+    activation : str or array-like of str, default="relu"
+        Activation of the hidden layers that have weights, or one for each of them, as of `MLPClassifier`.
+    data : {"images", "series"}, default="images"
+        What rows are. X of three axes has shape (n_samples, height, width) for images and (n_samples, channels, length)
+        for series; X of two axes without `input_shape` is a series of one channel in any case.
+    input_shape : tuple of int, default=None
+        Shape of a row of X with two axes: (height, width) or (channels, height, width), for series (channels, length)
+        or (length,). None: as X has it."""
+
+_SHAPES = {"images": "(height, width) or (channels, height, width)", "series": "(length,) or (channels, length)"}
+
+
+def planes_of(shape, data):
+    """(channels, height, width) of a row of some shape."""
+    if len(shape) == 1:
+        return 1, 1, shape[0]
+    if data == "series" and len(shape) == 2:
+        return shape[0], 1, shape[1]
+    if data == "images" and len(shape) in (2, 3):
+        return (1, *shape) if len(shape) == 2 else tuple(shape)
+    raise ValueError(f"rows of shape {shape} are no {data}, which have {_SHAPES[data]}.")
+
+
+def _default_layers(shape, data):
+    if data == "series":
+        return [("conv", 64, 7), ("conv", 64, 7), ("conv", 64, 7), ("global_pool",)]
+    layers, smaller = [], min(shape[1:]) if shape[1] > 1 else shape[2]
+    for channels in (32, 64):
+        layers.append(("conv", channels, 3))
+        if smaller >= 4:
+            layers.append(("pool", 2))
+            smaller //= 2
+    return [*layers, ("dense", 128)]
+
+
+def _along_axes(value, shape, name, entry):
+    """A size as two numbers; one number serves each axis along which planes are longer than 1."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        value = tuple(int(value) if n > 1 else 1 for n in shape[1:])
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(n, Integral) for n in value):
+        return tuple(map(int, value))
+    raise ValueError(f"layers has {entry!r}: {name} must be an integer or two, got {value!r}.")
+
+
+# What an entry may have behind its name: the numbers, with their defaults (None: there is none), and the options
+_ENTRIES: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
+    "conv": ((None, 3), ("stride", "padding", "dilation", "groups", "activation")),
+    "pool": ((2,), ("stride",)),
+    "average_pool": ((2,), ("stride",)),
+    "global_pool": ((), ()),
+    "dense": ((None,), ("activation",)),
+}
+
+
+def _read(entry):
+    """An entry's name, its numbers and its options."""
+    known = ", ".join(map(repr, _ENTRIES))
+    if not isinstance(entry, tuple | list) or not entry or not isinstance(entry[0], str):
+        raise ValueError(f"layers has {entry!r}: an entry is a tuple that begins with one of {known}.")
+    name, *rest = entry
+    if name not in _ENTRIES:
+        raise ValueError(f"layers has {entry!r}: {name!r} is none of {known}{did_you_mean(name, _ENTRIES)}")
+    defaults, possible = _ENTRIES[name]
+    options = rest.pop() if rest and isinstance(rest[-1], dict) else {}
+    for option in options:
+        if option not in possible:
+            has = f"has the options {', '.join(possible)}" if possible else "has no options"
+            raise ValueError(f"layers has {entry!r}: {name!r} {has}, not {option!r}.")
+    if len(rest) > len(defaults) or any(value is None for value in defaults[len(rest) :]):
+        numbers = {"conv": "channels and a size", "dense": "units", "global_pool": "nothing"}.get(name, "a size")
+        raise ValueError(f"layers has {entry!r}: behind {name!r} stands {numbers}.")
+    return name, [*rest, *defaults[len(rest) :]], options
+
+
+def hidden_units_of(layers):
+    """Channels and units of the entries that have weights."""
+    if not isinstance(layers, tuple | list):
+        raise ValueError(f'layers must be a list of tuples or "auto", got {layers!r}.')
+    units = []
+    for entry in layers:
+        name, numbers, _ = _read(entry)
+        if name in ("conv", "dense"):
+            if not isinstance(numbers[0], Integral) or isinstance(numbers[0], bool) or numbers[0] < 1:
+                raise ValueError(f"layers has {entry!r}: {numbers[0]!r} must be an integer > 0.")
+            units.append(int(numbers[0]))
+    return tuple(units)
+
+
+def layers_for(entries, activation, shape, n_outputs):
+    """The engine's layers.
+
+    Parameters
+    ----------
+    entries : list of tuple
+        As the parameter `layers` has them.
+    activation : str or sequence of str
+        Of each entry with weights that has none of its own.
+    shape : tuple of int
+        Channels, height and width of a row.
+    n_outputs : int
+
+    Returns
+    -------
+    layers : tuple
+        Inputs and layers, as `Network` takes them.
+
+    Raises
+    ------
+    ValueError
+        That names the entry.
+    """
+    activations = iter(for_each(activation, len(hidden_units_of(entries))))
+    made: list[Any] = [Inputs(prod(shape))]
+    for entry in entries:
+        name, numbers, options = _read(entry)
+        own = next(activations) if name in ("conv", "dense") else None
+        if name != "dense" and shape is None:
+            raise ValueError(f"layers has {entry!r} behind a dense layer, which leaves no planes.")
+        try:
+            if name == "dense":
+                layer, shape = Dense(int(numbers[0]), options.get("activation", own)), None
+            elif name == "global_pool":
+                layer = AveragePool(shape, shape[1:])
+            elif name == "conv":
+                stride, dilation = (_along_axes(options.get(o, 1), shape, o, entry) for o in ("stride", "dilation"))
+                size = _along_axes(numbers[1], shape, "the size", entry)
+                layer = Convolution(
+                    shape, int(numbers[0]), size, options.get("activation", own), stride,
+                    options.get("padding", "same"), dilation, options.get("groups", 1),
+                )  # fmt: skip
+            else:
+                size = _along_axes(numbers[0], shape, "the size", entry)
+                stride = _along_axes(options["stride"], shape, "stride", entry) if "stride" in options else None
+                layer = (MaxPool if name == "pool" else AveragePool)(shape, size, stride)
+            shape = None if name == "dense" else layer.shape_out
+        except ValueError as error:
+            prefix = "" if str(error).startswith("layers has") else f"layers has {entry!r}: "
+            raise ValueError(f"{prefix}{error}") from error
+        made.append(layer)
+    return (*made, Dense(n_outputs))
+
+
+class PlanesMixin:
+    """An estimator of matrices whose rows are planes; goes before it."""
+
+    _transient: ClassVar[tuple] = ("_network", "_predictors", "_made_layers")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _entries(self, shape):
+        if isinstance(self.layers, str):
+            if self.layers != "auto":
+                raise ValueError(f'layers must be a list of tuples or "auto", got {self.layers!r}.')
+            return _default_layers(shape, self.data)
+        return self.layers
+
+    def _hidden_units(self):
+        return hidden_units_of(self._entries((1, 1, 1)))  # their number does not depend on the shape
+
+    def _layers(self, n_features, n_outputs):
+        # the same object as long as nothing has changed, which predictors are told apart by
+        of = (self.layers, self.activation, self.data)
+        made = vars(self).get("_made_layers")
+        if made is None or made[:2] != (self.input_shape_, n_outputs) or any(map(is_not, made[2], of)):
+            shape = planes_of(self.input_shape_, self.data)
+            layers = layers_for(self._entries(shape), self.activation, shape, n_outputs)
+            self._made_layers = made = self.input_shape_, n_outputs, of, layers
+        return made[3]
+
+    # rows of more axes than one
+
+    def _as_matrix(self, X, name="X"):
+        """X with its rows in one axis, and their shape; None where they are so."""
+        if issparse(X):
+            raise TypeError(f"Sparse data was passed for {name}, but dense data is required: use X.toarray().")
+        if isinstance(X, list | tuple) and len(X) and isinstance(X[0], list | tuple | np.ndarray):
+            # rows that are no sequences of numbers
+            if len(X[0]) and isinstance(X[0][0], list | tuple | np.ndarray) and np.ndim(X[0][0]) > 0:
+                X = np.asarray(X)
+        shape = None
+        if getattr(X, "ndim", 2) > 2:
+            X = np.asarray(X)
+            shape, X = X.shape[1:], X.reshape(len(X), -1)
+            planes_of(shape, self.data)
+        if getattr(X, "dtype", None) == np.uint8:
+            X = np.divide(X, np.float32(255), dtype=np.float32)
+        return X, shape
+
+    def _shape_of_rows(self, shape, n_features):
+        """The shape that is asked for, or that of X."""
+        given = self.input_shape
+        if given is None:
+            return (n_features,) if shape is None else shape
+        if not all(isinstance(n, Integral) and n > 0 for n in given):
+            raise ValueError(f"input_shape={given!r} must have integers > 0.")
+        given = tuple(map(int, given))
+        planes_of(given, self.data)
+        if shape not in (None, given) or prod(given) != n_features:
+            raise ValueError(f"input_shape={given} does not go with rows of X of shape {shape or (n_features,)}.")
+        return given
+
+    def _as_in_fit(self, X, name="X"):
+        """X as a matrix, refused if its rows have another shape than in `fit`."""
+        X, shape = self._as_matrix(X, name)
+        if shape is not None and shape != (known := getattr(self, "input_shape_", shape)):
+            raise ValueError(f"{name} has rows of shape {shape}, but {type(self).__name__} is expecting {known}.")
+        return X
+
+    def _validated(self, X, y, sample_weight, first, incremental, of=""):
+        shape = None
+        if not isinstance(X, Source):
+            X, shape = self._as_matrix(X, f"X{of}") if first else (self._as_in_fit(X, f"X{of}"), None)
+        data, target = super()._validated(X, y, sample_weight, first, incremental, of)
+        if first:
+            self.input_shape_ = self._shape_of_rows(shape, data.X.shape[1])
+        return data, target
+
+    def _stream(self, X, first):
+        streamed = super()._stream(X, first)
+        if first:
+            self.input_shape_ = self._shape_of_rows(None, X.n_features)
+        return streamed
+
+    def _outputs(self, X):
+        return super()._outputs(X if isinstance(X, Source) else self._as_in_fit(X))
+
+    def _rows_to_predict(self, X):
+        return super()._rows_to_predict(self._as_in_fit(X))
+
+    def input_gradients(self, X, *, target=None, raw_score=False):
+        return _in_shape(super().input_gradients(X, target=target, raw_score=raw_score), X)
+
+    def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
+        if np.ndim(baseline) > 1 and np.ndim(X) > 2:
+            baseline = np.asarray(baseline).reshape(-1, self.n_features_in_)
+            baseline = baseline[0] if len(baseline) == 1 else baseline
+        shares = super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
+        return _in_shape(shares, X)
+
+    def to_sklearn(self):
+        """Raise ValueError: scikit-learn has no convolutions."""
+        raise ValueError(f"scikit-learn has no counterpart of {type(self).__name__}.")
+
+    def _told(self):
+        return {**super()._told(), "Layers": _told_layers}
+
+
+def _in_shape(gradients, X):
+    """Gradients by columns in the shape that rows of X have."""
+    shape = np.shape(X)[1:]
+    return gradients.reshape(*gradients.shape[:-1], *shape) if len(shape) > 1 else gradients
+
+
+def _told_layers(estimator):
+    shape = planes_of(estimator.input_shape_, estimator.data)
+    layers = estimator._layers(estimator.n_features_in_, estimator.n_outputs_)
+    told = [" x ".join(map(str, shape))]
+    for layer in layers[1:]:
+        after = f"{layer.units}" if isinstance(layer, Dense) else " x ".join(map(str, layer.shape_out))
+        what = layer.activation if is_affine(layer) else type(layer).__name__
+        told.append(f"{after} {what}")
+    return " → ".join(told).replace("identity", estimator.out_activation_)
