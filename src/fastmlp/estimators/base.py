@@ -94,7 +94,9 @@ class BaseMLP(
         tags.input_tags.sparse = True
         return tags
 
-    # What differs between the two
+    # What differs between estimators
+
+    _auto_batch_size: ClassVar[int] = 200
 
     _check_y: ClassVar[dict] = {}  # how validate_data looks at y
     _quantile_ranks = None  # the place of each output in its row, where `predict` sorts rows
@@ -134,7 +136,7 @@ class BaseMLP(
         return hidden_units(self.hidden_layer_sizes)
 
     def _layers(self, n_features, n_outputs):
-        """Inputs and layers of a network that is no multilayer perceptron, while it is the same in one object; else None."""
+        """Inputs and layers of a network that is no perceptron, the same object while it is the same; else None."""
         return None
 
     def _class_weights(self, labels, counts=None):
@@ -255,6 +257,7 @@ class BaseMLP(
         if self.solver in OPTIMIZERS:
             kind = self._streamed_fit(plan) if streams else Fit
             fit = kind(network, params, random_state, data, validation_data, before=before, incremental=incremental)
+            fit.auto_batch_size = self._auto_batch_size
             if params["checkpoint_path"] is not None:
                 fit.keep(params["checkpoint_path"], params["checkpoint_every"], with_effect(params))
                 random_state = fit.random_state

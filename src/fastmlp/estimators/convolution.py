@@ -22,10 +22,7 @@ _OF_PLANES = {"input_shape_": Attribute("shape", needed=True)}
 _SHAPE = """\
     input_shape_ : tuple of int
         Shape of a row."""
-_TRAINING = DOCUMENTATION["training"].replace(
-    'batch_size : int or "auto", default="auto"', 'batch_size : int or "auto", default=64'
-)
-_MORE = DOCUMENTATION["more"].replace('weight_init : str, default="auto"', 'weight_init : str, default="he_uniform"')
+_TRAINING = DOCUMENTATION["training"].replace("min(200, n_samples)", "min(64, n_samples)")
 _X = """\
     X may have a row's axes, (n_samples, channels, height, width) and so on, or one axis for all of a row, channel after
     channel; bytes (uint8) are divided by 255. It must be dense."""
@@ -52,7 +49,7 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
     class_weight : dict, "balanced", list of dict or None, default=None
     label_smoothing : float, default=0.0
     focal_gamma : float, default=2.0
-{_MORE}
+{DOCUMENTATION["more"]}
 
     Attributes
     ----------
@@ -97,7 +94,7 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
         input_shape=None,
         solver="adam",
         alpha=0.0001,
-        batch_size=64,
+        batch_size="auto",
         learning_rate="constant",
         learning_rate_init=0.001,
         power_t=0.5,
@@ -120,7 +117,7 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
         class_weight=None,
         label_smoothing=0.0,
         focal_gamma=2.0,
-        weight_init="he_uniform",
+        weight_init="auto",
         dropout=0.0,
         input_dropout=0.0,
         weight_decay=None,
@@ -153,7 +150,7 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
 {PLANES_DOCUMENTATION}
 {_TRAINING}
 {LOSS_DOCUMENTATION.format(training="Training is the same.", unit="")}
-{_MORE}
+{DOCUMENTATION["more"]}
 
     Attributes
     ----------
@@ -191,7 +188,7 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
         input_shape=None,
         solver="adam",
         alpha=0.0001,
-        batch_size=64,
+        batch_size="auto",
         learning_rate="constant",
         learning_rate_init=0.001,
         power_t=0.5,
@@ -214,7 +211,7 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
         sort_quantiles=False,
         huber_delta=1.0,
         tweedie_power=1.5,
-        weight_init="he_uniform",
+        weight_init="auto",
         dropout=0.0,
         input_dropout=0.0,
         weight_decay=None,

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import numpy as np
+
 from ..engine import Network
 from ..engine.architecture import affine_shapes, is_affine
 from ..training.arrays import check_parameters, for_each
@@ -69,8 +71,10 @@ def network_to_train(plan, solver, given=None, kept=None):
     else:
         described = f"layers with {layers[0].n_features} features and {layers[-1].units} outputs"
     if given is not None:
-        coefs, intercepts = check_parameters(*given, dtype, None if by_units else shapes)
-        if (found := [coef.shape for coef in coefs]) != shapes:
+        found = [np.shape(coef) for coef in given[0]]
+        if by_units or found == shapes:
+            coefs, intercepts = check_parameters(*given, dtype, None if by_units else shapes)
+        if found != shapes:
             raise ValueError(
                 f"{described} does not go on from coefs_ of shapes {found}: set coefs_ to match, or fit anew with"
                 " warm_start=False."

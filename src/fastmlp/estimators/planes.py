@@ -176,6 +176,7 @@ def layers_for(entries, activation, shape, n_outputs):
 class PlanesMixin:
     """An estimator of matrices whose rows are planes; goes before it."""
 
+    _auto_batch_size: ClassVar[int] = 64
     _transient: ClassVar[tuple] = ("_network", "_predictors", "_made_layers")
 
     def __sklearn_tags__(self):
@@ -217,7 +218,7 @@ class PlanesMixin:
         shape = None
         if getattr(X, "ndim", 2) > 2:
             X = np.asarray(X)
-            shape, X = X.shape[1:], X.reshape(len(X), -1)
+            shape, X = X.shape[1:], X.reshape(len(X), prod(X.shape[1:]))
             planes_of(shape, self.data)
         if getattr(X, "dtype", None) == np.uint8:
             X = np.divide(X, np.float32(255), dtype=np.float32)

@@ -65,6 +65,7 @@ class Fit:
     """
 
     checkpoint = identity = resumed = rows = held_out = validation = None
+    auto_batch_size = 200  # the most rows of a batch where the parameter is "auto"
 
     def __init__(self, network, params, random_state, data, validation_data=None, *, before=None, incremental=False):
         self.network, self.random_state = network, random_state
@@ -169,7 +170,7 @@ class Fit:
 
     def batch_of(self, n_trained):
         """The rows of a batch, of so many rows in all."""
-        return min(200 if self.batch_size == "auto" else self.batch_size, n_trained)
+        return min(self.auto_batch_size if self.batch_size == "auto" else self.batch_size, n_trained)
 
     def _set_order(self):
         """The number of rows to train on, and their order before the first epoch."""

@@ -90,7 +90,8 @@ def initialize(network, weight_init, dtype, random_state):
     network : Network
         Its parameters are overwritten.
     weight_init : str
-        One of ``INITIALIZERS``. A weight has the same distribution in all of a layer, between fan_in and fan_out units.
+        One of ``INITIALIZERS``. A weight has the same distribution in all of a layer, between fan_in and fan_out units;
+        of a convolution the elements of its window and its channels.
 
         - "auto": scikit-learn's. Weights and intercepts of U(-b, b), b = sqrt(6 / (fan_in + fan_out)) [1]_, eq. 16,
           or for logistic units sqrt(2 / (fan_in + fan_out)). The output layer goes by the last hidden layer's units.

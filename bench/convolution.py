@@ -1,0 +1,218 @@
+"""Convolutional networks beside PyTorch: training steps, predictions of one row, and MNIST against time.
+
+    python bench/convolution.py [--rounds 15] [--mnist FILE.npz] [--out FILE.md]
+
+Every network is trained on the same rows in batches of 64 by adam, in float32, interleaved in one process at one and two
+threads, with PyTorch as it runs line by line ("eager") and compiled. Shares of the peak count multiply-adds: a step takes
+three times those of a prediction, two where no delta goes back to the inputs.
+"""
+
+import argparse
+import platform
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from compare import machine
+from timing import Lane, headline, interleave, ratio
+
+import fastmlp
+from fastmlp import ConvClassifier
+from fastmlp.engine import OPTIMIZERS, Network, Predictor
+from fastmlp.engine.architecture import places
+from fastmlp.engine.kernels import fma_peak
+from fastmlp.estimators.planes import layers_for
+from fastmlp.training.initialization import initialize
+
+BATCH, BATCHES = 64, 4
+LENET = [
+    ("conv", 6, 5), ("pool", 2), ("conv", 16, 5, {"padding": "valid"}), ("pool", 2), ("dense", 120), ("dense", 84)
+]  # fmt: skip
+NETS = {
+    "LeNet-5-like, 28 x 28": (LENET, (1, 28, 28)),
+    "three layers, 8 x 8": (
+        [("conv", 16, 3), ("conv", 32, 3), ("pool", 2), ("conv", 32, 3), ("pool", 2)], (1, 8, 8)
+    ),
+    "series, 3 x 64 channels, width 7, length 128": ([("conv", 64, 7)] * 3 + [("global_pool",)], (1, 1, 128)),
+}  # fmt: skip
+
+
+@dataclass
+class Adam:
+    """What the engine reads of an optimizer."""
+
+    state: list
+    name: str = "adam"
+    rate: float = 1e-3
+    t: int = 0
+    hyper: dict = field(default_factory=lambda: {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8})
+
+
+def ours(entries, shape, threads):
+    """A training pass over some batches, a prediction of one row, and multiply-adds of a row."""
+    layers = layers_for(entries, "relu", shape, 10)
+    network = Network(layers, None, "log_loss", np.float32, n_threads=threads)
+    initialize(network, "he_uniform", np.dtype(np.float32), np.random.RandomState(0))
+    X, y = data(shape)
+    network.bind(X, y)
+    optimizer = Adam([network.new_state() for _ in range(OPTIMIZERS["adam"])])
+    predictor = Predictor.of(layers, [array for _, array, _ in network.parameters], "softmax")
+    row = X[:1].copy()
+    adds = [place.layer.multiply_adds(place.n_in, layers[0]) for place in places(layers[0], layers[1:])]
+    return lambda: network.epoch(None, BATCH, optimizer, 0.0), lambda: predictor.quick(row), adds
+
+
+def data(shape):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((BATCH * BATCHES, int(np.prod(shape)))).astype(np.float32)
+    return X, rng.integers(10, size=len(X), dtype=np.intp)
+
+
+def torch_layers(entries, shape):
+    """The same network of PyTorch."""
+    from torch import nn
+
+    made = [nn.Unflatten(1, shape)]
+    for layer in layers_for(entries, "relu", shape, 10)[1:]:
+        kind = type(layer).__name__
+        if kind == "Convolution":
+            padding = tuple(layer.window.before)
+            made += [nn.Conv2d(layer.shape[0], layer.channels, layer.size, padding=padding), nn.ReLU()]
+        elif kind == "Dense":
+            if not isinstance(made[-1], nn.ReLU) or isinstance(made[-2], nn.Conv2d):
+                made.append(nn.Flatten())
+            n_in = int(np.prod(shape_out)) if shape_out is not None else units
+            made.append(nn.Linear(n_in, layer.units))
+            units, shape_out = layer.units, None
+            if layer.activation == "relu":
+                made.append(nn.ReLU())
+            continue
+        else:
+            made.append((nn.MaxPool2d if kind == "MaxPool" else nn.AvgPool2d)(layer.size, layer.window.stride))
+        shape_out = layer.shape_out
+    return nn.Sequential(*made)
+
+
+def theirs(entries, shape, compiled):
+    """The same of PyTorch."""
+    import torch
+
+    net = torch_layers(entries, shape)
+    X, y = map(torch.from_numpy, data(shape))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    run = torch.compile(net) if compiled else net
+
+    def train():
+        for start in range(0, len(X), BATCH):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(run(X[start : start + BATCH]), y[start : start + BATCH]).backward()
+            optimizer.step()
+
+    def predict():
+        with torch.no_grad():
+            return torch.softmax(net(X[:1]), 1).numpy()
+
+    return train, predict
+
+
+def lanes_of(entries, shape):
+    """Lanes of training and of prediction."""
+    training, prediction = [], []
+    for threads in (1, 2):
+        train, predict, adds = ours(entries, shape, threads)
+        training.append(Lane("fastmlp", threads, train, train, BATCHES))
+        if threads == 1:
+            prediction.append(Lane("fastmlp", 1, predict, predict, 1))
+    for compiled in (False, True):
+        for threads in (1, 2):
+            train, predict = theirs(entries, shape, compiled)
+            try:
+                train()
+            except Exception as error:  # a compiler that is not there
+                print(f"PyTorch compiled: {error!s:.100}")
+                continue
+            name = "PyTorch compiled" if compiled else "PyTorch"
+            training.append(Lane(name, threads, train, train, BATCHES))
+            if not compiled:
+                prediction.append(Lane(name, threads, predict, predict, 1))
+    return training, prediction, adds
+
+
+def mnist(path):
+    """Rows of (seconds of the fit, epochs, accuracy on 10,000 rows) for some numbers of epochs."""
+    with np.load(path, allow_pickle=False) as file:
+        X, y = file["X_num"].reshape(-1, 28, 28), file["y"]
+    order = np.random.default_rng(0).permutation(len(X))
+    train, test = order[10000:], order[:10000]
+    rows = []
+    for epochs in (1, 2, 3, 5, 8):
+        model = ConvClassifier(
+            LENET, max_iter=epochs, tol=0, random_state=0, dtype="float32", lr_schedule="one_cycle",
+            learning_rate_init=4e-3, weight_init="he_uniform", n_iter_no_change=np.inf,
+        )  # fmt: skip
+        began = time.perf_counter()
+        model.fit(X[train], y[train])
+        seconds = time.perf_counter() - began
+        rows.append((seconds, epochs, model.score(X[test], y[test])))
+        print(f"{epochs} epochs: {seconds:.1f} s, {rows[-1][2]:.2%}")
+    return len(train), rows
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--mnist", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import torch
+
+    peak = fma_peak(np.float32)
+    training, prediction = [], []
+    for name, (entries, shape) in NETS.items():
+        of_training, of_prediction, adds = lanes_of(entries, shape)
+        interleave(of_training, options.rounds)
+        interleave(of_prediction, 3 * options.rounds)
+        own, flops = headline(of_training, "fastmlp"), 2 * BATCH * (3 * sum(adds) - adds[0])
+        peers = [headline(of_training, peer) for peer in ("PyTorch", "PyTorch compiled")]
+        peers = [lane for lane in peers if lane is not None]
+        better = min(peers, key=lambda lane: lane.median)
+        single = next(lane for lane in of_training if lane.peer == "fastmlp" and lane.threads == 1)
+        training.append([
+            name, f"{own.best * 1e6:.0f}", f"{BATCH / own.best:,.0f}",
+            f"{better.best * 1e6:.0f} ({better.peer}, {better.threads})",
+            "{:.2f}, {:.2f}".format(*ratio(better, own)), f"{flops / single.best / peak:.0%}",
+        ])  # fmt: skip
+        alone, other = of_prediction[0], headline(of_prediction, "PyTorch")
+        prediction.append([name, f"{alone.best * 1e6:.0f}", f"{other.best * 1e6:.0f}", f"{other.best / alone.best:.1f}"])
+        print(training[-1], prediction[-1])
+    text = (
+        f"{time.strftime('%Y-%m-%d')}, {machine()["cpu"]}, {machine()["cores"]} cores, peak {peak / 1e9:.0f} GFLOP/s a core;"
+        f" fastmlp {fastmlp.__version__}, torch {torch.__version__}, Python {platform.python_version()};"
+        f" `python bench/convolution.py --rounds {options.rounds}"
+        f"{' --mnist FILE' if options.mnist else ''}`.\n\n## A training step of {BATCH} rows\n\n"
+        "fastmlp with two threads, PyTorch at its faster setting; ratios: median of the rounds, best over best.\n\n"
+        + table(["network", "us", "rows/s", "PyTorch, us (setting, threads)", "times faster", "share of the peak, 1 thread"],
+                training)
+        + "\n## Prediction of one row\n\n" + table(["network", "us", "PyTorch, us", "times faster"], prediction)
+    )  # fmt: skip
+    if options.mnist:
+        n_rows, rows = mnist(options.mnist)
+        text += f"\n## MNIST, {n_rows:,} rows to train on, 10,000 to test\n\n" + table(
+            ["epochs", "seconds of the fit", "accuracy"],
+            [[epochs, f"{seconds:.1f}", f"{accuracy:.2%}"] for seconds, epochs, accuracy in rows],
+        )
+    print(text)
+    if options.out:
+        options.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

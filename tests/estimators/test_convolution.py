@@ -1,0 +1,325 @@
+"""Convolutional networks: rows of any shape, the layers that are described, and what a fitted one gives."""
+
+import ctypes
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from twin_layers import pass_rows
+
+import fastmlp
+from fastmlp import ConvClassifier, ConvRegressor
+from fastmlp.engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
+from fastmlp.estimators.planes import layers_for
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+IMAGES, DIGITS = load_digits().images[:300] / 16, load_digits().target[:300]
+SMALL = [("conv", 6, 3), ("pool", 2), ("conv", 9, 3, {"padding": "valid"}), ("dense", 11)]
+rng = np.random.default_rng(0)
+COLOURED = rng.standard_normal((60, 3, 7, 6))
+SERIES = rng.standard_normal((60, 4, 30))
+CODES = rng.integers(3, size=60)
+
+# layers of every kind and option, for rows of a shape
+NETS = {
+    "images": (IMAGES[:60], "images", SMALL),
+    "channels": (COLOURED, "images", [("conv", 5, (3, 2), {"stride": 2}), ("average_pool", 2), ("dense", 7)]),
+    "groups": (COLOURED, "images", [("conv", 6, 3, {"groups": 3}), ("conv", 4, 1), ("global_pool",)]),
+    "dilated": (
+        COLOURED, "images", [("conv", 4, 2, {"dilation": (2, 1), "activation": "gelu"}), ("pool", 3, {"stride": 1})]
+    ),
+    "series": (
+        SERIES, "series", [("conv", 6, 5), ("pool", 2), ("conv", 3, 3, {"padding": (0, 2, 0, 1)}), ("global_pool",)]
+    ),
+    "padded": (COLOURED, "images", [("conv", 3, 3, {"padding": (1, 0, 2, 1)}), ("pool", (2, 1)), ("dense", 5)]),
+    "dense alone": (COLOURED, "images", [("dense", 8, {"activation": "tanh"}), ("dense", 5)]),
+    "nothing": (SERIES, "series", []),
+    "default": (IMAGES[:60], "images", "auto"),
+    "default of series": (SERIES, "series", "auto"),
+}  # fmt: skip
+every_net = pytest.mark.parametrize("net", NETS)
+
+
+def fitted(net, kind=ConvClassifier, **params):
+    X, data, layers = NETS[net]
+    y = CODES if kind is ConvClassifier else np.stack([CODES, X.reshape(60, -1)[:, 0]], axis=1)
+    return kind(layers=layers, data=data, random_state=0, max_iter=3, **params).fit(X, y), X, y
+
+
+def test_layers():
+    made = layers_for([("conv", 4, 3), ("pool",), ("conv", 2, (1, 2), {"stride": (1, 2), "padding": "valid"}),
+                       ("average_pool", 2), ("dense", 5, {"activation": "tanh"})], "relu", (3, 8, 9), 2)  # fmt: skip
+    assert made == (
+        Inputs(216), Convolution((3, 8, 9), 4, (3, 3), "relu", padding="same"), MaxPool((4, 8, 9), (2, 2)),
+        Convolution((4, 4, 4), 2, (1, 2), "relu", (1, 2)), AveragePool((2, 4, 2), (2, 2)), Dense(5, "tanh"), Dense(2),
+    )  # fmt: skip
+    # a number is of each axis along which planes are longer than 1
+    assert layers_for([("conv", 4, 3), ("pool", 2)], "relu", (1, 1, 9), 2)[1:3] == (
+        Convolution((1, 1, 9), 4, (1, 3), "relu", padding="same"), MaxPool((4, 1, 9), (1, 2))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        ([("cnv", 3)], r"'cnv' is none of .*; did you mean 'conv'\?"),
+        ([3], "begins with one of"),
+        ([()], "begins with one of"),
+        ([("conv",)], "channels and a size"),
+        ([("conv", 3, 3, 3)], "channels and a size"),
+        ([("conv", 3.0)], "integer > 0"),
+        ([("conv", 0)], "integer > 0"),
+        ([("dense", True)], "integer > 0"),
+        ([("conv", 3, "3")], "the size must be an integer or two"),
+        ([("conv", 3, 3, {"strides": 2})], "not 'strides'"),
+        ([("pool", 2, {"padding": "same"})], "not 'padding'"),
+        ([("global_pool", 2)], "stands nothing"),
+        ([("conv", 3, 3, {"padding": "full"})], 'padding=.full.: "valid", "same"'),
+        ([("conv", 3, 3, {"padding": -1})], "padding"),
+        ([("conv", 3, 3, {"stride": 0})], "stride"),
+        ([("conv", 3, 3, {"groups": 2})], "groups=2: divides 1"),
+        ([("conv", 3, 3, {"activation": "softmax"})], "not of hidden layers"),
+        ([("conv", 3, 9, {"padding": "valid"})], "reaches over 9"),
+        ([("pool", 9)], "reaches over 9"),
+        ([("dense", 4), ("conv", 3)], "behind a dense layer"),
+        ([("dense", 4), ("pool", 2)], "behind a dense layer"),
+        ("automatic", "layers"),
+    ],
+)
+def test_layers_that_are_refused(layers, message):
+    model = ConvClassifier(layers=layers)
+    with pytest.raises(ValueError, match=message):
+        model.fit(IMAGES, DIGITS)
+    assert not hasattr(model, "coefs_") and not hasattr(model, "input_shape_")
+
+
+@every_net
+@pytest.mark.parametrize("kind", [ConvClassifier, ConvRegressor])
+def test_predictions_are_those_of_the_formulas(net, kind):
+    model, X, _ = fitted(net, kind)
+    inputs, *layers = model._layers(model.n_features_in_, model.n_outputs_)
+    parameters = [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
+    z, _ = pass_rows(inputs, layers, parameters, X.reshape(len(X), -1))
+    if kind is ConvRegressor:
+        np.testing.assert_allclose(model.predict(X), z, rtol=1e-11, atol=1e-13)
+    else:
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        np.testing.assert_allclose(model.predict_proba(X), p / p.sum(axis=1, keepdims=True), rtol=1e-11)
+
+
+def test_a_row_may_have_any_axes():
+    flat = COLOURED.reshape(60, -1)
+    models = [
+        ConvClassifier(SMALL[:2], random_state=0, max_iter=2, input_shape=shape, dtype=dtype).fit(X, CODES)
+        for X, shape, dtype in (
+            (COLOURED, None, None), (flat, (3, 7, 6), None), (COLOURED, [3, 7, 6], None),
+            (COLOURED.tolist(), None, None), (np.asfortranarray(COLOURED), None, None),
+            (COLOURED[:, ::-1][:, ::-1], None, None),
+        )
+    ]  # fmt: skip
+    expected = models[0].predict_proba(COLOURED)
+    for model in models:
+        assert model.input_shape_ == (3, 7, 6)
+        for X in (COLOURED, flat, COLOURED.tolist(), np.asfortranarray(COLOURED)):
+            assert np.array_equal(model.predict_proba(X), expected)
+    # one channel: (n, height, width) and (n, 1, height, width) are the same network
+    same = [ConvClassifier(SMALL, random_state=0, max_iter=2).fit(X, DIGITS) for X in (IMAGES, IMAGES[:, None])]
+    assert np.array_equal(same[0].predict_proba(IMAGES), same[1].predict_proba(IMAGES[:, None]))
+
+
+def test_bytes_are_divided_by_255():
+    X = np.round(IMAGES * 255).astype(np.uint8)
+    models = [ConvClassifier(SMALL, random_state=0, max_iter=2).fit(Z, DIGITS) for Z in (X, X / np.float32(255))]
+    assert models[0].coefs_[0].dtype == np.float32
+    assert np.array_equal(models[0].predict_proba(X), models[1].predict_proba(X / np.float32(255)))
+
+
+def test_shapes_that_are_refused():
+    with pytest.raises(ValueError, match=r"input_shape=\(3, 5\) does not go with rows of X of shape \(8, 8\)"):
+        ConvClassifier(input_shape=(3, 5)).fit(IMAGES, DIGITS)
+    with pytest.raises(ValueError, match=r"input_shape=\(3, 5\) does not go with rows of X of shape \(64,\)"):
+        ConvClassifier(input_shape=(3, 5)).fit(IMAGES.reshape(300, -1), DIGITS)
+    with pytest.raises(ValueError, match="integers > 0"):
+        ConvClassifier(input_shape=(-8, -8)).fit(IMAGES, DIGITS)
+    with pytest.raises(ValueError, match=r"are no series, which have \(length,\) or \(channels, length\)"):
+        ConvClassifier(data="series").fit(IMAGES[:, None], DIGITS)
+    with pytest.raises(ValueError, match=r"are no images, which have \(height, width\)"):
+        ConvClassifier().fit(IMAGES[:, None, None], DIGITS)
+    with pytest.raises(TypeError, match="dense data is required"):
+        ConvClassifier().fit(csr_array(IMAGES.reshape(300, -1)), DIGITS)
+    model = ConvClassifier(SMALL, max_iter=1).fit(IMAGES, DIGITS)
+    with pytest.raises(ValueError, match=r"X has rows of shape \(4, 16\), but ConvClassifier is expecting \(8, 8\)"):
+        model.predict(IMAGES.reshape(300, 4, 16))
+    with pytest.raises(ValueError, match="X_val has rows of shape"):
+        ConvClassifier(SMALL).fit(IMAGES, DIGITS, X_val=IMAGES.reshape(300, 4, 16), y_val=DIGITS)
+    with pytest.raises(ValueError, match="features"):
+        model.predict(IMAGES.reshape(300, -1)[:, :7])
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(np.full((2, 8, 8), np.nan))
+    with pytest.raises(ValueError, match="empty|0 sample"):
+        model.fit(IMAGES[:0], DIGITS[:0])
+    assert model.predict(IMAGES).shape == (300,)
+
+
+@pytest.mark.parametrize("n_jobs", [2, None])
+def test_the_same_seed_gives_the_same_bits(n_jobs):
+    a, b = (ConvClassifier(SMALL, random_state=3, max_iter=3, n_jobs=jobs).fit(IMAGES, DIGITS) for jobs in (n_jobs, 1))
+    assert all(map(np.array_equal, a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_))
+
+
+def test_digits_are_learnt():
+    digits = load_digits()
+    model = ConvClassifier(random_state=0, max_iter=20, tol=0, learning_rate_init=3e-3, dtype="float32")
+    model.fit(digits.images[:1400] / 16, digits.target[:1400])
+    assert model.score(digits.images[1400:] / 16, digits.target[1400:]) > 0.95
+
+
+def test_controls_of_the_training():
+    params = {"early_stopping": True, "dropout": [0.1, 0, 0.2], "weight_decay": 0.1, "max_norm": 2.0, "random_state": 0}
+    params |= {"lr_schedule": "one_cycle", "learning_rate_init": 0.01, "n_iter_no_change": 30}
+    model = ConvClassifier(SMALL, solver="adamw", max_iter=30, **params).fit(IMAGES, DIGITS)
+    assert len(model.validation_scores_) == model.n_iter_ and max(model.validation_scores_) > 0.7
+    assert all(np.linalg.norm(coef, axis=0).max() < 2.0 + 1e-6 for coef in model.coefs_)
+    one, more = (ConvClassifier(SMALL, random_state=0, shuffle=False) for _ in range(2))
+    for _ in range(3):
+        one.partial_fit(IMAGES, DIGITS, classes=np.arange(10))
+    more.set_params(max_iter=3, tol=0).fit(IMAGES, DIGITS)
+    np.testing.assert_allclose(one.predict_proba(IMAGES), more.predict_proba(IMAGES), rtol=1e-9)
+    before = more.predict_proba(IMAGES)
+    more.set_params(warm_start=True, max_iter=1).fit(IMAGES, DIGITS)
+    assert not np.array_equal(before, more.predict_proba(IMAGES))
+    with pytest.raises(ValueError, match="does not go on from coefs_ of shapes"):
+        more.set_params(layers=[("conv", 5, 3)]).fit(IMAGES, DIGITS)
+    lbfgs = ConvRegressor(layers=SMALL, solver="lbfgs", activation="tanh", max_iter=30, random_state=0)
+    assert lbfgs.fit(IMAGES[:80], DIGITS[:80]).loss_ < 1
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
+    program = """
+        import os, signal, sys
+        import numpy as np
+        from sklearn.datasets import load_digits
+        from fastmlp import ConvClassifier
+
+        def stop(estimator, epoch, metrics):
+            if epoch == 3 and sys.argv[2] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        digits = load_digits()
+        layers = [("conv", 6, 3), ("pool", 2), ("conv", 9, 3, {"padding": "valid"}), ("dense", 11)]
+        model = ConvClassifier(layers, random_state=0, max_iter=5, tol=0, checkpoint_path=sys.argv[1], callbacks=stop)
+        model.fit(digits.images[:300] / 16, digits.target[:300])
+        np.save(sys.argv[1] + ".npy", model.predict_proba(digits.images[:300] / 16))
+    """
+    run = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(tmp_path / "fit")]
+    assert subprocess.run([*run, "kill"]).returncode == -signal.SIGKILL
+    assert subprocess.run([*run, "go"]).returncode == 0
+    whole = ConvClassifier(SMALL, random_state=0, max_iter=5, tol=0).fit(IMAGES, DIGITS)
+    assert np.array_equal(np.load(tmp_path / "fit.npy"), whole.predict_proba(IMAGES))
+
+
+def test_within_scikit_learn():
+    flat = IMAGES.reshape(300, -1)
+    layers = [("conv", 4, 3), ("pool", 2)]
+    model = ConvClassifier(layers, input_shape=(8, 8), max_iter=8, learning_rate_init=0.01, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), model)
+    search = GridSearchCV(pipeline, {"convclassifier__layers": [layers, [("dense", 8)]]}, cv=2).fit(flat, DIGITS)
+    assert search.best_score_ > 0.4
+    bagged = BaggingClassifier(pipeline[-1], n_estimators=2, random_state=0).fit(flat, DIGITS)
+    assert bagged.score(flat, DIGITS) > 0.5
+    model = clone(pipeline[-1])
+    assert model.get_params() == pipeline[-1].get_params()
+
+
+@every_net
+def test_gradients_have_the_shape_of_a_row_and_are_those_of_differences(net):
+    model, X, _ = fitted(net, activation="tanh")
+    gradients = model.input_gradients(X[:2], raw_score=True)
+    assert gradients.shape == (2, 3, *X.shape[1:])
+    shares = model.integrated_gradients(X[:2], baseline=X[2:3], target=1, raw_score=True, n_steps=300)
+    assert shares.shape == X[:2].shape
+    inputs, *layers = model._layers(model.n_features_in_, model.n_outputs_)
+    parameters = [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
+    z, back = pass_rows(inputs, layers, parameters, X[:2].reshape(2, -1))
+    for k in range(3):
+        seed = np.zeros(z.shape)
+        seed[:, k] = 1
+        np.testing.assert_allclose(gradients[:, k].reshape(2, -1), back(seed)[0], rtol=1e-9, atol=1e-12)
+
+
+@every_net
+@pytest.mark.parametrize("kind", [ConvClassifier, ConvRegressor])
+def test_it_travels(net, kind, tmp_path):
+    model, X, _ = fitted(net, kind)
+    predict = model.predict_proba if kind is ConvClassifier else model.predict
+    model.save(tmp_path / "model")
+    for other in (pickle.loads(pickle.dumps(model)), fastmlp.load(tmp_path / "model")):
+        assert np.array_equal(getattr(other, predict.__name__)(X), predict(X))
+        assert other.get_params().keys() == model.get_params().keys() and other.input_shape_ == model.input_shape_
+    rows = X.reshape(len(X), -1).astype(np.float32)
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    del onnx
+    session = runtime.InferenceSession(model.to_onnx().SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"X": rows})[-1], predict(X), atol=1e-5)
+    for dtype, close in (("float32", 1e-5), ("int8", 0.1)):
+        (tmp_path / "net.c").write_text(model.to_c(dtype=dtype))
+        library = tmp_path / f"{dtype}.so"
+        flags = "-std=c99 -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -O1 -shared -fPIC".split()
+        subprocess.run(["gcc", *flags, "-o", library, tmp_path / "net.c", "-lm"], check=True)
+        function = getattr(ctypes.CDLL(str(library)), f"fastmlp_{predict.__name__}")
+        function.restype = None
+        out, expected = np.empty(model.n_outputs_, np.float32), predict(X)
+        for row, expect in zip(rows[:10], expected, strict=False):
+            function(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
+            np.testing.assert_allclose(out, expect, atol=close * max(1, np.abs(expected).max()))
+
+
+def test_a_file_with_other_shapes_is_refused(tmp_path):
+    model, _, _ = fitted("images")
+    model.input_shape_ = (4, 16, 2)
+    with pytest.raises(ValueError, match="cannot be saved"):
+        model.save(tmp_path / "model")
+
+
+def test_what_notebooks_show_and_what_scikit_learn_lacks():
+    model, _, _ = fitted("images")
+    layers = model._told()["Layers"](model)
+    assert layers == "1 x 8 x 8 → 6 x 8 x 8 relu → 6 x 4 x 4 MaxPool → 9 x 2 x 2 relu → 11 relu → 3 softmax"
+    assert layers in model._repr_html_()
+    with pytest.raises(ValueError, match="scikit-learn has no counterpart"):
+        model.to_sklearn()
+
+
+def test_sources_of_rows(tmp_path):
+    np.save(tmp_path / "X.npy", IMAGES.reshape(300, -1))
+    np.save(tmp_path / "y.npy", DIGITS)
+    source = fastmlp.scan_npy(tmp_path / "X.npy", tmp_path / "y.npy")
+    models = [ConvClassifier(SMALL, input_shape=(8, 8), random_state=0, max_iter=3) for _ in range(2)]
+    models[0].fit(source)
+    models[1].fit(IMAGES.reshape(300, -1), DIGITS)
+    assert np.array_equal(models[0].predict_proba(source), models[1].predict_proba(IMAGES))
+
+
+def test_weights_are_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    model, X, _ = fitted("channels", ConvRegressor, activation="tanh")
+    conv = torch.nn.Conv2d(3, 5, (3, 2), stride=2, padding=0, dtype=torch.float64)
+    with torch.no_grad():
+        conv.weight[:] = torch.tensor(model.coefs_[0].T.reshape(5, 3, 3, 2))
+        conv.bias[:] = torch.tensor(model.intercepts_[0])
+        # height 7 with stride 2 lacks two rows, width 6 none
+        planes = torch.nn.functional.pad(torch.tensor(X), (0, 0, 1, 1))
+        z = torch.nn.functional.avg_pool2d(torch.tanh(conv(planes)), 2).flatten(1).numpy()
+    z = np.tanh(z @ model.coefs_[1] + model.intercepts_[1]) @ model.coefs_[2] + model.intercepts_[2]
+    np.testing.assert_allclose(model.predict(X), z, rtol=1e-10, atol=1e-12)
