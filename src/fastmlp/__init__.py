@@ -7,6 +7,7 @@ from .estimators.convolution import ConvClassifier, ConvRegressor
 from .estimators.display import TrainingCurveDisplay
 from .estimators.perceptron import Perceptron
 from .estimators.regressor import MLPRegressor
+from .estimators.sequences import RecurrentClassifier, RecurrentRegressor
 from .estimators.tabular_classifier import TabularMLPClassifier
 from .estimators.tabular_regressor import TabularMLPRegressor
 from .interchange import from_sklearn, load, register_onnx_converters
@@ -19,6 +20,8 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "Perceptron",
+    "RecurrentClassifier",
+    "RecurrentRegressor",
     "TabularMLPClassifier",
     "TabularMLPRegressor",
     "TrainingCurveDisplay",

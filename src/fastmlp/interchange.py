@@ -7,6 +7,7 @@ from .estimators.convolution import ConvClassifier, ConvRegressor
 from .estimators.perceptron import Perceptron
 from .estimators.rebuilding import rebuilt
 from .estimators.regressor import MLPRegressor
+from .estimators.sequences import RecurrentClassifier, RecurrentRegressor
 from .estimators.tabular_classifier import TabularMLPClassifier
 from .estimators.tabular_regressor import TabularMLPRegressor
 from .exports.files import read
@@ -19,9 +20,8 @@ from .training.optimizers import Optimizer
 __all__ = ["KINDS", "from_sklearn", "load", "register_onnx_converters"]
 
 _OF_MATRICES = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Perceptron)}
-KINDS = _OF_MATRICES | {
-    kind.__name__: kind for kind in (ConvClassifier, ConvRegressor, TabularMLPClassifier, TabularMLPRegressor)
-}
+_OF_SHAPES = (ConvClassifier, ConvRegressor, RecurrentClassifier, RecurrentRegressor)
+KINDS = _OF_MATRICES | {kind.__name__: kind for kind in (*_OF_SHAPES, TabularMLPClassifier, TabularMLPRegressor)}
 
 
 def load(path):
@@ -34,7 +34,7 @@ def load(path):
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, Perceptron, ConvClassifier, ConvRegressor, TabularMLPClassifier or TabularMLPRegressor
+    MLPClassifier, MLPRegressor, Perceptron, ConvClassifier or another of fastmlp's estimators
         As it was saved: the same parameters, fitted attributes and predictions, and `partial_fit` and warm starts go
         on as they would have.
 

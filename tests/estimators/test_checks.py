@@ -25,7 +25,7 @@ _OF_SCIKIT_LEARN = ("MLPClassifier", "MLPRegressor")
 
 
 def _checks():
-    for name in (*_OF_SCIKIT_LEARN, "ConvClassifier", "ConvRegressor"):
+    for name in (*_OF_SCIKIT_LEARN, "ConvClassifier", "ConvRegressor", "RecurrentClassifier", "RecurrentRegressor"):
         for solver in SOLVERS if name in _OF_SCIKIT_LEARN else SOLVERS[:1]:
             estimator = getattr(fastmlp, name)(solver=solver, max_iter=20)
             for _, check in estimator_checks_generator(estimator, mark=None):

@@ -295,7 +295,7 @@ def test_a_file_with_other_shapes_is_refused(tmp_path):
 def test_what_notebooks_show_and_what_scikit_learn_lacks():
     model, _, _ = fitted("images")
     layers = model._told()["Layers"](model)
-    assert layers == "1 x 8 x 8 → 6 x 8 x 8 relu → 6 x 4 x 4 MaxPool → 9 x 2 x 2 relu → 11 relu → 3 softmax"
+    assert layers == "8 x 8 → 6 x 8 x 8 relu → 6 x 4 x 4 MaxPool → 9 x 2 x 2 relu → 11 relu → 3 softmax"
     assert layers in model._repr_html_()
     with pytest.raises(ValueError, match="scikit-learn has no counterpart"):
         model.to_sklearn()

@@ -196,9 +196,12 @@ def test_members_of_different_layers_and_weights():
     assert sum(node.op_type == "Gemm" for node in graph.graph.node) == n_dense
 
 
+OF_IMAGES_AND_SERIES = {"AveragePool", "Convolution", "GRU", "LSTM", "MaxPool"}
+
+
 def test_every_kind_of_layer_is_tried():
     kinds = {type(layer) for layers in networks(fitted(X)).values() for layer in layers}
-    assert {kind.__name__ for kind in kinds} == {*architecture.__all__}
+    assert {kind.__name__ for kind in kinds} == {*architecture.__all__} - OF_IMAGES_AND_SERIES
 
 
 # Columns

@@ -22,7 +22,17 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fastmlp import MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp import (
+    ConvClassifier,
+    ConvRegressor,
+    MLPClassifier,
+    MLPRegressor,
+    Perceptron,
+    RecurrentClassifier,
+    RecurrentRegressor,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+)
 from fastmlp.engine import OPTIMIZERS
 from fastmlp.exports import SKOPS_TRUSTED_TYPES
 from fastmlp.training.recipes import Recipe
@@ -122,7 +132,8 @@ def test_tables_through_skops(kind, recipe):
 def test_the_list_has_no_type_that_is_not_needed():
     models = [kind.fit(X, IRIS) for kind in (MLPClassifier(**SMALL), MLPRegressor(**SMALL), Perceptron())]
     images = np.repeat(X, 4, axis=1)
-    models += [kind(max_iter=2).fit(images, IRIS) for kind in (ConvClassifier, ConvRegressor)]
+    shaped = (ConvClassifier, ConvRegressor, RecurrentClassifier, RecurrentRegressor)
+    models += [kind(max_iter=2).fit(images, IRIS) for kind in shaped]
     models += [kind(2, recipe=RECIPE).fit(X, IRIS) for kind in (TabularMLPClassifier, TabularMLPRegressor)]
     assert skops.get_untrusted_types(data=skops.dumps(models)) == sorted(SKOPS_TRUSTED_TYPES)
 

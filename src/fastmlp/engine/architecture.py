@@ -62,19 +62,15 @@ class Place(NamedTuple):
     parameters: list[Shape]
 
 
-def is_affine(layer):
-    """Whether a layer has weights, biases and an activation."""
-    return isinstance(layer, Dense | Convolution)
+def has_weights(layer):
+    """Whether a layer has weights and biases."""
+    return isinstance(layer, Dense | Convolution | GRU | LSTM)
 
 
-def affine_shapes(layers):
-    """Shapes of the weights of each layer that has them, of a network's inputs and layers."""
-    return [
-        (shape.rows, shape.columns)
-        for place in places(layers[0], layers[1:])
-        for shape in place.parameters
-        if shape.name == "coefs"
-    ]
+def weight_shapes(layers):
+    """Shapes of weights, and numbers of biases, of each layer that has them, of a network's inputs and layers."""
+    found = [place.parameters for place in places(layers[0], layers[1:]) if has_weights(place.layer)]
+    return [((weights.rows, weights.columns), biases.columns) for weights, biases in found]
 
 
 def places(inputs, layers):

@@ -23,7 +23,7 @@ from .tuning cimport CALL_BLAS_FLOPS
 from .kernels import ACTIVATIONS
 from .architecture import (
     GRU, LSTM, AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, MaxPool, Numbers, Parametric, Periodic,
-    Piecewise, is_affine, places,
+    Piecewise, has_weights, places,
 )
 
 MAX_UNITS = 0x7fffffff          # BLAS counts in 32 bits
@@ -146,11 +146,11 @@ cdef class Layers:
             raise MemoryError(f"{self.n_params} parameters")
         self.inputs = inputs
         self.activation = None if activation is None else activation_names(activation, len(rows) - 1)
-        affine = [place.layer for place in found if is_affine(place.layer)]
-        self.hidden_activations = [row.activation for row in affine[:-1]]
+        weighted = [place.layer for place in found if has_weights(place.layer)]
+        self.hidden_activations = [getattr(row, "activation", "tanh") for row in weighted[:-1]]
         self.multiply_adds = sum(place.layer.multiply_adds(place.n_in, inputs) for place in found)
         self.work = self.multiply_adds + sum(
-            place.n_out for place in found if is_affine(place.layer))
+            place.n_out for place in found if has_weights(place.layer))
         memset(&self.net, 0, sizeof(Pass))
         self.net.kernels = kernels_for(self.dtype, isa)
         self.net.blas = blas_for(self.dtype)
@@ -219,7 +219,7 @@ cdef class Layers:
         else:
             layer.kind = (kind_of("one-hot") if place.reads_codes
                           else dense_kind(self.net.kernels, layer.n_in, layer.n_out))
-        if is_affine(row):
+        if isinstance(row, (Dense, Convolution)):
             number = hidden_activation(row.activation)
             if row.activation != "identity" or place is not self.places[-1]:
                 layer.epilogue = self.net.kernels.forward[number]
@@ -399,7 +399,7 @@ cdef class Layers:
         """Of arrays for all parameters those of layers of weighted sums: weights, and biases."""
         weights, biases, i = [], [], 0
         for place in self.places:
-            if is_affine(place.layer):
+            if has_weights(place.layer):
                 weights.append(arrays[i])
                 biases.append(arrays[i + 1])
             i += len(place.parameters)

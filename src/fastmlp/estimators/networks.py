@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..engine import Network
-from ..engine.architecture import affine_shapes, is_affine
+from ..engine.architecture import has_weights, weight_shapes
 from ..training.arrays import check_parameters, for_each
 from .inputs import check_layers
 
@@ -31,7 +31,7 @@ def network_plan(units, target, dtype, params, max_threads, layers=None):
     dropout = (float(params["input_dropout"]), *map(float, for_each(params["dropout"], len(units) - 2)))
     if layers is not None:
         rates = iter(dropout[1:])
-        dropout = (dropout[0], *(next(rates) if is_affine(layer) else 0.0 for layer in layers[1:-1]))
+        dropout = (dropout[0], *(next(rates) if has_weights(layer) else 0.0 for layer in layers[1:-1]))
         activation = None
     return {
         "layers": units if layers is None else layers,
@@ -65,7 +65,8 @@ def network_to_train(plan, solver, given=None, kept=None):
     """
     layers, dtype = plan["layers"], plan["dtype"]
     by_units = plan["activation"] is not None
-    shapes = list(pairwise(layers)) if by_units else affine_shapes(layers)
+    weights = None if by_units else weight_shapes(layers)
+    shapes = list(pairwise(layers)) if by_units else [shape for shape, _ in weights]
     if by_units:
         described = f"hidden_layer_sizes={layers[1:-1]} with {layers[0]} features and {layers[-1]} outputs"
     else:
@@ -73,7 +74,7 @@ def network_to_train(plan, solver, given=None, kept=None):
     if given is not None:
         found = [np.shape(coef) for coef in given[0]]
         if by_units or found == shapes:
-            coefs, intercepts = check_parameters(*given, dtype, None if by_units else shapes)
+            coefs, intercepts = check_parameters(*given, dtype, weights)
         if found != shapes:
             raise ValueError(
                 f"{described} does not go on from coefs_ of shapes {found}: set coefs_ to match, or fit anew with"

@@ -1,17 +1,13 @@
-"""Rows that are images or series: their shape, and the layers of a convolutional network for it."""
+"""Images and series: their shapes, and the layers of a convolutional network for them."""
 
 from math import prod
 from numbers import Integral
-from operator import is_not
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
-from scipy.sparse import issparse
-
-from ..data.sources import Source
-from ..engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool, is_affine
+from ..engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
 from ..training.arrays import for_each
 from .parameters import did_you_mean
+from .shapes import ShapedRowsMixin
 
 __all__ = ["PLANES_DOCUMENTATION", "PlanesMixin", "layers_for", "planes_of"]
 
@@ -173,17 +169,11 @@ def layers_for(entries, activation, shape, n_outputs):
     return (*made, Dense(n_outputs))
 
 
-class PlanesMixin:
+class PlanesMixin(ShapedRowsMixin):
     """An estimator of matrices whose rows are planes; goes before it."""
 
-    _auto_batch_size: ClassVar[int] = 64
-    _transient: ClassVar[tuple] = ("_network", "_predictors", "_made_layers")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
-        tags.input_tags.three_d_array = True
-        return tags
+    def _check_row_shape(self, shape):
+        planes_of(shape, self.data)
 
     def _entries(self, shape):
         if isinstance(self.layers, str):
@@ -195,106 +185,9 @@ class PlanesMixin:
     def _hidden_units(self):
         return hidden_units_of(self._entries((1, 1, 1)))  # their number does not depend on the shape
 
-    def _layers(self, n_features, n_outputs):
-        # the same object as long as nothing has changed, which predictors are told apart by
-        of = (self.layers, self.activation, self.data)
-        made = vars(self).get("_made_layers")
-        if made is None or made[:2] != (self.input_shape_, n_outputs) or any(map(is_not, made[2], of)):
-            shape = planes_of(self.input_shape_, self.data)
-            layers = layers_for(self._entries(shape), self.activation, shape, n_outputs)
-            self._made_layers = made = self.input_shape_, n_outputs, of, layers
-        return made[3]
+    def _structure(self):
+        return self.layers, self.activation, self.data
 
-    # rows of more axes than one
-
-    def _as_matrix(self, X, name="X"):
-        """X with its rows in one axis, and their shape; None where they are so."""
-        if issparse(X):
-            raise TypeError(f"Sparse data was passed for {name}, but dense data is required: use X.toarray().")
-        if isinstance(X, list | tuple) and len(X) and isinstance(X[0], list | tuple | np.ndarray):
-            # rows that are no sequences of numbers
-            if len(X[0]) and isinstance(X[0][0], list | tuple | np.ndarray) and np.ndim(X[0][0]) > 0:
-                X = np.asarray(X)
-        shape = None
-        if getattr(X, "ndim", 2) > 2:
-            X = np.asarray(X)
-            shape, X = X.shape[1:], X.reshape(len(X), prod(X.shape[1:]))
-            planes_of(shape, self.data)
-        if getattr(X, "dtype", None) == np.uint8:
-            X = np.divide(X, np.float32(255), dtype=np.float32)
-        return X, shape
-
-    def _shape_of_rows(self, shape, n_features):
-        """The shape that is asked for, or that of X."""
-        given = self.input_shape
-        if given is None:
-            return (n_features,) if shape is None else shape
-        if not all(isinstance(n, Integral) and n > 0 for n in given):
-            raise ValueError(f"input_shape={given!r} must have integers > 0.")
-        given = tuple(map(int, given))
-        planes_of(given, self.data)
-        if shape not in (None, given) or prod(given) != n_features:
-            raise ValueError(f"input_shape={given} does not go with rows of X of shape {shape or (n_features,)}.")
-        return given
-
-    def _as_in_fit(self, X, name="X"):
-        """X as a matrix, refused if its rows have another shape than in `fit`."""
-        X, shape = self._as_matrix(X, name)
-        if shape is not None and shape != (known := getattr(self, "input_shape_", shape)):
-            raise ValueError(f"{name} has rows of shape {shape}, but {type(self).__name__} is expecting {known}.")
-        return X
-
-    def _validated(self, X, y, sample_weight, first, incremental, of=""):
-        shape = None
-        if not isinstance(X, Source):
-            X, shape = self._as_matrix(X, f"X{of}") if first else (self._as_in_fit(X, f"X{of}"), None)
-        data, target = super()._validated(X, y, sample_weight, first, incremental, of)
-        if first:
-            self.input_shape_ = self._shape_of_rows(shape, data.X.shape[1])
-        return data, target
-
-    def _stream(self, X, first):
-        streamed = super()._stream(X, first)
-        if first:
-            self.input_shape_ = self._shape_of_rows(None, X.n_features)
-        return streamed
-
-    def _outputs(self, X):
-        return super()._outputs(X if isinstance(X, Source) else self._as_in_fit(X))
-
-    def _rows_to_predict(self, X):
-        return super()._rows_to_predict(self._as_in_fit(X))
-
-    def input_gradients(self, X, *, target=None, raw_score=False):
-        return _in_shape(super().input_gradients(X, target=target, raw_score=raw_score), X)
-
-    def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
-        if np.ndim(baseline) > 1 and np.ndim(X) > 2:
-            baseline = np.asarray(baseline).reshape(-1, self.n_features_in_)
-            baseline = baseline[0] if len(baseline) == 1 else baseline
-        shares = super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
-        return _in_shape(shares, X)
-
-    def to_sklearn(self):
-        """Raise ValueError: scikit-learn has no convolutions."""
-        raise ValueError(f"scikit-learn has no counterpart of {type(self).__name__}.")
-
-    def _told(self):
-        return {**super()._told(), "Layers": _told_layers}
-
-
-def _in_shape(gradients, X):
-    """Gradients by columns in the shape that rows of X have."""
-    shape = np.shape(X)[1:]
-    return gradients.reshape(*gradients.shape[:-1], *shape) if len(shape) > 1 else gradients
-
-
-def _told_layers(estimator):
-    shape = planes_of(estimator.input_shape_, estimator.data)
-    layers = estimator._layers(estimator.n_features_in_, estimator.n_outputs_)
-    told = [" x ".join(map(str, shape))]
-    for layer in layers[1:]:
-        after = f"{layer.units}" if isinstance(layer, Dense) else " x ".join(map(str, layer.shape_out))
-        what = layer.activation if is_affine(layer) else type(layer).__name__
-        told.append(f"{after} {what}")
-    return " → ".join(told).replace("identity", estimator.out_activation_)
+    def _make_layers(self, n_features, n_outputs):
+        shape = planes_of(self.input_shape_, self.data)
+        return layers_for(self._entries(shape), self.activation, shape, n_outputs)

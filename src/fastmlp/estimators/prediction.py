@@ -9,7 +9,7 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, validat
 from ..data.sources import Source
 from ..data.windows import BlockRows, features_of
 from ..engine import Predictor
-from ..engine.architecture import affine_shapes
+from ..engine.architecture import weight_shapes
 from ..training.arrays import check_parameters, computing_dtype, fits_precision, parameters_dtype
 from .inputs import effective_n_jobs, engine_rows, numeric_rows
 from .streaming import check_features
@@ -81,7 +81,7 @@ class _Predictors:
     def _of_precision(self, dtype):
         predictor = self.by_precision.get(dtype)
         if predictor is None:
-            shapes = None if self.layers is None else affine_shapes(self.layers)
+            shapes = None if self.layers is None else weight_shapes(self.layers)
             coefs, intercepts = check_parameters(self.coefs, self.intercepts, dtype, shapes)
             predictor = self.by_precision[dtype] = Predictor(
                 coefs,

@@ -5,7 +5,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ..engine import LOSS_ROWS, OPTIMIZERS
-from ..engine.architecture import affine_shapes
+from ..engine.architecture import weight_shapes
 from ..exports.files import RefusedError
 from ..exports.layers import network_of
 from ..exports.states import OF_PROCESS
@@ -182,7 +182,7 @@ def _check_layers(estimator, fitted):
     coefs, kind = fitted["coefs_"], type(estimator)
     vars(estimator).update({name: fitted[name] for name in kind._attributes.keys() & {"input_shape_"}})
     layers = estimator._layers(fitted["n_features_in_"], fitted["n_outputs_"])
-    shapes = None if layers is None else affine_shapes(layers)
+    shapes = None if layers is None else weight_shapes(layers)
     coefs, _ = check_parameters(coefs, fitted["intercepts_"], parameters_dtype(coefs), shapes)
     require(shapes is None or len(coefs) == len(shapes), "coefs_ are not those of the layers")
     n_features, n_outputs = coefs[0].shape[0] if layers is None else layers[0].n_features, coefs[-1].shape[1]

@@ -7,6 +7,8 @@ ESTIMATORS = {
     "MLPClassifier": "fastmlp.estimators.classifier.MLPClassifier",
     "MLPRegressor": "fastmlp.estimators.regressor.MLPRegressor",
     "Perceptron": "fastmlp.estimators.perceptron.Perceptron",
+    "RecurrentClassifier": "fastmlp.estimators.sequences.RecurrentClassifier",
+    "RecurrentRegressor": "fastmlp.estimators.sequences.RecurrentRegressor",
     "TabularMLPClassifier": "fastmlp.estimators.tabular_classifier.TabularMLPClassifier",
     "TabularMLPRegressor": "fastmlp.estimators.tabular_regressor.TabularMLPRegressor",
 }

@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from ..engine.architecture import GRU, LSTM
 from .c_text import HELPERS, activated, check_options, dense, escaped, file_of, function, labels_of, single
 from .c_windows import WINDOW_HELPERS, sliding
 from .layers import network_of
@@ -98,6 +99,8 @@ def c_source(estimator, name, dtype):
     """The text of `SaveMixin.to_c`, which has the parameters."""
     check_options(name, dtype)
     network = network_of(estimator)
+    if any(isinstance(layer.window, GRU | LSTM) for layer in network.layers):
+        raise ValueError(f"to_c has no recurrent layers, which {type(estimator).__name__} has: to_onnx has them.")
     layers, numbers = [], count()
     for layer in network.layers:
         if layer.coef is not None:

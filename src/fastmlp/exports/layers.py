@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..engine.architecture import Dense, affine_shapes, is_affine
+from ..engine.architecture import GRU, LSTM, Dense, has_weights, weight_shapes
 from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
@@ -46,7 +46,9 @@ class FittedNetwork(NamedTuple):
     @property
     def n_features(self):
         first = self.layers[0]
-        return len(first.coef) if first.window is None else prod(first.window.shape)
+        if first.window is None:
+            return len(first.coef)
+        return first.window.reads if isinstance(first.window, GRU | LSTM) else prod(first.window.shape)
 
     @property
     def n_outputs(self):
@@ -99,7 +101,7 @@ def _layers(estimator):
     layers = estimator._layers(estimator.n_features_in_, estimator.n_outputs_)
     if layers is not None:
         return _layers_with_windows(estimator, layers[1:], *check_parameters(
-            estimator.coefs_, estimator.intercepts_, dtype, affine_shapes(layers)
+            estimator.coefs_, estimator.intercepts_, dtype, weight_shapes(layers)
         ))
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
     hidden = for_each(estimator.activation, len(coefs) - 1)
@@ -117,7 +119,7 @@ def _layers_with_windows(estimator, layers, coefs, intercepts):
     parameters = iter(zip(coefs, intercepts, strict=True))
     made = []
     for layer in layers:
-        coef, intercept = next(parameters) if is_affine(layer) else (None, None)
+        coef, intercept = next(parameters) if has_weights(layer) else (None, None)
         activation = getattr(layer, "activation", "identity")
         window = None if isinstance(layer, Dense) else layer
         made.append(Layer(coef, intercept, estimator.out_activation_ if layer is layers[-1] else activation, window))

@@ -4,9 +4,11 @@ from itertools import count
 
 import numpy as np
 
+from ..engine.architecture import GRU, LSTM
 from ..training.arrays import fits_precision
 from .layers import network_of
 from .onnx_nodes import Graph, Value, activate, check_size, element_type, graph_of, in_order, labels_of, model_of
+from .onnx_recurrent import read_sequences
 from .onnx_windows import in_planes, slide
 
 __all__ = ["convert", "parse_classifier", "set_types", "to_onnx"]
@@ -26,6 +28,9 @@ def _forward(g, network, a):
             if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
                 raise ValueError(f"{name.format(i)} has values beyond {g.dtype}, in which the graph computes.")
             parameters.append(values.astype(g.dtype, copy=False))
+        if isinstance(layer.window, GRU | LSTM):
+            a, planes = read_sequences(g, layer.window, a, *parameters), False
+            continue
         if layer.window is not None:
             a, planes = slide(g, layer.window, a if planes else in_planes(g, layer.window, a), *parameters), True
             a = activate(g, layer.activation, a)

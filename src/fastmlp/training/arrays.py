@@ -105,7 +105,8 @@ def plain_array(array, dtype):
 def check_parameters(coefs, intercepts, dtype, shapes=None):
     """`coefs_` and `intercepts_` as the user left them, as lists of C-contiguous arrays of `dtype`.
 
-    Arrays that are so already are handed on, not copied. The layers are dense, or have weights of these shapes.
+    Arrays that are so already are handed on, not copied. The layers are dense, or have weights of these shapes and
+    these numbers of biases.
 
     Raises
     ------
@@ -121,11 +122,14 @@ def check_parameters(coefs, intercepts, dtype, shapes=None):
     n_out = None
     for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         if shapes is not None:
-            n_out = shapes[i][0] if i < len(shapes) else None
-        if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):
-            rows = "fan_in" if n_out is None else n_out
-            raise ValueError(f"coefs_[{i}] must be of shape ({rows}, fan_out), got {coef.shape}.")
-        n_out = coef.shape[1]
+            shape, n_out = shapes[i] if i < len(shapes) else (None, None)
+            if coef.shape != shape:
+                raise ValueError(f"coefs_[{i}] must be of shape {shape}, got {coef.shape}.")
+        else:
+            if coef.ndim != 2 or coef.size == 0 or n_out not in (None, coef.shape[0]):
+                rows = "fan_in" if n_out is None else n_out
+                raise ValueError(f"coefs_[{i}] must be of shape ({rows}, fan_out), got {coef.shape}.")
+            n_out = coef.shape[1]
         if intercept.shape == (1,) != (n_out,):  # a scalar serves all units
             intercepts[i] = np.repeat(intercept, n_out)
         elif intercept.shape != (n_out,):

@@ -1,0 +1,341 @@
+"""Recurrent networks for sequences, classification and regression."""
+
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from ..engine import ACTIVATIONS
+from ..engine.architecture import GRU, LSTM, Dense, Inputs
+from .classifier import MLPClassifier
+from .fitted import Attribute
+from .inputs import hidden_units
+from .parameters import DOCUMENTATION, keep_parameters
+from .regressor import MLPRegressor
+from .shapes import ShapedRowsMixin
+from .values import LOSS_DOCUMENTATION
+
+__all__ = ["RecurrentClassifier", "RecurrentRegressor"]
+
+_CONSTRAINTS = {
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "cell": [StrOptions({"gru", "lstm"})],
+    "dense_layer_sizes": ["array-like"],
+    "bidirectional": ["boolean"],
+    "output": [StrOptions({"last", "mean"})],
+    "input_shape": [tuple, list, None],
+}
+_OF_SEQUENCES = {"input_shape_": Attribute("shape", needed=True)}
+_DOCUMENTATION = """\
+    hidden_layer_sizes : array-like of int or int, default=(64,)
+        Units of each recurrent layer; one behind another reads the states of the one before at every step.
+    cell : {"gru", "lstm"}, default="gru"
+        Gated recurrent units, Cho et al. (2014), or long short-term memory, Hochreiter and Schmidhuber (1997), both
+        with PyTorch's formulas; docs/images-and-sequences.md has them.
+    bidirectional : bool, default=False
+        Read each sequence from both ends, by units of their own for each direction.
+    output : {"last", "mean"}, default="last"
+        What is read of the last recurrent layer: its state behind the last step, or the mean of its states.
+    dense_layer_sizes : array-like of int, default=()
+        Units of the dense layers behind it.
+    activation : str, default="relu"
+        Activation of these, as of `MLPClassifier`.
+    input_shape : tuple of int, default=None
+        (channels, length) of a row of X with two axes. None: one channel."""
+_SHAPE = """\
+    input_shape_ : tuple of int
+        (channels, length) of a row; the length is that of the longest."""
+_X = """\
+    X has shape (n_samples, channels, length), as in aeon and sktime, or (n_samples, channels * length), channel after
+    channel, or is a list of arrays of shape (channels, length) whose lengths differ: what is behind the end of a
+    sequence is not read, and takes next to no time where sequences of like lengths follow one another. A model that was
+    fitted to sequences of different lengths predicts for all that are no longer than the longest of them."""
+
+
+_TRAINING = DOCUMENTATION["training"].replace("min(200, n_samples)", "min(64, n_samples)")
+
+
+class _SequencesMixin(ShapedRowsMixin):
+    """An estimator of matrices whose rows are sequences; goes before it."""
+
+    def _check_row_shape(self, shape):
+        if len(shape) > 2:
+            raise ValueError(f"rows of shape {shape} are no sequences, which have (channels, length) or (length,).")
+
+    def _hidden_units(self):
+        recurrent, dense = hidden_units(self.hidden_layer_sizes), hidden_units(self.dense_layer_sizes)
+        if not recurrent:
+            raise ValueError("hidden_layer_sizes must have at least one recurrent layer, got ().")
+        return (*recurrent, *dense)
+
+    def _structure(self):
+        return (
+            self.hidden_layer_sizes, self.cell, self.bidirectional, self.output, self.dense_layer_sizes,
+            self.activation,
+        )  # fmt: skip
+
+    def _has_lengths(self):
+        """Whether a row ends in the number of its steps."""
+        return self.n_features_in_ == prod(self.input_shape_) + 1
+
+    def _make_layers(self, n_features, n_outputs):
+        channels, steps = self.input_shape_ if len(self.input_shape_) == 2 else (1, *self.input_shape_)
+        sizes, lengths = hidden_units(self.hidden_layer_sizes), n_features == prod(self.input_shape_) + 1
+        if lengths and len(sizes) > 1:
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}: several recurrent layers need sequences of the same"
+                " length."
+            )
+        kind = {"gru": GRU, "lstm": LSTM}[self.cell]
+        made = [Inputs(channels * steps + lengths)]
+        for i, units in enumerate(sizes):
+            output = self.output if i == len(sizes) - 1 else "all"
+            layer = kind(steps, channels, units, output, False, bool(self.bidirectional), lengths)
+            made.append(layer)
+            channels = layer.shape_out[0]
+        made += [Dense(units, self.activation) for units in hidden_units(self.dense_layer_sizes)]
+        return (*made, Dense(n_outputs))
+
+    def _as_matrix(self, X, name, fitted):
+        padded = fitted and self._has_lengths()
+        if isinstance(X, list | tuple) and len(X) and all(np.ndim(row) == 2 for row in X):
+            X = [np.asarray(row) for row in X]
+            if len(channels := {len(row) for row in X}) > 1:
+                raise ValueError(f"{name} has sequences of {min(channels)} and of {max(channels)} channels.")
+            if padded or len({row.shape[1] for row in X}) > 1:
+                if fitted and not padded:
+                    raise ValueError(f"{name} has sequences of different lengths, but fit had such of one length.")
+                return self._padded(X, name, self.input_shape_ if fitted else None)
+            X = np.stack(X)
+        elif padded and getattr(X, "ndim", 2) == 3:
+            return self._padded(list(np.asarray(X)), name, self.input_shape_)
+        return super()._as_matrix(X, name, fitted)
+
+    def _padded(self, rows, name, shape):
+        """Sequences as rows of one shape, that of the longest if None, with their lengths behind; and that shape."""
+        lengths = [row.shape[1] for row in rows]
+        shape = shape or (len(rows[0]), max(lengths))
+        if len(rows[0]) != shape[0] or max(lengths) > shape[1]:
+            raise ValueError(
+                f"{name} has sequences of {len(rows[0])} channels and up to {max(lengths)} steps, but"
+                f" {type(self).__name__} is expecting {shape[0]} channels and at most {shape[1]} steps."
+            )
+        dtype = np.result_type(np.float32, *{row.dtype for row in rows})
+        padded = np.zeros((len(rows), prod(shape) + 1), dtype)
+        for row, out in zip(rows, padded, strict=True):
+            out[:-1].reshape(shape)[:, : row.shape[1]] = row
+        padded[:, -1] = lengths
+        return padded, shape
+
+    def _shape_of_rows(self, shape, n_features):
+        if shape is not None and n_features == prod(shape) + 1:
+            return shape
+        return super()._shape_of_rows(shape, n_features)
+
+    def _in_shape(self, gradients, X):
+        if self._has_lengths():
+            return gradients[..., :-1].reshape(*gradients.shape[:-1], *self.input_shape_)
+        return super()._in_shape(gradients, X)
+
+
+class RecurrentClassifier(_SequencesMixin, MLPClassifier):
+    __doc__ = f"""Recurrent network for classification of sequences: gated recurrent units, or long short-term memory.
+
+    The neuron applied step by step, its outputs fed back to it at the next step, behind gates that say what is kept.
+    Labels, losses, solvers and all controls of the training are those of `MLPClassifier`; `clip_norm` holds gradients
+    through long sequences in bounds, Pascanu et al. (2013).
+{_X}
+
+    Parameters
+    ----------
+{_DOCUMENTATION}
+{_TRAINING}
+    loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
+        As of `MLPClassifier`, as are the next three.
+    class_weight : dict, "balanced", list of dict or None, default=None
+    label_smoothing : float, default=0.0
+    focal_gamma : float, default=2.0
+{DOCUMENTATION["more"]}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,) or list of such
+        Labels in ascending order; a list, one for each output, for multiclass-multioutput.
+{DOCUMENTATION["attributes"]}
+{_SHAPE}
+    out_activation_ : str
+        "softmax" or "logistic"; "identity" for "hinge".
+
+    See Also
+    --------
+    RecurrentRegressor : The same network for regression.
+    ConvClassifier : A window that slides over a series.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp import RecurrentClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=300)  # whether a wave goes fast or slow
+    >>> X = [np.sin((0.5 + 0.4 * fast) * np.arange(rng.integers(8, 30)))[None] for fast in y]
+    >>> model = RecurrentClassifier(16, learning_rate_init=0.01, max_iter=40, random_state=0).fit(X[:200], y[:200])
+    >>> model.score(X[200:], y[200:]) > 0.9
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = MLPClassifier._parameter_constraints | _CONSTRAINTS
+    _attributes: ClassVar[dict] = MLPClassifier._attributes | _OF_SEQUENCES
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(64,),
+        cell="gru",
+        *,
+        bidirectional=False,
+        output="last",
+        dense_layer_sizes=(),
+        activation="relu",
+        input_shape=None,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="log_loss",
+        class_weight=None,
+        label_smoothing=0.0,
+        focal_gamma=2.0,
+        weight_init="auto",
+        dropout=0.0,
+        input_dropout=0.0,
+        weight_decay=None,
+        max_norm=None,
+        clip_norm=None,
+        clip_value=None,
+        lr_schedule=None,
+        lr_schedule_params=None,
+        warmup=0,
+        scoring=None,
+        callbacks=None,
+        dtype=None,
+        n_jobs=None,
+        checkpoint_path=None,
+        checkpoint_every=1,
+    ):
+        keep_parameters(self, locals())
+
+
+class RecurrentRegressor(_SequencesMixin, MLPRegressor):
+    __doc__ = f"""Recurrent network for regression on sequences: gated recurrent units, or long short-term memory.
+
+    `RecurrentClassifier`'s layers with the losses of `MLPRegressor`. With the values to come as the columns of y it
+    forecasts several steps at once.
+{_X}
+
+    Parameters
+    ----------
+    loss : str, default="squared_error"
+        As of `MLPRegressor`.
+{_DOCUMENTATION}
+{_TRAINING}
+{LOSS_DOCUMENTATION.format(training="Training is the same.", unit="")}
+{DOCUMENTATION["more"]}
+
+    Attributes
+    ----------
+{DOCUMENTATION["attributes"]}
+{_SHAPE}
+    out_activation_ : str
+        "identity", or "exp" for the losses that predict through it.
+
+    See Also
+    --------
+    RecurrentClassifier : The same network for classification.
+
+    Examples
+    --------
+    A forecast of two steps from the twenty before:
+
+    >>> import numpy as np
+    >>> from fastmlp import RecurrentRegressor
+    >>> wave = np.sin(np.arange(500) / 3)
+    >>> windows = np.lib.stride_tricks.sliding_window_view(wave, 22)
+    >>> model = RecurrentRegressor(hidden_layer_sizes=16, learning_rate_init=0.01, max_iter=60, random_state=0)
+    >>> model.fit(windows[:400, :20], windows[:400, 20:]).score(windows[400:, :20], windows[400:, 20:]) > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = MLPRegressor._parameter_constraints | _CONSTRAINTS
+    _attributes: ClassVar[dict] = MLPRegressor._attributes | _OF_SEQUENCES
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(64,),
+        cell="gru",
+        *,
+        bidirectional=False,
+        output="last",
+        dense_layer_sizes=(),
+        activation="relu",
+        input_shape=None,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        quantile=0.5,
+        sort_quantiles=False,
+        huber_delta=1.0,
+        tweedie_power=1.5,
+        weight_init="auto",
+        dropout=0.0,
+        input_dropout=0.0,
+        weight_decay=None,
+        max_norm=None,
+        clip_norm=None,
+        clip_value=None,
+        lr_schedule=None,
+        lr_schedule_params=None,
+        warmup=0,
+        scoring=None,
+        callbacks=None,
+        dtype=None,
+        n_jobs=None,
+        checkpoint_path=None,
+        checkpoint_every=1,
+    ):
+        keep_parameters(self, locals())

@@ -1,0 +1,128 @@
+"""Estimators of matrices whose rows have axes of their own: X of three axes or more, and networks by their shape."""
+
+from math import prod
+from numbers import Integral
+from operator import is_not
+from typing import ClassVar
+
+import numpy as np
+from scipy.sparse import issparse
+
+from ..data.sources import Source
+from ..engine.architecture import Dense
+
+__all__ = ["ShapedRowsMixin"]
+
+
+class ShapedRowsMixin:
+    """Goes before an estimator of matrices.
+
+    `_check_row_shape`, `_structure` and `_make_layers` are those of the kind of network.
+    """
+
+    _auto_batch_size: ClassVar[int] = 64
+    _transient: ClassVar[tuple] = ("_network", "_predictors", "_made_layers")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _layers(self, n_features, n_outputs):
+        # the same object as long as nothing has changed, which predictors are told apart by
+        of = self._structure()
+        made = vars(self).get("_made_layers")
+        key = self.input_shape_, n_features, n_outputs
+        if made is None or made[0] != key or any(map(is_not, made[1], of)):
+            self._made_layers = made = key, of, self._make_layers(n_features, n_outputs)
+        return made[2]
+
+    def _as_matrix(self, X, name, fitted):
+        """X with its rows in one axis, and their shape; None where they are so."""
+        if issparse(X):
+            raise TypeError(f"Sparse data was passed for {name}, but dense data is required: use X.toarray().")
+        if isinstance(X, list | tuple) and len(X) and isinstance(X[0], list | tuple | np.ndarray):
+            # rows that are no sequences of numbers
+            if len(X[0]) and isinstance(X[0][0], list | tuple | np.ndarray) and np.ndim(X[0][0]) > 0:
+                X = np.asarray(X)
+        shape = None
+        if getattr(X, "ndim", 2) > 2:
+            X = np.asarray(X)
+            shape, X = X.shape[1:], X.reshape(len(X), prod(X.shape[1:]))
+            self._check_row_shape(shape)
+        if getattr(X, "dtype", None) == np.uint8:
+            X = np.divide(X, np.float32(255), dtype=np.float32)
+        return X, shape
+
+    def _shape_of_rows(self, shape, n_features):
+        """The shape that is asked for, or that of X."""
+        given = self.input_shape
+        if given is None:
+            return (n_features,) if shape is None else shape
+        if not all(isinstance(n, Integral) and n > 0 for n in given):
+            raise ValueError(f"input_shape={given!r} must have integers > 0.")
+        given = tuple(map(int, given))
+        self._check_row_shape(given)
+        if shape not in (None, given) or prod(given) != n_features:
+            raise ValueError(f"input_shape={given} does not go with rows of X of shape {shape or (n_features,)}.")
+        return given
+
+    def _as_in_fit(self, X, name="X"):
+        """X as a matrix, refused if its rows have another shape than in `fit`."""
+        X, shape = self._as_matrix(X, name, True)
+        if shape is not None and shape != (known := getattr(self, "input_shape_", shape)):
+            raise ValueError(f"{name} has rows of shape {shape}, but {type(self).__name__} is expecting {known}.")
+        return X
+
+    def _validated(self, X, y, sample_weight, first, incremental, of=""):
+        shape = None
+        if not isinstance(X, Source):
+            X, shape = self._as_matrix(X, f"X{of}", False) if first else (self._as_in_fit(X, f"X{of}"), None)
+        data, target = super()._validated(X, y, sample_weight, first, incremental, of)
+        if first:
+            self.input_shape_ = self._shape_of_rows(shape, data.X.shape[1])
+        return data, target
+
+    def _stream(self, X, first):
+        streamed = super()._stream(X, first)
+        if first:
+            self.input_shape_ = self._shape_of_rows(None, X.n_features)
+        return streamed
+
+    def _outputs(self, X):
+        return super()._outputs(X if isinstance(X, Source) else self._as_in_fit(X))
+
+    def _rows_to_predict(self, X):
+        return super()._rows_to_predict(self._as_in_fit(X))
+
+    def input_gradients(self, X, *, target=None, raw_score=False):
+        return self._in_shape(super().input_gradients(X, target=target, raw_score=raw_score), X)
+
+    def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
+        if np.ndim(baseline) > 1 and np.ndim(X) > 2:
+            baseline = np.asarray(baseline).reshape(-1, self.n_features_in_)
+            baseline = baseline[0] if len(baseline) == 1 else baseline
+        shares = super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
+        return self._in_shape(shares, X)
+
+    def _in_shape(self, gradients, X):
+        """Gradients by columns in the shape that rows of X have."""
+        shape = np.shape(X)[1:]
+        return gradients.reshape(*gradients.shape[:-1], *shape) if len(shape) > 1 else gradients
+
+    def to_sklearn(self):
+        """Raise ValueError: scikit-learn has no such network."""
+        raise ValueError(f"scikit-learn has no counterpart of {type(self).__name__}.")
+
+    def _told(self):
+        return {**super()._told(), "Layers": _told_layers}
+
+
+def _told_layers(estimator):
+    """The shape of a row, and what each layer leaves."""
+    told = [" x ".join(map(str, estimator.input_shape_))]
+    for layer in estimator._layers(estimator.n_features_in_, estimator.n_outputs_)[1:]:
+        after = f"{layer.units}" if isinstance(layer, Dense) else " x ".join(map(str, layer.shape_out))
+        told.append(f"{after} {getattr(layer, 'activation', type(layer).__name__)}")
+    return " → ".join(told).replace("identity", estimator.out_activation_)
