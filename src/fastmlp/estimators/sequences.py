@@ -77,7 +77,7 @@ class _SequencesMixin(ShapedRowsMixin):
 
     def _has_lengths(self):
         """Whether a row ends in the number of its steps."""
-        return self.n_features_in_ == prod(self.input_shape_) + 1
+        return hasattr(self, "coefs_") and self.n_features_in_ == prod(self.input_shape_) + 1
 
     def _make_layers(self, n_features, n_outputs):
         channels, steps = self.input_shape_ if len(self.input_shape_) == 2 else (1, *self.input_shape_)
