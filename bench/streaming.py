@@ -248,7 +248,7 @@ def within(folder, kind, limit, window_bytes):
         f" {window_bytes / 2**20:.0f} MiB, {source.n_rows / seconds / 1e6:.2f} million rows/s"
     )
     tenths = [max(part) / 1024 for part in np.array_split(seen, 10)]
-    print("  grown by, in MiB, tenth by tenth:", " ".join(f"{mib:.0f}" for mib in tenths))
+    print("  grown by, in MiB, tenth by tenth:", " ".join(f"{mib:.0f}" for mib in tenths), flush=True)
     try:
         source.table(range(len(source.blocks))) if kind == "table" else source.load()
         print("  all rows fit into the limit: it is none")
@@ -268,7 +268,8 @@ def memory(limit, times, kinds):
                 write_parquet(Path(folder) / "rows.parquet", n_rows)
             command = [sys.executable, __file__, "within", folder, kind, str(limit), str(limit // 5)]
             # Arrow's own pool has room for 1 GiB from its start, which no limit counts
-            subprocess.run(command, check=True, env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"})
+            # and where the C library finds none for a thread, it ends the process
+            subprocess.run(command, env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"})
 
 
 if __name__ == "__main__":
