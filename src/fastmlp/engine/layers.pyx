@@ -14,11 +14,11 @@ import numpy as np
 from libc.string cimport memcpy, memset
 
 from .blas cimport blas_for
-from .kernels cimport activation_names, activation_number, kernels_for
+from .kernels cimport FM_ROW_BYTES, activation_names, activation_number, kernels_for
 from .kinds cimport dense_kind, kind_of, scratch_bytes
 from .memory cimport Arena, data_of, padded
 from .source cimport Source
-from .tuning cimport CALL_BLAS_FLOPS
+from .tuning cimport ALIAS_BYTES, CALL_BLAS_FLOPS
 
 from .kernels import ACTIVATIONS
 from .architecture import (
@@ -320,6 +320,8 @@ cdef class Layers:
             r.size, r.cell, r.back = 5 * r.units, kernels.gru, kernels.gru_back
         else:
             r.size, r.cell, r.back = 6 * r.units, kernels.lstm, kernels.lstm_back
+        if r.size * self.net.itemsize % ALIAS_BYTES == 0:  # deltas of the steps are rows of products
+            r.size += FM_ROW_BYTES // self.net.itemsize
         layer.own_ld = padded(r.directions * r.steps * r.size, self.net.itemsize)
         layer.constants = self._zeros(1)
         layer.scratch = scratch_bytes(layer, self.net.itemsize)

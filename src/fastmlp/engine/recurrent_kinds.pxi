@@ -112,18 +112,18 @@ cdef inline void turn_steps(const Pass *p, bint back, char *planes, ptrdiff_t al
         p.kernels.turn(planes, all_steps, steps, ld, length, n)
 
 
-cdef inline void add_sums(const Pass *p, const Recurrence *r, char *z, const char *a, ptrdiff_t depth, bint states,
-                          const char *weights, ptrdiff_t ld, ptrdiff_t rows) noexcept nogil:
+cdef inline void add_sums(const Pass *p, const Recurrence *r, char *z, const char *a, ptrdiff_t a_ld, ptrdiff_t depth,
+                          bint states, const char *weights, ptrdiff_t ld, ptrdiff_t rows) noexcept nogil:
     """z (rows, 4, units) += a (rows, depth) weights (depth, gates * units).
 
     Products that add are chains in ascending depth whatever the number of rows; others may be not.
     """
     cdef ptrdiff_t u = r.units, n = p.itemsize
     if r.gates == 4 or not states:
-        p.kernels.product(z, 4 * u, a, depth, 1, weights, ld, rows, r.gates * u, depth, True, NULL, NULL, 0)
+        p.kernels.product(z, 4 * u, a, a_ld, 1, weights, ld, rows, r.gates * u, depth, True, NULL, NULL, 0)
     else:
-        p.kernels.product(z, 4 * u, a, depth, 1, weights, ld, rows, 2 * u, depth, True, NULL, NULL, 0)
-        p.kernels.product(z + 3 * u * n, 4 * u, a, depth, 1, weights + 2 * u * n, ld, rows, u, depth, True, NULL, NULL,
+        p.kernels.product(z, 4 * u, a, a_ld, 1, weights, ld, rows, 2 * u, depth, True, NULL, NULL, 0)
+        p.kernels.product(z + 3 * u * n, 4 * u, a, a_ld, 1, weights + 2 * u * n, ld, rows, u, depth, True, NULL, NULL,
                           0)
 
 
@@ -144,10 +144,11 @@ cdef void steps_forward(const Pass *p, const Layer *layer, const View *v, Batch 
     """All steps of some rows; the last states are in room.h, all of them in room.states, their sums in room.sums."""
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t n = p.itemsize, u = r.units, channels = r.channels, rows = b.rows, each = RECURRENT_ROWS * u * n
-    cdef ptrdiff_t s, i
+    cdef ptrdiff_t s, i, count
     cdef const char *bias = p.parameters[layer.first + BIAS].value + direction * 4 * u * n
     cdef char *h = room.h
     cdef char *before = room.h
+    cdef char *z
     for i in range(rows):
         turn_row(p, turned(r, direction), room.x + i * channels * n, RECURRENT_ROWS * channels,
                  v.x.dense + b.row[i] * v.x.ld * n, b.length[i], r.steps, channels)
@@ -158,14 +159,19 @@ cdef void steps_forward(const Pass *p, const Layer *layer, const View *v, Batch 
     for s in range(b.longest):
         while b.length[rows - 1] <= s:
             rows -= 1
-        for i in range(rows):
-            memcpy(room.z + i * 4 * u * n, bias, 4 * u * n)
-        add_sums(p, r, room.z, room.x + s * RECURRENT_ROWS * channels * n, channels, False, weights, ld, rows)
+        z = room.z + (s % RECURRENT_ROWS * 4 * u * n if b.rows == 1 else 0)
+        if z == room.z:
+            # of a single row the inputs of several steps are rows of one product
+            count = min(<ptrdiff_t> RECURRENT_ROWS, b.longest - s) if b.rows == 1 else rows
+            for i in range(count):
+                memcpy(z + i * 4 * u * n, bias, 4 * u * n)
+            add_sums(p, r, z, room.x + s * RECURRENT_ROWS * channels * n,
+                     channels * (RECURRENT_ROWS if b.rows == 1 else 1), channels, False, weights, ld, count)
         if s > 0:
-            add_sums(p, r, room.z, before, u, True, weights + channels * ld * n, ld, rows)
+            add_sums(p, r, z, before, u, u, True, weights + channels * ld * n, ld, rows)
         if r.left == ALL_STATES:
             h = room.states + s * each
-        r.cell(h, before, room.cells, room.z, b.own if v.own != NULL else NULL, s * r.size, rows, u)
+        r.cell(h, before, room.cells, z, b.own if v.own != NULL else NULL, s * r.size, rows, u)
         before = h
         if r.left == MEAN_STATE:
             p.kernels.add_share(room.sums, h, 1, rows * u)
