@@ -2,9 +2,9 @@
 How a convolution sees, and how a recurrent unit remembers
 ==========================================================
 
-This page goes on from :doc:`plot_from_perceptron_to_deep`: the same neuron, a weighted sum with an activation, learns to
-look at pictures and to remember what it has read. Every number and every picture below was computed while this page was
-built.
+This page goes on from :doc:`plot_from_perceptron_to_deep`: the same neuron, a weighted sum with an activation, learns
+to look at pictures and to remember what it has read. Every number and every picture below was computed while this
+page was built.
 """
 
 import matplotlib.pyplot as plt
@@ -33,7 +33,8 @@ seen = np.array([[np.sum(edge * seven[row : row + 3, at : at + 3]) for at in ran
 
 # sphinx_gallery_start_ignore
 fig, axes = plt.subplots(1, 3, figsize=(7, 2.4), layout="constrained")
-for ax, values, title in zip(axes, (seven, edge, seen), ("a picture", "a window", "where it finds its edge"), strict=True):
+titles = ("a picture", "a window", "where it finds its edge")
+for ax, values, title in zip(axes, (seven, edge, seen), titles, strict=True):
     ax.imshow(values, cmap="RdBu_r", vmin=-np.abs(values).max(), vmax=np.abs(values).max())
     ax.set(xticks=[], yticks=[], title=title)
 # sphinx_gallery_end_ignore
