@@ -86,22 +86,28 @@ KINDS = {
     "scale": (lambda n: [Inputs(n), Scale()], ISAS),
     "parametric": (lambda n: [Inputs(n), Dense(13), Parametric("mish")], ISAS),
     "convolution": (
-        lambda n: [Inputs(n), Convolution((1, 1, n), 5, (1, 3), "relu", padding="same"),
-                   Convolution((5, 1, n), 4, (1, 2), "gelu", stride=(1, 2))],
+        lambda n: [
+            Inputs(n),
+            Convolution((1, 1, n), 5, (1, 3), "relu", padding="same"),
+            Convolution((5, 1, n), 4, (1, 2), "gelu", stride=(1, 2)),
+        ],
         ISAS,
     ),
     "maxpool": (
-        lambda n: [Inputs(n), Convolution((1, 1, n), 6, (1, 3), "tanh"), MaxPool((6, 1, n - 2), (1, 2), (1, 1))], ISAS
+        lambda n: [Inputs(n), Convolution((1, 1, n), 6, (1, 3), "tanh"), MaxPool((6, 1, n - 2), (1, 2), (1, 1))],
+        ISAS,
     ),
     "averagepool": (
-        lambda n: [Inputs(n), AveragePool((1, 1, n), (1, 2), (1, 1)), Convolution((1, 1, n - 1), 3, (1, 2), "tanh"),
-                   AveragePool((3, 1, n - 2), (1, n - 2))],
+        lambda n: [
+            Inputs(n),
+            AveragePool((1, 1, n), (1, 2), (1, 1)),
+            Convolution((1, 1, n - 1), 3, (1, 2), "tanh"),
+            AveragePool((3, 1, n - 2), (1, n - 2)),
+        ],
         ISAS,
     ),
     "gru": (lambda n: [Inputs(n), GRU(n, 1, 5, "all"), GRU(n, 5, 6, bidirectional=True)], ISAS),
-    "gru of unequal lengths": (
-        lambda n: [Inputs(n), GRU(n - 1, 1, 7, "mean", reverse=True, lengths=True)], ISAS
-    ),
+    "gru of unequal lengths": (lambda n: [Inputs(n), GRU(n - 1, 1, 7, "mean", reverse=True, lengths=True)], ISAS),
     "lstm": (lambda n: [Inputs(n), LSTM(n, 1, 5, "all"), LSTM(n, 5, 6, bidirectional=True)], ISAS),
     "every layer": (every_layer, ISAS),
 }

@@ -141,8 +141,7 @@ def c_source(estimator, name, dtype):
         estimator,
         name,
         what="the network",
-        layers=": "
-        + ", ".join([f"{network.n_features} inputs", *map(_told, layers)]),
+        layers=": " + ", ".join([f"{network.n_features} inputs", *map(_told, layers)]),
         dtype=dtype,
         usage=_USAGE[target],
         rules="x must be finite, and no part of the output.",

@@ -100,9 +100,11 @@ def _layers(estimator):
     dtype = parameters_dtype(estimator.coefs_)
     layers = estimator._layers(estimator.n_features_in_, estimator.n_outputs_)
     if layers is not None:
-        return _layers_with_windows(estimator, layers[1:], *check_parameters(
-            estimator.coefs_, estimator.intercepts_, dtype, weight_shapes(layers)
-        ))
+        return _layers_with_windows(
+            estimator,
+            layers[1:],
+            *check_parameters(estimator.coefs_, estimator.intercepts_, dtype, weight_shapes(layers)),
+        )
     coefs, intercepts = check_parameters(estimator.coefs_, estimator.intercepts_, dtype)
     hidden = for_each(estimator.activation, len(coefs) - 1)
     if len(hidden) != len(coefs) - 1:

@@ -15,9 +15,7 @@ def read_sequences(g, layer, a, coef, intercept):
     gates, units, n_directions = layer.gates, layer.units, 1 + layer.bidirectional
     order, lengths = _ORDER[gates], ""
     if layer.lengths:
-        a, own = g.add(
-            "Split", a, np.array([layer.steps * layer.channels, 1], np.int64), n_outputs=2, axis=1
-        )
+        a, own = g.add("Split", a, np.array([layer.steps * layer.channels, 1], np.int64), n_outputs=2, axis=1)
         own = g.add("Squeeze", own, np.array([1], np.int64))
         lengths = g.add("Cast", own, to=6)  # int32
     planes = g.add("Reshape", a, np.array([-1, layer.channels, layer.steps], np.int64))
