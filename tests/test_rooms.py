@@ -11,7 +11,7 @@ from fastmlp.interchange import KINDS
 
 PACKAGE = Path(fastmlp.__file__).parent
 # from the bottom up, as docs/development.md has them
-ROOMS = ["engine", "training", "data", "exports", "estimators", "tuning"]
+ROOMS = ["borrowed", "engine", "training", "data", "exports", "estimators", "tuning"]
 ROOMS += ["interchange", "dask", "tracking", "cli", "__init__"]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
@@ -57,6 +57,27 @@ def test_imports_of_every_kind_are_seen():
     assert {("__init__.py", "interchange"), ("interchange.py", "estimators"), ("training/lbfgs.py", "training")} <= seen
     assert {("estimators/exporting.py", "exports"), ("exports/files.py", "training")} <= seen
     assert {("training/fits.py", "training"), ("estimators/base.py", "engine")} <= seen
+
+
+def _private_of_sklearn(path):
+    """What a module imports of scikit-learn that is private, or stands in a private module of it."""
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, *parts = name.split(".")
+            if first == "sklearn" and any(part.startswith("_") for part in parts):
+                yield name
+
+
+def test_private_names_of_scikit_learn_are_borrowed_in_one_place():
+    found = {path.as_posix(): names for path in MODULES if (names := [*_private_of_sklearn(path)])}
+    assert list(found) == ["borrowed.py"]
+    assert {"sklearn.base._fit_context", "sklearn.utils._param_validation.Interval"} <= {*found["borrowed.py"]}
 
 
 def test_the_names_of_estimators_are_those_of_their_classes():

@@ -7,11 +7,10 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import _clone_parametrized
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import assert_all_finite
 
+from .borrowed import Interval, StrOptions
 from .data.partitions import CollectionShards, CollectionSource, delayed_parts, is_collection, others_of
 from .data.shards import Shards
 from .data.sources import Source
@@ -130,7 +129,7 @@ class _DaskMixin:
     def __sklearn_clone__(self):
         bare = copy.copy(self)
         bare.client = None
-        made = _clone_parametrized(bare)
+        made = super(_DaskMixin, bare).__sklearn_clone__()
         made.client = self.client
         return made
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, _fit_context, is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_X_y, validate_data
 
+from ..borrowed import fit_context
 from ..data.sources import Source
 from ..engine import LOSSES, OPTIMIZERS, single_threaded_blas
 from ..training import lbfgs
@@ -167,7 +168,7 @@ class BaseMLP(
     # Fitting
 
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to the training set.
 

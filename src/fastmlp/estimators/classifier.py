@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from ..borrowed import Interval, StrOptions, check_partial_fit_first_call, fit_context
 from ..data.sources import as_table
 from ..engine import logarithm
 from ..training.scores import Accuracy
@@ -340,7 +340,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         )
 
     @available_if(is_stochastic)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train one epoch on the given data, going on from the parameters and the optimizer's state as they are.
 
@@ -381,7 +381,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _learn_classes(self, classes):
         """Take the labels from the first call's `classes`, and check that later calls' are the same."""
         if classes is None or np.ndim(next(iter(classes), None)) == 0:
-            if _check_partial_fit_first_call(self, classes):
+            if check_partial_fit_first_call(self, classes):
                 vars(self).pop("_label_binarizer", None)
             return
         given = [np.unique(checked_column(np.asarray(labels), f"classes[{i}]")) for i, labels in enumerate(classes)]

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from sklearn.utils._param_validation import StrOptions
-
+from ..borrowed import StrOptions
 from .classifier import MLPClassifier
 from .fitted import Attribute
 from .parameters import DOCUMENTATION, keep_parameters

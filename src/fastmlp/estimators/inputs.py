@@ -7,8 +7,8 @@ from numbers import Integral
 import joblib
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.validation import _check_sample_weight
 
+from ..borrowed import check_sample_weight
 from ..data.columns import as_numbers
 from ..data.frames import described, read_table
 from ..engine import MAX_LAYERS, MAX_UNITS, OPTIMIZERS, unbound
@@ -235,7 +235,7 @@ def check_weights(sample_weight, X, dtype):
     """
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    weights = check_sample_weight(sample_weight, X, dtype=np.float64)
     check_nonnegative(weights)
     check_total(weights, dtype, "sample_weight")
     return plain_array(weights, np.float64)

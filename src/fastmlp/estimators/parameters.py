@@ -12,14 +12,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import (
-    Interval,
-    InvalidParameterError,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
 
+from ..borrowed import Interval, InvalidParameterError, Options, StrOptions, validate_parameter_constraints
 from ..engine import ACTIVATIONS, OPTIMIZERS
 from ..training.initialization import INITIALIZERS
 from ..training.schedules import SCHEDULES, schedule_for

@@ -7,18 +7,24 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
+from ..borrowed import (
+    Interval,
+    LinearClassifierMixin,
+    SparseCoefMixin,
+    StrOptions,
+    check_partial_fit_first_call,
+    check_sample_weight,
+    fit_context,
+)
 from ..engine import StepNeuron
 from ..training import rosenblatt
 from ..training.undo import unchanged_on_error
@@ -190,7 +196,7 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
         tags.input_tags.sparse = True
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None):
         """Train until the objective, or the validation score, no longer improves.
 
@@ -240,7 +246,7 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
             )
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train one epoch on the given data, going on from the weights as they are.
 
@@ -295,10 +301,10 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
             reset=not hasattr(self, "classes_"),
         )
         X = engine_rows(X, ascending=False)
-        _check_partial_fit_first_call(self, classes)
+        check_partial_fit_first_call(self, classes)
         n_classes = len(self.classes_)
         class_weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y).astype(X.dtype)
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        sample_weight = check_sample_weight(sample_weight, X, dtype=X.dtype)
         if not sample_weight.any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
         if n_classes == 1:

@@ -2,8 +2,8 @@
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils._param_validation import validate_parameter_constraints
 
+from ..borrowed import validate_parameter_constraints
 from ..engine import LOSS_ROWS, OPTIMIZERS
 from ..engine.architecture import weight_shapes
 from ..exports.files import RefusedError

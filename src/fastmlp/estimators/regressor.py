@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 from scipy.sparse import issparse
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from ..borrowed import fit_context
 from ..training.scores import R2
 from .base import BaseMLP, Target, is_stochastic
 from .parameters import CONSTRAINTS, DOCUMENTATION, keep_parameters, plain
@@ -164,7 +165,7 @@ class MLPRegressor(ValuesMixin, RegressorMixin, BaseMLP):
         return self._d2_pinball(y, self.predict(X), sample_weight)
 
     @available_if(is_stochastic)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train one epoch on the given data, going on from the parameters and the optimizer's state as they are.
 

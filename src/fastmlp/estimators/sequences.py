@@ -4,8 +4,8 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
 
+from ..borrowed import StrOptions
 from ..engine import ACTIVATIONS
 from ..engine.architecture import GRU, LSTM, Dense, Inputs
 from .classifier import MLPClassifier

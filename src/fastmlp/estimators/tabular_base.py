@@ -11,11 +11,12 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils.validation import check_is_fitted
 
+from ..borrowed import fit_context
 from ..data.sources import Source
 from ..engine import Average, Network, effective_n_threads, single_threaded_blas
 from ..training.ensembles import (
@@ -131,7 +132,7 @@ class BaseTabularMLP(
 
     # Fitting
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None):
         """Fit the members.
 

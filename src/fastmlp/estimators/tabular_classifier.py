@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import column_or_1d
 
+from ..borrowed import Interval, StrOptions
 from ..engine import logarithm
 from ..training.portfolio import ALONE_CLASSIFICATION, CLASSIFICATION
 from ..training.recipes import Recipe

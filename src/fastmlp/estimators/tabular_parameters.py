@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 from numbers import Integral, Real
 
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..borrowed import Interval, StrOptions
 from ..training.recipes import Recipe
 from .parameters import CONSTRAINTS
 

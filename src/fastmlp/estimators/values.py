@@ -4,8 +4,8 @@ from numbers import Real
 
 import numpy as np
 from sklearn.metrics import d2_pinball_score
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..borrowed import Interval, StrOptions
 from ..engine import LOSS_ROWS
 from .parameters import plain
 

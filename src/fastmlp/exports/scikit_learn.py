@@ -3,8 +3,8 @@
 from copy import deepcopy
 
 from sklearn.base import is_classifier
-from sklearn.utils._param_validation import StrOptions
 
+from ..borrowed import StrOptions, mlp_optimizers
 from ..training.optimizers import RULES
 
 __all__ = ["MOMENTS", "counterpart", "to_sklearn"]
@@ -32,10 +32,6 @@ def counterpart(kind, estimator):
 def to_sklearn(estimator):
     """A scikit-learn estimator with the same parameters and the same model; see `ExportMixin.to_sklearn`."""
     from sklearn import linear_model, neural_network
-    from sklearn.neural_network._stochastic_optimizers import (
-        AdamOptimizer,
-        SGDOptimizer,
-    )
 
     if not hasattr(estimator, "hidden_layer_sizes"):
         return counterpart(linear_model.Perceptron, estimator)
@@ -55,7 +51,7 @@ def to_sklearn(estimator):
     ours = getattr(estimator, "_optimizer", None)
     if ours is not None and ours.name in MOMENTS:
         hyper = {key: ours.hyper[key] for key in RULES[ours.name].hyper}
-        theirs = {"sgd": SGDOptimizer, "adam": AdamOptimizer}[ours.name]([], ours.learning_rate_init, **hyper)
+        theirs = mlp_optimizers()[ours.name]([], ours.learning_rate_init, **hyper)
         theirs.learning_rate, theirs.t = ours.learning_rate, ours.t
         if ours.name == "sgd":
             theirs.power_t = ours.power_t

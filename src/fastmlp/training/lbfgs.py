@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.optimize import _check_optimize_result
 
+from ..borrowed import check_optimize_result
 from .fits import INTERRUPTED
 
 __all__ = ["train"]
@@ -101,4 +101,4 @@ def train(network, *, alpha, max_iter, max_fun, tol, verbose, iteration_ends=Non
     to_network(result.x)
     if not math.isfinite(result.fun):
         warnings.warn(f"lbfgs: the loss became non-finite after {n_iter} iteration(s).", ConvergenceWarning)
-    return _check_optimize_result("lbfgs", result, max_iter), float(result.fun)
+    return check_optimize_result("lbfgs", result, max_iter), float(result.fun)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from ..borrowed import Interval, validate_parameter_constraints
 from ..engine import OPTIMIZERS, Network
 from ..engine.architecture import (
     Dense,

@@ -15,15 +15,20 @@ from urllib.parse import quote
 import numpy as np
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
-from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, indexable
+from sklearn.utils.validation import indexable
 
+from ..borrowed import (
+    BaseSearchCV,
+    Interval,
+    check_method_params,
+    fit_context,
+    insert_error_scores,
+    warn_or_raise_about_fit_failures,
+)
 from ..engine import OPTIMIZERS
 from ..estimators.base import BaseMLP
 from ..estimators.tabular_parameters import recipes_in_effect
@@ -192,7 +197,7 @@ class TPESearchCV(BaseSearchCV):
         self.error_score = error_score
         self.return_train_score = return_train_score
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
         """Search, and fit the best to all data.
 
@@ -222,7 +227,7 @@ class TPESearchCV(BaseSearchCV):
         self._check(network, prefix)
         pruner, min_epochs = self._checked_pruner(network)
         X, y = indexable(X, y)
-        params = _check_method_params(X, params=params)
+        params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
@@ -335,9 +340,9 @@ class TPESearchCV(BaseSearchCV):
             raise ValueError(f"None of {len(trials)} trials came to its end.")
         pruned = np.repeat(more["pruned"], n_splits)
         complete = [result for result, stopped in zip(out, pruned, strict=True) if not stopped]
-        _warn_or_raise_about_fit_failures(complete, self.error_score)
+        warn_or_raise_about_fit_failures(complete, self.error_score)
         if callable(self.scoring):
-            _insert_error_scores(out, self.error_score)
+            insert_error_scores(out, self.error_score)
         self.multimetric_ = isinstance(out[0]["test_scores"], dict)
         if callable(self.scoring) and self.multimetric_:
             self._check_refit_for_multimetric(out[0]["test_scores"])

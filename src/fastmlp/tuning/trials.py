@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import clone
-from sklearn.model_selection._validation import _fit_and_score
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
 
+from ..borrowed import check_method_params, fit_and_score, safe_split
 from ..estimators.base import BaseMLP
 from ..estimators.tabular_base import BaseTabularMLP
 
@@ -34,7 +32,7 @@ class Outcome:
     Attributes
     ----------
     folds : list of dict or None
-        Of each fold what `_fit_and_score` gives; None if the trial was stopped.
+        Of each fold what `fit_and_score` gives; None if the trial was stopped.
     score : float
         Mean over the folds of the score that is searched by, that of the last epoch if the trial was stopped.
     epoch : int
@@ -138,7 +136,7 @@ class Evaluation:
         return Outcome(None if stopped else results, float(np.mean(meeting.scores)), meeting.last)
 
     def _fold(self, fold, params, meeting, checkpoints, config):
-        """What `_fit_and_score` gives of a fold; None if it was stopped."""
+        """What `fit_and_score` gives of a fold; None if it was stopped."""
         score = None
         try:
             with config_context(**config), suppress(_StopFit):
@@ -167,7 +165,7 @@ class Evaluation:
                 # written once, before the epoch that ends the round, and so never beyond it
                 own["checkpoint_every"] = max(1, (meeting.until or network.max_iter) - 1)
             estimator.set_params(**{f"{prefix}{name}": value for name, value in own.items()})
-        return _fit_and_score(
+        return fit_and_score(
             estimator, self.X, self.y, scorer=self.scorer, train=train, test=test, verbose=0, parameters=None,
             fit_params=self.fit_params, score_params=self.score_params, return_train_score=self.return_train_score,
             return_n_test_samples=True, return_times=True, error_score=self.error_score,
@@ -192,13 +190,13 @@ class _TestScore:
     def _data(self):
         """The rows as the network sees them, when all steps before it are fitted."""
         evaluation, (test, train) = self.evaluation, self.rows
-        X, y = _safe_split(self.estimator, evaluation.X, evaluation.y, test, train)
+        X, y = safe_split(self.estimator, evaluation.X, evaluation.y, test, train)
         step = self.estimator
         while isinstance(step, Pipeline):
             if len(step.steps) > 1:
                 X = step[:-1].transform(X)
             step = step.steps[-1][1]
-        return X, y, _check_method_params(evaluation.X, params=evaluation.score_params, indices=test)
+        return X, y, check_method_params(evaluation.X, params=evaluation.score_params, indices=test)
 
 
 def _in_place(estimator, network):
