@@ -1,15 +1,23 @@
 """A gate against regressions: fastmlp must stay well ahead of scikit-learn in one process. Exits with 1 if it does not.
 
     python bench/gate.py
+    python bench/gate.py --record bench/results/gate.jsonl      # also adds a line for the commit, see history.py
 
 Median ratios over interleaved rounds, with wide margins: about half of what bench/results shows, so that a busy machine
 passes and a kernel that no longer vectorises does not. A net that falls short is timed again, up to OCCASIONS times:
 a neighbour who takes a core away for a minute is no regression.
 """
 
+import argparse
+import json
+import os
+import subprocess
 import sys
 import warnings
+from datetime import date
+from pathlib import Path
 
+from compare import machine, versions
 from nets import NETS
 from peers import PEERS
 from sklearn.exceptions import ConvergenceWarning
@@ -36,18 +44,35 @@ def reach(name):
     return min(ratio(lane, ours)[0] for lane in theirs)
 
 
+def commit():
+    """The commit that is checked out, with a + behind it if files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def line(ratios):
+    """A line of the record: what was measured, on what, and how busy that was (mean number of waiting programs)."""
+    facts = {"commit": commit(), "date": date.today().isoformat(), "command": "bench/gate.py"} | machine()
+    return facts | {"load": round(os.getloadavg()[0], 1), "versions": versions(), "ratios": ratios}
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, metavar="FILE", help="a file of lines in JSON, which gets one more")
+    record = parser.parse_args().record
     warnings.simplefilter("ignore", ConvergenceWarning)
-    failed = False
+    ratios = {}
     for name, least in LEAST.items():
         for _ in range(OCCASIONS):
-            reached = reach(name)
+            ratios[name] = reached = round(reach(name), 2)
             enough = reached >= least
             print(f"{name}: {reached:.1f} times scikit-learn, at least {least}: {'ok' if enough else 'TOO SLOW'}")
             if enough:
                 break
-        failed |= not enough
-    sys.exit(failed)
+    if record:
+        with record.open("a") as file:
+            file.write(json.dumps(line(ratios)) + "\n")
+    sys.exit(any(ratios[name] < least for name, least in LEAST.items()))
 
 
 if __name__ == "__main__":
