@@ -6,19 +6,17 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 from scipy.stats import t as student
-from sklearn.datasets import load_wine
 from sklearn.model_selection import StratifiedShuffleSplit
 
 import fastmlp
 from fastmlp.cli import main
 from fastmlp.cli.experiment import from_text, read_experiment, to_toml
-from fastmlp.cli.experiments import trials_of
 from fastmlp.cli.records import corrected_t_test
 from fastmlp.cli.runs import Run
 from fastmlp.engine import ISAS
@@ -28,46 +26,7 @@ pytest.importorskip("safetensors")
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-EXPERIMENT = """\
-name = "wine"
-metrics = ["accuracy", "neg_log_loss"]
-
-[data]
-path = "wine.csv"
-target = "cultivar"
-
-[splits]
-folds = 3
-
-[estimator]
-name = "MLPClassifier"
-
-[estimator.params]
-hidden_layer_sizes = [8]
-max_iter = 5
-
-[search]
-trials = 3
-
-[search.space]
-alpha = {low = 1e-5, high = 0.1, log = true}
-"""
-PROGRAM = "import sys; from fastmlp.cli import main; sys.exit(main(sys.argv[1:]))"
 ALONE = ["--no-mlflow", "-q"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A table of scaled numbers and an experiment on it, not in a repository; the tests work there."""
-    folder = tmp_path_factory.mktemp("experiments")
-    frame = load_wine(as_frame=True).frame.rename(columns={"target": "cultivar"})
-    frame.iloc[:, :-1] = (frame.iloc[:, :-1] - frame.iloc[:, :-1].mean()) / frame.iloc[:, :-1].std()
-    frame.to_csv(folder / "wine.csv", index=False)
-    (folder / "experiment.toml").write_text(EXPERIMENT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("GIT_CEILING_DIRECTORIES", str(folder.parent))
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +38,7 @@ def pair(folder):
     return sorted(runs, key=lambda run: run.params()["max_iter"])
 
 
-def _run(capsys, *args):
-    code = main([str(arg) for arg in args])
-    return code, *capsys.readouterr()
-
-
-def _process(*args, **kwargs):
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, *map(str, args)], stderr=subprocess.PIPE, text=True, **kwargs
-    )
-
-
-def test_a_run_keeps_all_that_it_is_made_of(pair, folder, capsys):
+def test_a_run_keeps_all_that_it_is_made_of(pair, folder, call):
     run = pair[0]
     assert run.finished and sorted(run.state["folds"]) == ["0/0", "0/1", "0/2"]
     again = read_experiment(run.folder / "experiment.toml")
@@ -103,17 +51,17 @@ def test_a_run_keeps_all_that_it_is_made_of(pair, folder, capsys):
     assert f"numpy=={np.__version__}" in (run.folder / "requirements.txt").read_text()
     assert not (run.folder / "checkpoints").exists()
     assert len(run.state["folds"]["0/0"]["curves"]["loss"]) == 5
-    code, said, errors = _run(capsys, "run", "experiment.toml", "--json", "--no-mlflow")
+    code, said, errors = call("run", "experiment.toml", "--json", "--no-mlflow")
     assert code == 0 and "is done already" in errors
     assert json.loads(said)["digest"] == run.state["model"]["digest"]
     assert json.loads(said)["scores"]["accuracy"] == [run.scores("accuracy").mean(), run.scores("accuracy").std()]
 
 
-def test_a_share_of_the_rows_is_held_out(folder, tmp_path, capsys):
-    text = EXPERIMENT.replace("folds = 3", "held_out = 0.25\nrepeats = 2")
+def test_a_share_of_the_rows_is_held_out(experiment, folder, tmp_path, call):
+    text = experiment.replace("folds = 3", "held_out = 0.25\nrepeats = 2")
     (tmp_path / "experiment.toml").write_text(text)
     run = ["run", tmp_path / "experiment.toml", "--data", "wine.csv", "--runs", tmp_path / "runs", *ALONE]
-    assert _run(capsys, *run)[0] == 0
+    assert call(*run)[0] == 0
     (path,) = tmp_path.glob("runs/*/run.json")
     state = json.loads(path.read_text())
     frame = pandas.read_csv("wine.csv")
@@ -123,23 +71,23 @@ def test_a_share_of_the_rows_is_held_out(folder, tmp_path, capsys):
         fold = state["folds"][f"0/{number}"]
         assert fold["rows"] == [133, 45] and fold["scores"]["accuracy"] == model.score(X[test], y[test])
     assert len(state["folds"]) == 2
-    assert _run(capsys, "reproduce", path.parent)[1].endswith(f"identical: {state['model']['digest']}\n")
+    assert call("reproduce", path.parent)[1].endswith(f"identical: {state['model']['digest']}\n")
 
 
-def test_runs_are_ranked_and_show_what_differs(pair, capsys):
-    code, said, _ = _run(capsys, "runs")
+def test_runs_are_ranked_and_show_what_differs(pair, call):
+    code, said, _ = call("runs")
     lines = said.splitlines()
     assert code == 0 and lines[0].split() == ["run", "accuracy", "folds", "seconds", "max_iter", "learning_rate_init"]
     assert [line.split()[0] for line in lines[1:]] == [pair[1].name, pair[0].name]
     assert lines[1].split()[-2:] == ["40", "0.01"] and lines[2].split()[-2:] == ["5", "-"]
-    rows = json.loads(_run(capsys, "runs", "--json", "--metric", "neg_log_loss")[1])["runs"]
+    rows = json.loads(call("runs", "--json", "--metric", "neg_log_loss")[1])["runs"]
     assert rows[0]["score"] == pair[1].scores("neg_log_loss").mean() and rows[0]["params"]["max_iter"] == 40
 
 
-def test_comparisons_are_paired_over_folds(pair, folder, capsys):
+def test_comparisons_are_paired_over_folds(pair, folder, call):
     pytest.importorskip("matplotlib")
     a, b = pair
-    code, said, _ = _run(capsys, "compare", a.folder, b.name, "-o", "curves.png", "--json")
+    code, said, _ = call("compare", a.folder, b.name, "-o", "curves.png", "--json")
     result = json.loads(said)
     differences = b.scores("accuracy") - a.scores("accuracy")
     t = differences.mean() / np.sqrt((1 / 3 + 1 / 2) * differences.var(ddof=1))  # a third of the rows is held out
@@ -147,7 +95,7 @@ def test_comparisons_are_paired_over_folds(pair, folder, capsys):
     assert result["t"] == pytest.approx(t, rel=0.02) and result["folds"] == 3
     assert result["p"] == pytest.approx(2 * student.sf(abs(result["t"]), 2))
     assert (folder / "curves.png").read_bytes()[1:4] == b"PNG"
-    code, said, _ = _run(capsys, "compare", a.name, b.name)
+    code, said, _ = call("compare", a.name, b.name)
     assert "max_iter: 5 -> 40" in said and "than noise at the 5 % level" in said
 
 
@@ -162,49 +110,48 @@ def test_the_report_is_one_page(pair, folder, capsys):
     pytest.importorskip("matplotlib")
     assert main(["report"]) == 0
     text = (folder / "report.html").read_text()
-    assert text.count("<svg") == 4 and not re.search(r"(src|href)=\"http", text.replace("xlink:href=\"#", ""))
+    assert text.count("<svg") == 4 and not re.search(r"(src|href)=\"http", text.replace('xlink:href="#', ""))
     assert pair[1].name in text and pair[0].state["model"]["digest"][:8] in text
     assert main(["report"]) == 0 and (folder / "report.html").read_text() == text
 
 
-def test_reproduced_with_other_threads_and_instructions_and_by_a_colleague(pair, folder, capsys, monkeypatch):
+def test_reproduced_with_other_threads_and_instructions_and_by_a_colleague(pair, folder, call, monkeypatch):
     digest = pair[0].state["model"]["digest"]
     handed = shutil.copytree(pair[0].folder, folder / "handed" / "run")
-    shutil.copy("wine.csv", handed)
     state = json.loads((handed / "run.json").read_text())
     state["data"]["path"] = "/home/colleague/wine.csv"
     (handed / "run.json").write_text(json.dumps(state))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     if "avx2" in ISAS:  # the bits of AVX-512
         monkeypatch.setenv("FASTMLP_ISA", "avx2")
-    assert _run(capsys, "reproduce", handed)[:2] == (0, f"identical: {digest}\n")
+    assert call("reproduce", handed)[:2] == (0, f"identical: {digest}\n")
 
 
-def test_what_differs_first_is_said(pair, folder, capsys, monkeypatch):
+def test_what_differs_first_is_said(pair, folder, call, monkeypatch):
     run = shutil.copytree(pair[0].folder, folder / "differing" / "run")
     state = json.loads((run / "run.json").read_text())
     changed = pandas.read_csv("wine.csv")
     changed.iloc[0, 0] += 1
     changed.to_csv("changed.csv", index=False)
-    code, said, _ = _run(capsys, "reproduce", run, "--data", "changed.csv")
+    code, said, _ = call("reproduce", run, "--data", "changed.csv")
     assert code == 1 and said.startswith("differs: the data") and state["data"]["hash"] in said
     state["folds"]["0/1"]["digest"] = "0" * 32
     state["machine"]["isa"] = "sse"
     (run / "run.json").write_text(json.dumps(state))
-    code, said, _ = _run(capsys, "reproduce", run)
+    code, said, _ = call("reproduce", run)
     assert code == 1 and said.startswith("differs: isa was sse, is ") and "the arrays of 0/1 differ" in said
     state["versions"]["numpy"] = "1.0"
     (run / "run.json").write_text(json.dumps(state))
-    code, said, _ = _run(capsys, "reproduce", run, "--here")
+    code, said, _ = call("reproduce", run, "--here")
     assert code == 1 and said.startswith(f"differs: numpy was 1.0, is {np.__version__}")
 
 
-def test_the_code_of_a_run_is_its_commit_with_the_difference(folder, tmp_path, capsys, monkeypatch):
+def test_the_code_of_a_run_is_its_commit_with_the_difference(experiment, folder, tmp_path, call, monkeypatch):
     shutil.copy("wine.csv", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GIT_CEILING_DIRECTORIES")
     (tmp_path / "own_models.py").write_text("width = 8\n")
-    text = EXPERIMENT.replace('"MLPClassifier"', '"own_models.make"').replace("hidden_layer_sizes = [8]\n", "")
+    text = experiment.replace('"MLPClassifier"', '"own_models.make"').replace("hidden_layer_sizes = [8]\n", "")
     (tmp_path / "experiment.toml").write_text(text)
     commit = ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qam"]
     for args in (["init", "-q"], ["add", "own_models.py", "experiment.toml"], [*commit, "first"]):
@@ -219,16 +166,16 @@ def test_the_code_of_a_run_is_its_commit_with_the_difference(folder, tmp_path, c
     (tmp_path / "own_models.py").write_text("gone = True\n")
     subprocess.run(["git", *commit, "second"], check=True)
     (name,) = os.listdir("runs")
-    code, said, _ = _run(capsys, "reproduce", name)
+    code, said, _ = call("reproduce", name)
     assert code == 0 and said.endswith(f"identical: {Run(f'runs/{name}').state['model']['digest']}\n")
     assert subprocess.run(["git", "worktree", "list"], capture_output=True).stdout.count(b"\n") == 1
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_and_is_reproduced(folder, capsys):
+def test_a_killed_run_goes_on_from_its_checkpoint_and_is_reproduced(folder, call, command):
     args = ["experiment.toml", "--runs", "killed"]
     for override in ("max_iter=4000", "n_iter_no_change=4000", "checkpoint_every=200"):
         args += ["-P", override]
-    process = _process("run", *args, *ALONE)
+    process = command("run", *args, *ALONE)
     while not [*folder.glob("killed/*/checkpoints/0-1.checkpoint")]:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.002)
@@ -237,57 +184,12 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_is_reproduced(folder, caps
     (path,) = folder.glob("killed/*/run.json")
     done = json.loads(path.read_text())["folds"]
     assert 0 < len(done) < 3
-    _, said, _ = _run(capsys, "runs", "--runs", "killed")
+    _, said, _ = call("runs", "--runs", "killed")
     assert "(interrupted)" in said
-    code, said, _ = _run(capsys, "reproduce", path.parent.name, "--runs", "killed")
+    code, said, _ = call("reproduce", path.parent.name, "--runs", "killed")
     state = json.loads(path.read_text())
     assert code == 0 and f"was interrupted after {len(done)} folds and goes on" in said
     assert said.endswith(f"identical: {state['model']['digest']}\n") and state["folds"]["0/0"] == done["0/0"]
-
-
-def test_an_interrupted_sweep_goes_on_with_what_is_left(folder, capsys):
-    trials = trials_of(read_experiment("experiment.toml"))
-    alphas = [trial["estimator"]["params"]["alpha"] for trial in trials]
-    assert len(set(alphas)) == 3 and all(1e-5 <= alpha <= 0.1 for alpha in alphas)
-    args = ["experiment.toml", "--runs", "sweep", *ALONE]
-    assert main(["run", *args, "-P", f"alpha={alphas[1]!r}"]) == 0  # one of the trials
-    (done,) = folder.glob("sweep/*/run.json")
-    written = done.stat().st_mtime_ns
-    code, said, _ = _run(capsys, "sweep", *args)
-    assert code == 0 and said.splitlines()[-1].endswith("3 runs in sweep")
-    assert done.stat().st_mtime_ns == written and len([*folder.glob("sweep/*/run.json")]) == 3
-    digests = {path: path.read_text() for path in folder.glob("sweep/*/run.json")}
-    assert main(["sweep", *args]) == 0
-    assert digests == {path: path.read_text() for path in folder.glob("sweep/*/run.json")}
-
-
-def test_a_killed_sweep_goes_on_to_the_bits_of_its_trials(folder, capsys):
-    args = ["experiment.toml", "--runs", "killed-sweep", *ALONE]
-    for override in ("max_iter=1000", "n_iter_no_change=1000", "checkpoint_every=100", "search.trials=2"):
-        args += ["-P", override]
-    process = _process("sweep", *args, "--workers", "2", start_new_session=True)
-    while not [*folder.glob("killed-sweep/*/checkpoints/0-1.checkpoint")]:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)  # its workers too
-    process.wait()
-    before = {path: json.loads(path.read_text()) for path in folder.glob("killed-sweep/*/run.json")}
-    path = next(path for path, state in before.items() if state["folds"] and "model" not in state)
-    code, said, _ = _run(capsys, "sweep", *args)
-    assert code == 0 and said.splitlines()[-1].endswith("2 runs in killed-sweep")
-    state = json.loads(path.read_text())
-    assert state["folds"]["0/0"] == before[path]["folds"]["0/0"]
-    args[args.index("killed-sweep")] = "unbroken"
-    alpha = state["experiment"]["estimator"]["params"]["alpha"]
-    said = json.loads(_run(capsys, "run", *args, "-P", f"alpha={alpha!r}", "--json")[1])
-    assert said["digest"] == state["model"]["digest"]
-
-
-def test_sets_that_are_drawn_twice_are_one_trial():
-    text = EXPERIMENT.replace("trials = 3", "trials = 30")
-    text = text.replace("alpha = {low = 1e-5, high = 0.1, log = true}", "max_iter = {low = 8, high = 12}")
-    trials = trials_of(from_text(text, "x"))
-    assert sorted(trial["estimator"]["params"]["max_iter"] for trial in trials) == [8, 9, 10, 11, 12]
 
 
 @pytest.mark.parametrize(
@@ -313,11 +215,11 @@ def test_sets_that_are_drawn_twice_are_one_trial():
         ("[splits]", '[splits]\nkind = "x"', "line 9: there is no key 'kind' in [splits]; there are folds"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(folder, tmp_path, capsys, old, new, said):
-    assert EXPERIMENT.count(old) == 1
+def test_what_is_wrong_is_said_in_a_sentence(experiment, folder, tmp_path, call, old, new, said):
+    assert experiment.count(old) == 1
     shutil.copy("wine.csv", tmp_path)
-    (tmp_path / "experiment.toml").write_text(EXPERIMENT.replace(old, new))
-    code, out, errors = _run(capsys, "run", tmp_path / "experiment.toml", "--runs", tmp_path / "runs", *ALONE)
+    (tmp_path / "experiment.toml").write_text(experiment.replace(old, new))
+    code, out, errors = call("run", tmp_path / "experiment.toml", "--runs", tmp_path / "runs", *ALONE)
     assert code == 1 and said in errors and errors.count("\n") == 1 and out == ""
 
 
@@ -327,60 +229,119 @@ def test_what_is_wrong_is_said_in_a_sentence(folder, tmp_path, capsys, old, new,
         (["run", "none.toml"], "There is no file none.toml"),
         (["run", "experiment.toml", "-P", "alpha"], "-P alpha: must be NAME=VALUE"),
         (["run", "experiment.toml", "-P", "splits.folds=x"], "-P splits.folds: splits.folds must be a whole number"),
-        (["sweep", "experiment.toml", "-P", "search.space.alpha.low=3"], "search.space.alpha: low must be below high"),
-        (["sweep", "experiment.toml", "-P", "search.space.alpha=3"], "a list of values, or low and high, got 3"),
-        (["sweep", "experiment.toml", "-P", "search={trials = 3}"], "A sweep needs [search.space]"),
-        (["sweep", "experiment.toml", "-P", "search.space.alpa=[1]"], "no parameter 'alpa'; did you mean 'alpha'?"),
         (["runs", "--runs", "nowhere"], "nowhere has no runs"),
         (["runs", "--metric", "acc"], "No run has the score 'acc'; did you mean 'accuracy'?"),
         (["compare", "wine", "nothing"], "2 runs begin with 'wine'"),
-        (["reproduce", "./nothing"], "./nothing is no folder of a run: it has no run.json"),
+        (["reproduce", "./nothing"], "nothing is no folder of a run: it has no run.json"),
     ],
 )
-def test_wrong_arguments_are_said_in_a_sentence(pair, capsys, args, said):
-    code, _, errors = _run(capsys, *args)
+def test_wrong_arguments_are_said_in_a_sentence(pair, call, args, said):
+    code, _, errors = call(*args)
     assert code == 1 and said in errors and errors.count("\n") == 1
 
 
-def test_a_full_disk_loses_nothing(folder, tmp_path, capsys):
+def test_a_full_disk_loses_nothing(folder, tmp_path, call):
     """A tmpfs that has no room for the second fold; with room the run goes on."""
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path]).returncode:
         pytest.skip("needs to mount a file system")
     try:
         args = ["run", "experiment.toml", "--runs", tmp_path, *ALONE, "-P", "checkpoint_every=100"]
         (tmp_path / "filler").write_bytes(b"0" * 24 * 1024)
-        code, _, errors = _run(capsys, *args)
+        code, _, errors = call(*args)
         assert code == 1 and "No space left on device" in errors and errors.count("\n") == 1
         (tmp_path / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=4m", tmp_path], check=True)
-        assert _run(capsys, *args)[0] == 0
+        assert call(*args)[0] == 0
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_data_that_change_under_a_run_end_it(folder, tmp_path, capsys):
+def test_data_that_change_under_a_run_end_it(folder, tmp_path, call):
     shutil.copy("wine.csv", tmp_path)
-    run = ["run", "experiment.toml", "--data", tmp_path / "wine.csv", "--runs", tmp_path / "runs", *ALONE]
-    assert _run(capsys, *run)[0] == 0
+    args = ["run", "experiment.toml", "--data", tmp_path / "wine.csv", "--runs", tmp_path / "runs", *ALONE]
+    assert call(*args, "--keep-data", "0")[0] == 0
     (path,) = tmp_path.glob("runs/*/run.json")
     state = json.loads(path.read_text())
     del state["model"], state["folds"]["0/2"]
     path.write_text(json.dumps(state))
     with open(tmp_path / "wine.csv", "a") as file:
         file.write("\n")
-    code, said, _ = _run(capsys, "reproduce", path.parent)
+    code, said, _ = call("reproduce", path.parent, "--data", tmp_path / "wine.csv")
     assert code == 1 and "differs: the data" in said
     path.write_text("{")
-    assert "run.json is damaged" in _run(capsys, "reproduce", path.parent)[2]
+    assert "run.json is damaged" in call("reproduce", path.parent)[2]
 
 
-def test_experiments_are_written_as_they_were_read():
-    text = EXPERIMENT + 'kind = [1.5, true, "a\\"b"]\n[estimator.params.recipe]\n"odd key" = {x = [1]}\n'
-    experiment = from_text(text, "x")
-    assert from_text(to_toml(experiment), "x") == experiment
+def test_runs_have_their_data_with_them_if_these_are_small(pair, tmp_path, call, monkeypatch):
+    copies = [run.folder / "data" / run.state["data"]["hash"] / "wine.csv" for run in pair]
+    assert os.path.samefile(*copies) and copies[0].read_bytes() == open("wine.csv", "rb").read()
+    handed = shutil.copytree(pair[0].folder, tmp_path / "handed")
+    state = json.loads((handed / "run.json").read_text())
+    state["data"]["path"] = str(tmp_path / "wine.csv")
+    (handed / "run.json").write_text(json.dumps(state))
+    (tmp_path / "wine.csv").write_text("another,table\n1,2\n")  # where they were are others
+    monkeypatch.chdir(tmp_path)
+    assert call("reproduce", handed)[:2] == (0, f"identical: {state['model']['digest']}\n")
+    shutil.rmtree(handed / "data")
+    os.unlink("wine.csv")
+    code, _, errors = call("reproduce", handed)
+    assert code == 1 and str(tmp_path / "wine.csv") in errors and "Say with --data where they are." in errors
+    args = ["run", pair[0].folder / "experiment.toml", "--data", copies[0], "--runs", tmp_path / "runs", *ALONE]
+    assert call(*args, "-P", "max_iter=1", "--keep-data", "0.001")[0] == 0
+    assert not [*tmp_path.glob("runs/*/data")]
 
 
-def test_a_run_is_recorded_in_mlflow(folder, tmp_path, capsys, monkeypatch):
+def _wheel(folder, version):
+    """A wheel of a package with the width of a network, made by hand."""
+    info = f"fm_width-{version}.dist-info"
+    path = folder / f"fm_width-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("fm_width.py", f"width = {version[0]}\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: fm-width\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/top_level.txt", "fm_width\n")
+        file.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def test_an_environment_has_the_recorded_versions_without_an_index(experiment, folder, tmp_path, call, monkeypatch):
+    """A run with version 3 of a package is reproduced where version 5 is installed, from a folder of wheels."""
+    pytest.importorskip("pip")
+    wheels, here = tmp_path / "wheels", tmp_path / "here"
+    wheels.mkdir()
+    for version in ("3.0", "5.0"):
+        with zipfile.ZipFile(_wheel(wheels, version)) as file:
+            file.extractall(here / version)
+    code = "from fm_width import width\nfrom fastmlp import MLPClassifier\n\n\ndef make(**params):\n"
+    (tmp_path / "own_widths.py").write_text(f"{code}    return MLPClassifier([width], **params)\n")
+    text = experiment.replace('"MLPClassifier"', '"own_widths.make"').replace("hidden_layer_sizes = [8]\n", "")
+    (tmp_path / "experiment.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(wheels)), ("PIP_CONFIG_FILE", os.devnull)):
+        monkeypatch.setenv(name, value)
+    data = ["--data", folder / "wine.csv"]
+    monkeypatch.syspath_prepend(here / "3.0")
+    assert call("run", "experiment.toml", *data, *ALONE, "-P", "splits.folds=2")[0] == 0
+    (path,) = tmp_path.glob("runs/*/run.json")
+    state = json.loads(path.read_text())
+    assert state["versions"]["fm-width"] == "3.0"
+    monkeypatch.syspath_prepend(here / "5.0")
+    code, said, errors = call("reproduce", path.parent)
+    assert (code, errors) == (0, "") and said.splitlines() == [
+        "an environment is made with fm-width==3.0", f"identical: {state['model']['digest']}"
+    ]  # fmt: skip
+    os.unlink(wheels / "fm_width-3.0-py3-none-any.whl")
+    code, _, errors = call("reproduce", path.parent)
+    assert code == 1 and "pip cannot install the recorded versions: No matching distribution" in errors
+
+
+def test_experiments_are_written_as_they_were_read(experiment):
+    text = experiment + 'kind = [1.5, true, "a\\"b"]\n[estimator.params.recipe]\n"odd key" = {x = [1]}\n'
+    read = from_text(text, "x")
+    assert from_text(to_toml(read), "x") == read
+
+
+def test_a_run_is_recorded_in_mlflow(folder, tmp_path, call, capsys, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     uri = f"sqlite:///{tmp_path / 'store.db'}"
@@ -401,5 +362,5 @@ def test_a_run_is_recorded_in_mlflow(folder, tmp_path, capsys, monkeypatch):
     os.chmod(tmp_path / "store.db", 0o600)
     (tmp_path / "store.db").write_bytes(b"no database")
     capsys.readouterr()
-    code, said, errors = _run(capsys, "run", "experiment.toml", "-q", "--runs", tmp_path / "others")
+    code, said, errors = call("run", "experiment.toml", "-q", "--runs", tmp_path / "others")
     assert code == 1 and "MLflow did not record it" in errors and run.state["model"]["digest"] in said

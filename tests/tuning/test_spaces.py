@@ -29,7 +29,7 @@ from fastmlp.tuning.spaces import Space  # noqa: E402
     ids=["uniform", "loguniform", "randint", "own", "list", "array"],
 )
 def test_what_optuna_has_is_its_own(given, expected):
-    space = Space({"alpha": given}, MLPClassifier())
+    space = Space({"alpha": given}, MLPClassifier().get_params())
     assert space.distributions == {"alpha": expected}
     value = expected.choices[0] if hasattr(expected, "choices") else expected.low
     assert space.params({"alpha": value}) == {"alpha": value}
@@ -38,7 +38,7 @@ def test_what_optuna_has_is_its_own(given, expected):
 @pytest.mark.parametrize("name", ["norm", "shifted", "poisson"])
 def test_other_distributions_are_drawn_by_quantiles(name):
     given = {"norm": stats.norm(2, 3), "shifted": stats.loguniform(1, 2, loc=1), "poisson": stats.poisson(4)}[name]
-    space = Space({"alpha": given}, MLPClassifier())
+    space = Space({"alpha": given}, MLPClassifier().get_params())
     part = space.distributions["alpha"]
     assert (part.low, part.high) == (1e-6, 1 - 1e-6)
     for share in (part.low, 0.3, 0.9, part.high):
@@ -48,14 +48,15 @@ def test_other_distributions_are_drawn_by_quantiles(name):
 
 def test_values_that_no_storage_keeps_have_labels():
     values = [(64,), (64, 64), np.float64]
-    space = Space({"hidden_layer_sizes": values, "alpha": [1, True]}, MLPClassifier())
+    space = Space({"hidden_layer_sizes": values, "alpha": [1, True]}, MLPClassifier().get_params())
     labels = space.distributions["hidden_layer_sizes"].choices
     assert labels == ("(64,)", "(64, 64)", "<class 'numpy.float64'>")
     for label, value in zip(labels, values, strict=True):
         assert space.params({"hidden_layer_sizes": label, "alpha": "True"})["hidden_layer_sizes"] is value
     assert space.params({"hidden_layer_sizes": labels[0], "alpha": "True"})["alpha"] is True
     alike = [object.__new__(type("Same", (), {"__repr__": lambda self: "same"})) for _ in range(2)]
-    assert Space({"alpha": alike}, MLPClassifier()).distributions["alpha"].choices == ("0: same", "1: same")
+    space = Space({"alpha": alike}, MLPClassifier().get_params())
+    assert space.distributions["alpha"].choices == ("0: same", "1: same")
 
 
 def test_a_dict_is_put_together_over_the_one_that_is_there():
@@ -66,11 +67,11 @@ def test_a_dict_is_put_together_over_the_one_that_is_there():
         ({"epochs": 3, "dropout": 0.1}, {"epochs": 3, "dropout": 0.25, "activation": "mish"}),
         (Recipe(epochs=3), Recipe(epochs=3, dropout=0.25, activation="mish")),
     ):
-        space = Space(parts, TabularMLPClassifier(recipe=before))
+        space = Space(parts, TabularMLPClassifier(recipe=before).get_params())
         assert list(space.distributions) == ["recipe.dropout", "recipe.activation"]
         assert space.params(drawn) == {"recipe": expected}
     steps = make_pipeline(TabularMLPClassifier())
-    params = Space({"tabularmlpclassifier__recipe": parts["recipe"]}, steps).params(
+    params = Space({"tabularmlpclassifier__recipe": parts["recipe"]}, steps.get_params()).params(
         {"tabularmlpclassifier__recipe.dropout": 0.0}
     )
     assert params == {"tabularmlpclassifier__recipe": {"dropout": 0.0}}
@@ -90,12 +91,12 @@ def test_a_dict_is_put_together_over_the_one_that_is_there():
 )
 def test_what_is_no_space_is_refused(space, error, said):
     with pytest.raises(error, match=said):
-        Space(space, TabularMLPClassifier() if "recipe" in space else MLPClassifier())
+        Space(space, (TabularMLPClassifier() if "recipe" in space else MLPClassifier()).get_params())
 
 
 def test_a_step_that_is_searched_may_have_parameters_of_its_own():
     steps = make_pipeline(StandardScaler(), LogisticRegression())
-    space = Space({"logisticregression": [MLPClassifier()], "logisticregression__alpha": [0.1]}, steps)
+    space = Space({"logisticregression": [MLPClassifier()], "logisticregression__alpha": [0.1]}, steps.get_params())
     assert list(space.distributions) == ["logisticregression", "logisticregression__alpha"]
 
 
@@ -115,7 +116,7 @@ def test_a_step_that_is_searched_may_have_parameters_of_its_own():
 def test_each_draw_of_a_default_space_is_valid(estimator):
     import optuna
 
-    space = Space(default_space(estimator), estimator)
+    space = Space(default_space(estimator), estimator.get_params())
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         params = space.params(study.ask(space.distributions).params)

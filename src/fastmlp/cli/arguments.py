@@ -2,7 +2,7 @@
 
 import argparse
 
-__all__ = ["command", "count", "json_option", "positive", "runs_option", "share"]
+__all__ = ["command", "count", "json_option", "positive", "runs_option", "share", "size"]
 
 
 def command(subparsers, name, run, does, *examples):
@@ -32,6 +32,14 @@ def count(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return value
+
+
+def size(text):
+    """Bytes, given in MiB."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return int(value * 2**20)
 
 
 def positive(text):

@@ -23,7 +23,7 @@ SCHEMA = {
     },
     "splits": {"folds": int, "held_out": float, "repeats": int, "seed": int},
     "estimator": {"name": str, "params": dict},
-    "search": {"trials": int, "seed": int, "space": dict},
+    "search": {"trials": int, "seed": int, "sampler": ("tpe", "random"), "space": dict},
 }
 DEFAULTS = {"splits": {"folds": 5, "repeats": 1, "seed": 0}, "seeds": [0]}
 _NAMES = {str: "a text", int: "a whole number", float: "a number with a point", dict: "a table"}
@@ -103,6 +103,31 @@ def check(experiment, where):
             raise ExperimentError(f"{where([key])}: {key} must have an entry.")
     if re.search(r"[^\w.-]", experiment.get("name", "")) or experiment.get("name", "a")[:1] in ("", "."):
         raise ExperimentError(f"{where(['name'])}: name must be of letters, digits, '.', '-' and '_'.")
+
+    if experiment.get("search", {}).get("trials", 1) < 1:
+        raise ExperimentError(f"{where(['search', 'trials'])}: search.trials must be at least 1.")
+    _check_space(experiment.get("search", {}).get("space", {}), ["search", "space"], where)
+
+
+def _check_space(space, keys, where):
+    """Refuse what is no list of values, no range, and no table of these for a parameter that is a dict."""
+    for key, given in space.items():
+        at = [*keys, key]
+        name, place = ".".join(at), where(at)
+        if isinstance(given, list) and given:
+            continue
+        if not isinstance(given, dict) or not given:
+            raise ExperimentError(f"{place}: {name} must be a list of values, or low and high, got {given!r}.")
+        if not given.keys() & {"low", "high", "log"}:
+            _check_space(given, at, where)
+            continue
+        if not {"low", "high"} <= given.keys() <= {"low", "high", "log"}:
+            raise ExperimentError(f"{place}: {name} must have low and high, and may have log, got {given}.")
+        low, high, log = given["low"], given["high"], given.get("log", False)
+        if type(low) not in (int, float) or type(high) not in (int, float) or type(log) is not bool:
+            raise ExperimentError(f"{place}: {name} must have numbers as low and high, and may have log = true.")
+        if not low < high or log and low <= 0:
+            raise ExperimentError(f"{place}: low must be below high in {name}, and above 0 with log.")
 
 
 def _check(value, kind, keys, where):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..tracking import MLflowCallback
+from ..tracking.callback import status_after
 from .experiment import flat
 
 __all__ = ["Recorder"]
@@ -14,8 +15,8 @@ __all__ = ["Recorder"]
 class Recorder:
     """Records a run in MLflow while it goes on; what MLflow refuses does not end the run, and is in `complaint`."""
 
-    def __init__(self, run, wanted):
-        self.run, self.complaint = run, None
+    def __init__(self, run, wanted, tracking_uri=None):
+        self.run, self.complaint, self.tracking_uri = run, None, tracking_uri
         self.wanted = bool(wanted)
         self.parent, self.callback = None, None
 
@@ -28,18 +29,22 @@ class Recorder:
                 self.complaint = next(iter(str(error).strip().splitlines()), type(error).__name__)
 
     def __enter__(self):
-        self._try(self._begin)
         return self
+
+    def begin(self):
+        """Open the run in MLflow, or go on with it; the run says what it is made of by then."""
+        self._try(self._begin)
 
     def _begin(self):
         state = self.run.state
-        self.callback = MLflowCallback(state["experiment"]["name"], log_model=False)
+        self.callback = MLflowCallback(state["experiment"]["name"], tracking_uri=self.tracking_uri, log_model=False)
         client, experiment_id = self.callback.client, self.callback.prepare()
         tags = state["machine"] | {"data": state["data"]["hash"], "folder": str(self.run.folder.absolute())}
         if state["git"]:
             tags["mlflow.source.git.commit"] = state["git"]["commit"]
         if (earlier := state.get("mlflow")) and earlier["uri"] == self.callback.tracking_uri:
             self.parent = earlier["run"]
+            client.update_run(self.parent, status="RUNNING")
             return
         self.parent = client.create_run(experiment_id, tags=tags, run_name=self.run.name).info.run_id
         for name, value in flat(state["experiment"]).items():
@@ -74,11 +79,11 @@ class Recorder:
 
     def __exit__(self, kind, error, trace):
         if self.parent is not None:
-            self._try(lambda: self._end(failed=kind is not None))
+            self._try(lambda: self._end("FINISHED" if error is None else status_after(error)))
 
-    def _end(self, failed):
+    def _end(self, status):
         client, run = self.callback.client, self.run
-        if not failed:
+        if status == "FINISHED":
             for metric in run.metrics():
                 scores = run.scores(metric)
                 client.log_metric(self.parent, metric, float(np.mean(scores)))
@@ -87,4 +92,4 @@ class Recorder:
             for path in run.folder.iterdir():
                 if path.is_file():
                     client.log_artifact(self.parent, str(path))
-        client.set_terminated(self.parent, "FAILED" if failed else "FINISHED")
+        client.set_terminated(self.parent, status)

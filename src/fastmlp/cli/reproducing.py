@@ -4,15 +4,17 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..tracking import machine
+from ..tracking import git_state, machine
 from .experiment import ExperimentError
-from .runs import Run, data_hash, train
+from .runs import Run, data_hash, difference_hash, place_of_copy, train
 
-__all__ = ["reproduce"]
+__all__ = ["data_of", "refuse_other_code", "reproduce"]
 
 _PROGRAM = "import sys; from fastmlp.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -37,37 +39,46 @@ def reproduce(run, data, here, tell):
         0 for the same bits, else 1.
     """
     state = run.state
-    path = _data(run, data)
+    path = data_of(run, data)
     found = data_hash(path)
     if found != state["data"]["hash"]:
         tell(f"differs: the data {path} have the hash {found}, those of the run {state['data']['hash']}")
         return 1
     if not run.finished:
         tell(f"{run.name} was interrupted after {len(state['folds'])} folds and goes on")
+        refuse_other_code(run)
         state["data"]["path"] = path
+        run.write()
         train(run, tell, recorded=False)
+        state = run.state
     differing = _other_versions(state["versions"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = _checked_out(run, scratch, tell)
         if folder is None:
             return 1
         try:
-            python = sys.executable if here or not differing else _environment(state["versions"], scratch, tell)
+            python = sys.executable
+            if differing and not here:
+                python = _environment(differing, scratch, tell)
             again = _trained(run, path, python, folder, scratch)
         finally:
             _remove_worktree(state, scratch)
     return _compared(run, again, differing if here else {}, tell)
 
 
-def _data(run, given):
+def data_of(run, given):
+    """Where the data of a run or sweep are: as given; else where they were, in its folder, or in the current one.
+
+    Of several places the first whose data have the recorded hash.
+    """
     recorded = run.state["data"]["path"]
     name = os.path.basename(recorded)
-    places = [given] if given else [recorded, run.folder / name, Path(name)]
-    for place in places:
-        if os.path.exists(place):
-            return os.path.abspath(place)
-    listed = ", ".join(map(str, places))
-    raise ExperimentError(f"The data of {run.name} are not there: {listed}. Say with --data where they are.")
+    places = [given] if given else [recorded, place_of_copy(run), run.folder / name, Path(name)]
+    there = [os.path.abspath(place) for place in places if os.path.exists(place)]
+    if not there:
+        listed = ", ".join(map(str, places))
+        raise ExperimentError(f"The data of {run.name} are not there: {listed}. Say with --data where they are.")
+    return next((place for place in there if data_hash(place) == run.state["data"]["hash"]), there[0])
 
 
 def _other_versions(recorded):
@@ -91,9 +102,8 @@ def _checked_out(run, scratch, tell):
     """A folder with the recorded commit and its difference, in which the run was started."""
     git, place = run.state["git"], Path(scratch, "code")
     own = "." not in run.state["experiment"]["estimator"]["name"]
-    if git is None:
-        place.mkdir()
-        return place
+    if git is None:  # of its code nothing is known
+        return Path.cwd()
     for root in (git["root"], os.getcwd()):
         try:
             _git("-C", root, "worktree", "add", "--detach", place, git["commit"])
@@ -117,14 +127,47 @@ def _remove_worktree(state, scratch):
         _git("-C", root, "worktree", "remove", "--force", Path(scratch, "code"))
 
 
-def _environment(recorded, scratch, tell):
-    """The Python of an environment with the recorded versions."""
+def refuse_other_code(run):
+    """Refuse to go on with a run or sweep by other code than it began with.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    began, here = run.state["git"], git_state()
+    if "." not in run.state["experiment"]["estimator"]["name"] or began is None:
+        return  # the code is fastmlp's, or nothing is known of it
+    if here is None or (here["commit"], difference_hash(here)) != (began["commit"], began["difference"]):
+        raise ExperimentError(
+            f"{run.name} is not done, and its code has changed: it goes on in a checkout of {began['commit']}"
+            " with its difference.patch."
+        )
+
+
+def _environment(differing, scratch, tell):
+    """The Python of an environment with what is here, and before it the recorded versions of what differs.
+
+    Parameters
+    ----------
+    differing : dict of str to tuple
+        As `_other_versions` gives it.
+    scratch : str
+    tell : callable
+    """
+    wanted = [f"{name}=={version}" for name, (version, _) in differing.items()]
+    tell(f"an environment is made with {', '.join(wanted)}")
     place = Path(scratch, "environment")
-    tell(f"an environment with {len(recorded)} packages is made")
-    venv.create(place, with_pip=True)
+    own_pip = find_spec("pip") is None
+    venv.create(place, with_pip=own_pip)
     python = place / "bin" / "python"
-    wanted = [f"{name}=={version}" for name, version in recorded.items()]
-    done = subprocess.run([python, "-m", "pip", "install", "-q", *wanted], capture_output=True, text=True)
+    (packages,) = place.glob("lib/python*/site-packages")
+    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    here = [path for path in map(os.path.abspath, sys.path) if os.path.isdir(path) and path not in standard]
+    (packages / "here.pth").write_text("".join(f"{path}\n" for path in here if not path.endswith("lib-dynload")))
+    pip = [python, "-m", "pip"] if own_pip else [sys.executable, "-m", "pip", "--python", python]
+    done = subprocess.run(
+        [*pip, "install", "-q", "--no-deps", "--ignore-installed", *wanted], capture_output=True, text=True
+    )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it failed"]
         raise ExperimentError(
@@ -137,8 +180,14 @@ def _environment(recorded, scratch, tell):
 def _trained(run, path, python, folder, scratch):
     runs = Path(scratch, "runs")
     command = [python, "-c", _PROGRAM, "run", str((run.folder / "experiment.toml").absolute()), "--data", path]
+    # what is made goes before what is here, in the environment's own path
+    env = os.environ if python == sys.executable else {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
-        [*command, "--runs", str(runs), "--no-mlflow", "--quiet"], cwd=folder, capture_output=True, text=True
+        [*command, "--runs", str(runs), "--keep-data", "0", "--no-mlflow", "--quiet"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=env,
     )
     if done.returncode:
         raise ExperimentError(f"The run cannot be trained again: {done.stderr.strip() or 'it ended'}")

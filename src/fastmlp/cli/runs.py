@@ -1,35 +1,45 @@
 """Runs of experiments: each in a folder of its own that has all that is known of it."""
 
-import importlib
-import inspect
 import json
 import os
+import re
 import shutil
-import sys
 import time
 import warnings
+from contextlib import contextmanager, suppress
 from hashlib import blake2b, file_digest
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.metrics import get_scorer, get_scorer_names
-from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, ShuffleSplit, StratifiedShuffleSplit
 
 from .. import __version__
 from ..estimators.display import network_in
 from ..estimators.parameters import did_you_mean
-from ..estimators.tabular_base import BaseTabularMLP
 from ..interchange import KINDS
 from ..tracking import arrays_digest, git_state, machine, versions
 from ..training.disk import replace_file
+from ..training.fits import INTERRUPTED
 from .experiment import ExperimentError, flat, to_toml
-from .files import column, columns_of, files_of, read_file, rows_where, with_values, without, writing
-from .models import targets_of
+from .files import files_of, read_file, writing
+from .parts import load_data, make, rows_of, scorers_of, splits_of
 from .recording import Recorder
 
-__all__ = ["Run", "data_hash", "find_run", "mean_curve", "names_of_curves", "train"]
+__all__ = [
+    "Run",
+    "data_hash",
+    "described",
+    "difference_hash",
+    "find_folder",
+    "find_run",
+    "identity_of",
+    "mean_curve",
+    "names_of_curves",
+    "only_one",
+    "open_run",
+    "place_of_copy",
+    "train",
+]
 
 
 class Run:
@@ -83,16 +93,32 @@ class Run:
         return {name.removeprefix("estimator.params."): value for name, value in values.items()}
 
 
-def find_run(name, folder):
-    """The run at a path, or of a name, or of the only name that begins so, in a folder of runs."""
-    if os.path.isfile(os.path.join(name, "run.json")) or os.sep in name:
-        return Run(name)
-    names = sorted(path.parent.name for path in Path(folder).glob("*/run.json"))
+def find_folder(name, folder, *files):
+    """The folder at a path, or of a name, or of the only name that begins so, in a folder of runs.
+
+    Parameters
+    ----------
+    name, folder : str
+    *files : str
+        It has one of these.
+
+    Returns
+    -------
+    found : Path
+    """
+    if any(os.path.isfile(os.path.join(name, file)) for file in files) or os.sep in name:
+        return Path(name)
+    names = sorted(path.parent.name for file in files for path in Path(folder).glob(f"*/{file}"))
     fitting = [name] if name in names else [other for other in names if other.startswith(name)]
     if len(fitting) != 1:
         several = f"{len(fitting)} runs begin with {name!r}" if fitting else f"There is no run {name!r}"
         raise ExperimentError(f"{several} in {folder}{did_you_mean(name, names)}")
-    return Run(Path(folder, fitting[0]))
+    return Path(folder, fitting[0])
+
+
+def find_run(name, folder):
+    """The run that `find_folder` finds."""
+    return Run(find_folder(name, folder, "run.json"))
 
 
 def data_hash(path):
@@ -106,96 +132,94 @@ def data_hash(path):
     return digest.hexdigest()
 
 
-# The parts of an experiment
-
-
-def _class(name):
-    if name in KINDS:
-        return KINDS[name]
-    module, dot, attribute = name.rpartition(".")
-    if not dot:
-        raise ExperimentError(
-            f"estimator.name: there is no estimator {name!r} in fastmlp{did_you_mean(name, KINDS)}"
-            " Others are named with their module, as in sklearn.linear_model.Ridge."
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # modules beside the experiment, as for a script
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ExperimentError(f"estimator.name: {name!r} cannot be imported: {error}.") from error
-
-
-def make(experiment, **more):
-    """The estimator of an experiment, which a class makes or a function of the user's.
-
-    The parameters in `more` are set wherever in it they are None, in the steps of a pipeline too.
-    """
-    kind, params = _class(experiment["estimator"]["name"]), experiment["estimator"]["params"]
-    known = inspect.signature(kind).parameters
-    if not any(param.kind == param.VAR_KEYWORD for param in known.values()):
-        for name in params:
-            if name not in known:
-                owner = experiment["estimator"]["name"]
-                raise ExperimentError(
-                    f"estimator.params: {owner} has no parameter {name!r}{did_you_mean(name, known)}"
-                )
-    estimator = kind(**params)
-    for name, value in estimator.get_params().items():
-        if value is None and (given := more.get(name.rpartition("__")[2])) is not None:
-            estimator.set_params(**{name: given})
-    return estimator
-
-
-def load_data(experiment, path):
-    """The table without its target, and the target."""
-    data = experiment["data"]
-    table = read_file(path, data.get("delimiter"))
-    values = column(table, data["target"], path)
-    for name in data.get("drop", ()):
-        column(table, name, path)
-    table, values = with_values(table, values)
-    estimator = make(experiment)
-    task = data.get("task") or ("classification" if is_classifier(estimator) else "regression")
-    y = targets_of(values, task, data["target"])
-    X = without(table, [data["target"], *data.get("drop", ())])
-    if isinstance(estimator, BaseTabularMLP):
-        return X, y
-    try:
-        return np.column_stack([np.array(column(X, name, path), dtype=np.float64) for name in columns_of(X)]), y
-    except (ValueError, TypeError) as error:
-        raise ExperimentError(
-            f"{type(estimator).__name__} takes numbers alone, and {path} has other columns: drop them with data.drop."
-        ) from error
-
-
-def _rows(X, keep):
-    return X[keep] if isinstance(X, np.ndarray) else rows_where(X, keep)
-
-
-def _scorers(experiment, estimator):
-    names = experiment.get("metrics") or (["accuracy", "neg_log_loss"] if is_classifier(estimator) else ["r2"])
-    for name in names:
-        if name not in get_scorer_names():
-            raise ExperimentError(f"metrics: there is no score {name!r}{did_you_mean(name, get_scorer_names())}")
-    return {name: get_scorer(name) for name in names}
-
-
-def _splits(experiment, estimator, X, y):
-    splits = experiment["splits"]
-    if "held_out" in splits:
-        kind = StratifiedShuffleSplit if is_classifier(estimator) else ShuffleSplit
-        splitter = kind(n_splits=splits["repeats"], test_size=splits["held_out"], random_state=splits["seed"])
-    else:
-        kind = RepeatedStratifiedKFold if is_classifier(estimator) else RepeatedKFold
-        splitter = kind(n_splits=splits["folds"], n_repeats=splits["repeats"], random_state=splits["seed"])
-    return list(splitter.split(np.zeros(len(y)), y))
-
-
 # Training
 
 
-def open_run(experiment, base, runs, data=None):
+def difference_hash(git):
+    """BLAKE2b of the uncommitted difference, of what `git_state` gives."""
+    return blake2b(git["difference"].encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def described(experiment, base, data=None):
+    """What a run of an experiment is made of, as run.json has it, and the uncommitted difference.
+
+    Parameters
+    ----------
+    experiment : dict
+    base : str
+        Folder of its file, from which the path of the data counts.
+    data : str, default=None
+        The table, in place of the path in the experiment.
+
+    Returns
+    -------
+    state : dict
+    difference : str or None
+    """
+    path = os.path.abspath(data or os.path.join(base, os.path.expanduser(experiment["data"]["path"])))
+    state = {"experiment": experiment, "data": {"path": path, "hash": data_hash(path)}, "fastmlp": __version__}
+    git = git_state()
+    state["git"] = None if git is None else {
+        "commit": git["commit"], "root": git["root"], "folder": os.path.relpath(os.getcwd(), git["root"]),
+        "difference": difference_hash(git),
+    }  # fmt: skip
+    return state, git and git["difference"]
+
+
+def identity_of(experiment, state):
+    """Eight hexadecimal digits: the same for the same experiment, data, code and version."""
+    git = state["git"]
+    parts = [experiment, state["data"]["hash"], state["fastmlp"], git and git["commit"], git and git["difference"]]
+    return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+
+
+@contextmanager
+def only_one(folder, name):
+    """Hold a lock in a folder against other processes, for as long as this one lives.
+
+    Raises
+    ------
+    ExperimentError
+        If another process has it.
+    """
+    import fcntl
+
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ExperimentError(f"Another process is at work on {name}.") from error
+        yield
+
+
+def place_of_copy(run):
+    """Where the folder of a run has a copy of its data."""
+    return run.folder / "data" / run.state["data"]["hash"] / os.path.basename(run.state["data"]["path"])
+
+
+def _keep_data(run, most):
+    """Copy the data into the folder of a run if they have no more than `most` bytes; runs share what is on the disk."""
+    path, copy = run.state["data"]["path"], place_of_copy(run)
+    files = files_of(path) if os.path.isdir(path) else [path]
+    if sum(map(os.path.getsize, files)) > most or copy.exists():
+        return
+    for file in files:
+        target = copy / os.path.basename(file) if os.path.isdir(path) else copy
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for other in run.folder.parent.glob(f"*/{target.relative_to(run.folder)}"):
+                with suppress(OSError):  # a file system without links
+                    os.link(other, target)
+                    break
+            else:
+                shutil.copyfile(file, f"{target}.part")
+                os.replace(f"{target}.part", target)
+
+
+def open_run(experiment, base, runs, data=None, keep=0):
     """The run of an experiment: the folder that it has already, or another.
 
     Parameters
@@ -207,35 +231,29 @@ def open_run(experiment, base, runs, data=None):
         Folder of runs.
     data : str, default=None
         The table, in place of the path in the experiment.
+    keep : int, default=0
+        Most bytes of data to copy into the folder, so that it can be handed on.
 
     Returns
     -------
     run : Run
     """
-    path = os.path.abspath(data or os.path.join(base, os.path.expanduser(experiment["data"]["path"])))
-    make(experiment)  # refuses what is wrong before there is a folder
-    git = git_state()
-    state = {"experiment": experiment, "data": {"path": path, "hash": data_hash(path)}, "fastmlp": __version__}
-    state["git"] = None if git is None else {
-        "commit": git["commit"], "root": git["root"], "folder": os.path.relpath(os.getcwd(), git["root"]),
-        "difference": blake2b(git["difference"].encode("utf-8", "surrogateescape"), digest_size=16).hexdigest(),
-    }  # fmt: skip
-    parts = [experiment, state["data"]["hash"], state["fastmlp"]]
-    parts += [git and git["commit"], git and state["git"]["difference"]]
-    identity = blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    state, difference = described(experiment, base, data)
+    identity = identity_of(experiment, state)
     folder = Path(runs, f"{experiment['name']}-{identity}")
     if (folder / "run.json").exists():
         return Run(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder, json.loads(json.dumps(state, default=str)) | {"folds": {}, "began": time.time()})
+    _keep_data(run, keep)
     run.put("experiment.toml", to_toml(experiment))
-    if git is not None and git["difference"]:
-        run.put("difference.patch", git["difference"])
+    if difference:
+        run.put("difference.patch", difference)
     return run
 
 
-def train(run, tell=print, recorded=True):
+def train(run, tell=print, recorded=True, tracking_uri=None):
     """Do what is still to be done of a run, fold by fold; a fit that was killed goes on from its checkpoint.
 
     Parameters
@@ -245,54 +263,74 @@ def train(run, tell=print, recorded=True):
         Gets a line for each fold.
     recorded : bool, default=True
         Whether to record in MLflow, if it is installed.
+    tracking_uri : str, default=None
+        Address for MLflow; None is that of `MLflowCallback`.
 
     Returns
     -------
     complaint : str or None
         What MLflow said if it did not record.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If a fit was interrupted. What it has learned since its checkpoint is no part of the run.
     """
+    with only_one(run.folder / "checkpoints", run.name):
+        if (run.folder / "run.json").exists():
+            run.state = Run(run.folder).state  # another process may just have ended
+        if run.finished:
+            return None
+        with Recorder(run, recorded and find_spec("mlflow") and find_spec("sqlalchemy"), tracking_uri) as recorder:
+            _train(run, tell, recorder)
+    return recorder.complaint
+
+
+def _train(run, tell, recorder):
     experiment, state = run.state["experiment"], run.state
     if data_hash(state["data"]["path"]) != state["data"]["hash"]:
         raise ExperimentError(f"{state['data']['path']} has changed since the run {run.name} began.")
     X, y = load_data(experiment, state["data"]["path"])
-    scorers = _scorers(experiment, make(experiment))
-    splits = _splits(experiment, make(experiment), X, y)
+    scorers = scorers_of(experiment, make(experiment))
+    splits = splits_of(experiment, make(experiment), X, y)
     state["machine"], state["versions"] = machine(), versions()
     run.write()
     run.put("requirements.txt", "".join(f"{name}=={version}\n" for name, version in state["versions"].items()))
-    (run.folder / "checkpoints").mkdir(exist_ok=True)
-    with Recorder(run, recorded and find_spec("mlflow") and find_spec("sqlalchemy")) as recorder:
-        for seed in experiment["seeds"]:
-            for number, (rows, test) in enumerate(splits):
-                key = f"{seed}/{number}"
-                if key in state["folds"]:
-                    continue
-                fitted, seconds = _fit(run, key, seed, _rows(X, rows), y[rows], recorder)
-                scores = {name: float(score(fitted, _rows(X, test), y[test])) for name, score in scorers.items()}
-                state["folds"][key] = {
-                    "scores": scores, "seconds": seconds, "digest": arrays_digest(fitted), "curves": _curves(fitted),
-                    "rows": [len(rows), len(test)],
-                }  # fmt: skip
-                run.write()
-                recorder.fold_ends(scores)
-                shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-                tell(f"{run.name}: seed {seed}, fold {number + 1} of {len(splits)}: {shown}, {seconds:.1f} s")
-        fitted, seconds = _fit(run, "model", experiment["seeds"][0], X, y, recorder)
-        file = _keep(run, fitted)
-        state["model"] = {"file": file, "digest": arrays_digest(fitted), "seconds": seconds}
-        state["versions"] = versions()
-        state["ended"] = time.time()
-        run.write()
-        shutil.rmtree(run.folder / "checkpoints")
-    return recorder.complaint
+    recorder.begin()
+    for seed in experiment["seeds"]:
+        for number, (rows, test) in enumerate(splits):
+            key = f"{seed}/{number}"
+            if key in state["folds"]:
+                continue
+            fitted, seconds = _fit(run, key, seed, rows_of(X, rows), y[rows], recorder)
+            scores = {name: float(score(fitted, rows_of(X, test), y[test])) for name, score in scorers.items()}
+            state["folds"][key] = {
+                "scores": scores, "seconds": seconds, "digest": arrays_digest(fitted), "curves": _curves(fitted),
+                "rows": [len(rows), len(test)],
+            }  # fmt: skip
+            run.write()
+            recorder.fold_ends(scores)
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+            tell(f"{run.name}: seed {seed}, fold {number + 1} of {len(splits)}: {shown}, {seconds:.1f} s")
+    fitted, seconds = _fit(run, "model", experiment["seeds"][0], X, y, recorder)
+    file = _keep(run, fitted)
+    state["model"] = {"file": file, "digest": arrays_digest(fitted), "seconds": seconds}
+    state["versions"] = versions()
+    state["ended"] = time.time()
+    run.write()
+    shutil.rmtree(run.folder / "checkpoints")
 
 
 def _fit(run, key, seed, X, y, recorder):
     checkpoint = str(run.folder / "checkpoints" / f"{key.replace('/', '-')}.checkpoint")
     estimator = make(run.state["experiment"], random_state=seed, checkpoint_path=checkpoint)
     began = time.perf_counter()
-    with recorder.fit(estimator, key):
-        estimator.fit(X, y)
+    with recorder.fit(estimator, key), warnings.catch_warnings():
+        warnings.filterwarnings("error", message=re.escape(INTERRUPTED))
+        try:
+            estimator.fit(X, y)
+        except UserWarning as error:  # the fit would be kept as if it had come to its end
+            raise KeyboardInterrupt from error
     for name, value in estimator.get_params().items():
         if value == checkpoint:
             estimator.set_params(**{name: None})

@@ -121,10 +121,13 @@ class Listeners:
         fitted = _Fitted(self.estimator, attributes)
         stop, self.stop = self.stop, False
         for function in self.functions:
-            answer = function(fitted.estimator, number, dict(metrics))
+            # no copy of the weights for a function that looks at the metrics alone
+            given = self.estimator if getattr(function, "metrics_only", False) else fitted.estimator
+            answer = function(given, number, dict(metrics))
             stop |= isinstance(answer, bool | np.bool_) and bool(answer)  # other values mean nothing
         if self.step is not None:
             step, self.step = self.step, None
+            step.fastmlp_metrics = number, metrics  # for who would copy the weights to read the last of the curves
             stop |= step.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted.attributes)
         return stop
 

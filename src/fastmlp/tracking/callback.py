@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..estimators.base import BaseMLP
-from ..estimators.display import CURVES, TrainingCurveDisplay, network_in
+from ..estimators.display import TrainingCurveDisplay, network_in
 from ..estimators.perceptron import Perceptron
 from ..estimators.tabular_base import BaseTabularMLP
 from ..exports import SKOPS_TRUSTED_TYPES
 from .provenance import arrays_digest, data_fingerprint, git_state, machine, versions
 
-__all__ = ["MLflowCallback"]
+__all__ = ["MLflowCallback", "status_after"]
 
-SHARE = 100  # a write may come when this many times the time of the last one has passed
+SHARE = 200  # a write may come when this many times the time of the last one has passed
 MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 500  # that MLflow takes in a batch, and characters of a value
 _SCORES = ("best_score_", "best_loss_", "best_validation_score_", "oof_score_", "n_iter_")
 _OWN_RUNS = ("candidate-split-evaluation", "refit-with-best-params", "member")
@@ -49,8 +49,8 @@ class MLflowCallback:
         Whether to keep the fitted model: an estimator of fastmlp as a file without code, as `save` writes it, other
         estimators in skops's format; with signature and an input example.
     interval : float, default=1.0
-        Seconds between two writes of the curves, at least. It grows where writing is slow, so that writing takes 1 % of
-        the time.
+        Seconds between two writes of the curves, at least. It grows where writing is slow, so that writing takes 0.5 %
+        of the time; what is left is written after the last epoch.
 
     Attributes
     ----------
@@ -73,6 +73,7 @@ class MLflowCallback:
     """
 
     max_propagation_depth = None  # to all estimators within
+    metrics_only = True  # no copy of the weights is made for it after an epoch
 
     def __init__(
         self, experiment="fastmlp", *, tracking_uri=None, run_name=None, tags=None, log_model=True, interval=1.0
@@ -90,17 +91,19 @@ class MLflowCallback:
     def _reset(self):
         self._lock = threading.RLock()
         self._runs = {}  # where a task is in the tree of tasks -> id of its run
-        self._waiting, self._written, self._pause = {}, time.monotonic(), self.interval
+        self._waiting, self._written, self._pause = {}, time.time(), self.interval
+        self._last = {}  # where a task is -> its last epoch, and the learning rate in it
         self._broken = False
-        self._following = None
+        self._following = self._parent = None
 
     def __getstate__(self):
         """Without what belongs to one process; a worker's copy records below the runs that there are."""
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_client_", "_waiting")}
+        own = ("_lock", "_client_", "_waiting", "_parent")
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state):
         vars(self).update(state)
-        self._lock, self._waiting = threading.RLock(), {}
+        self._lock, self._waiting, self._parent = threading.RLock(), {}, None
 
     @property
     def client(self):
@@ -165,31 +168,44 @@ class MLflowCallback:
         self.run_id_ = self._begin(key, None, name, estimator, {tag: str(value) for tag, value in about.items()})
         if git is not None and git["difference"]:
             self.client.log_text(self.run_id_, git["difference"], "difference.patch")
-        self._written = time.monotonic()  # what a fit begins with takes longer than the interval
+        self._written = time.time()  # what a fit begins with takes longer than the interval
 
-    def _log(self, key, metrics, step, end=False):
+    def _log(self, key, metrics, step):
         """Keep metrics for the next write; write if it is time for it."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        waiting = self._waiting.setdefault(self._runs[key], [])
-        waiting += [Metric(name, float(value), now, step) for name, value in metrics.items() if value == value]
-        if end or time.monotonic() - self._written >= self._pause:
+        now, rate = time.time(), metrics.get("learning_rate")
+        if (
+            rate is not None and self._last.get(key, (0, None))[1] == rate
+        ):  # most are constant, and a metric costs 0.1 ms
+            metrics = {name: value for name, value in metrics.items() if name != "learning_rate"}
+        self._waiting.setdefault(self._runs[key], []).append((metrics, now, step))
+        self._last[key] = step, rate
+        if now - self._written >= self._pause:
             self._write()
 
     def _write(self):
-        began = time.monotonic()
-        for run_id, metrics in self._waiting.items():
+        from mlflow.entities import Metric
+
+        began = time.time()
+        for run_id, waiting in self._waiting.items():
+            metrics = [
+                Metric(name, float(value), int(now * 1000), step)
+                for metrics, now, step in waiting
+                for name, value in metrics.items()
+                if value == value and name != "member"
+            ]
             for start in range(0, len(metrics), MOST_METRICS):
                 self.client.log_batch(run_id, metrics[start : start + MOST_METRICS])
         self._waiting = {}
-        self._written = time.monotonic()
+        self._written = time.time()
         self._pause = max(self.interval, SHARE * (self._written - began))
 
     def _end(self, key, estimator, status="FINISHED"):
-        self._write()
-        run_id = self._runs.pop(key)
-        scores = {name.rstrip("_"): getattr(estimator, name, None) for name in _SCORES}
+        """End a run; that of a member has no estimator, and the number of its last epoch."""
+        run_id, (step, _) = self._runs.pop(key), self._last.pop(key, (None, None))
+        scores = {"n_iter": step}
+        if estimator is not None:
+            self._write()
+            scores = {name.rstrip("_"): getattr(estimator, name, None) for name in _SCORES}
         scores = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
         if status == "FINISHED":
             for name, value in scores.items():
@@ -199,7 +215,7 @@ class MLflowCallback:
     def _end_root(self, key, estimator, X, status):
         run_id = self._runs[key]
         for below in [other for other in self._runs if other != key and other[: len(key)] == key]:
-            self._end(below, estimator, status)
+            self._end(below, None, status)
         if status == "FINISHED":
             self.client.set_tag(run_id, "digest", arrays_digest(estimator))
             self._log_picture(run_id, estimator)
@@ -253,9 +269,9 @@ class MLflowCallback:
 
     def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
         """Open a run for the whole fit, for a member and for a fit within a search."""
-        place, owner = _place(context)
-        if place != owner:  # an epoch, a step of a pipeline
+        if not _has_run(context):  # an epoch, a step of a pipeline
             return
+        place = _place(context)
         with self._recording() as open_:
             if open_ and len(place) == 1:
                 self._root_X = X
@@ -265,25 +281,35 @@ class MLflowCallback:
                 parent = next(place[:n] for n in range(len(place) - 1, 0, -1) if place[:n] in self._runs)
                 self._begin(place, parent, f"{label} {context.task_id}", estimator)
 
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+    def on_fit_task_end(self, estimator, context):
         """Log an epoch, or end the run of what has been done."""
-        place, owner = _place(context)
-        if len(place) == 1:
+        told = getattr(context, "fastmlp_metrics", None)
+        if told is None and not _has_run(context):
+            return
+        if context.parent is None:
             self._failed = False
             return
         with self._recording() as open_:
-            if not open_ or owner not in self._runs:
+            if not open_:
                 return
-            if place == owner:
-                self._end(place, fitted_estimator or estimator)
-            elif fitted_estimator is not None and context.max_subtasks == 0:
-                self._log(owner, *_last_of_curves(fitted_estimator))
+            if told is None:
+                place = _place(context)
+                if place in self._runs:
+                    self._end(place, None if context.task_name == "member" else estimator)
+                return
+            step, metrics = told
+            parent, owner = self._parent or (None, None)
+            if parent is not context.parent:
+                owner = _owner(context)
+                self._parent = context.parent, owner
+            if owner in self._runs:
+                self._log(owner, metrics, step)
 
     def teardown(self, estimator, context):
         """After a fit, also one that failed or was interrupted: end its run."""
-        status = _status_after(sys.exception()) if self._failed else "FINISHED"
+        status = status_after(sys.exception()) if self._failed else "FINISHED"
         with self._recording() as open_:
-            place, _ = _place(context)
+            place, self._parent = _place(context), None
             if open_ and place in self._runs:
                 self._end_root(place, estimator, vars(self).pop("_root_X", None), status)
 
@@ -309,7 +335,7 @@ class MLflowCallback:
         try:
             yield self
         except BaseException as error:
-            status = _status_after(error)
+            status = status_after(error)
             raise
         finally:
             self._following = None
@@ -326,10 +352,9 @@ class MLflowCallback:
             if not open_ or key not in self._runs:
                 return
             if "member" in metrics:
-                member = metrics.pop("member")
-                key = (*key, member)
+                key = (*key, metrics["member"])
                 if key not in self._runs:
-                    self._begin(key, self._following, f"member {member}", estimator)
+                    self._begin(key, self._following, f"member {metrics['member']}", estimator)
             self._log(key, metrics, epoch)
 
 
@@ -358,28 +383,27 @@ def _only_process(uri):
         yield
 
 
-def _status_after(error):
+def status_after(error):
     """MLflow's word for a run that an exception ended."""
     return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
 
 
+def _has_run(context):
+    """Whether a task has a run of its own."""
+    return context.parent is None or (context.source_task_name or context.task_name) in _OWN_RUNS
+
+
+def _owner(context):
+    """Where the task is whose run a task belongs to."""
+    while not _has_run(context):
+        context = context.parent
+    return _place(context)
+
+
 def _place(context):
-    """Where a task is in the tree of tasks, and where the task is whose run it belongs to."""
-    path, owner = [], None
-    while context is not None:
-        label = context.source_task_name or context.task_name
-        if owner is None and (context.parent is None or label in _OWN_RUNS):
-            owner = len(path)
-        path.append((label, context.task_id))
-        uuid, context = context.root_uuid, context.parent
-    place = [(str(uuid), 0), *path[-2::-1]]
-    return tuple(place), tuple(place[: len(place) - owner])
-
-
-def _last_of_curves(estimator):
-    """The last values of the curves of an estimator, or of its only member, and of which epoch they are."""
-    network = getattr(estimator, "members_", [estimator])[0]
-    epoch = len(getattr(network, "loss_curve_", ()))
-    known = {"loss": "loss_curve_"} | CURVES
-    curves = {name: getattr(network, attribute, None) for name, attribute in known.items()}
-    return {name: curve[-1] for name, curve in curves.items() if curve is not None and len(curve) == epoch > 0}, epoch
+    """Where a task is in the tree of tasks."""
+    path = []
+    while context.parent is not None:
+        path.append((context.source_task_name or context.task_name, context.task_id))
+        context = context.parent
+    return ((str(context.root_uuid), 0), *reversed(path))

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -43,10 +44,19 @@ def git_state(folder="."):
 
 def versions():
     """Version of each distribution that the process has imported a package of, by its name."""
-    of = importlib.metadata.packages_distributions()
+    of = _distributions(tuple(sys.path))
     names = {name for module in list(sys.modules) if "." not in module for name in of.get(module, ())}
-    found = {name: importlib.metadata.version(name) for name in sorted(names)}
+    found = {name: _version(name) for name in sorted(names)}
     return found | {"fastmlp": sys.modules["fastmlp"].__version__}
+
+
+@cache
+def _distributions(path):
+    """Names of distributions by package; reading them takes a second."""
+    return importlib.metadata.packages_distributions()
+
+
+_version = cache(importlib.metadata.version)
 
 
 def machine():

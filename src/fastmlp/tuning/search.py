@@ -222,7 +222,8 @@ class TPESearchCV(BaseSearchCV):
             If a parameter is refused, before any fit; or if no trial came to its end.
         """
         scorers, refit_metric = self._get_scorers()
-        space = Space(default_space(self.estimator) if self.space is None else self.space, self.estimator)
+        space = default_space(self.estimator) if self.space is None else self.space
+        space = Space(space, self.estimator.get_params(deep=True))
         network, prefix = network_of(self.estimator)
         self._check(network, prefix)
         pruner, min_epochs = self._checked_pruner(network)

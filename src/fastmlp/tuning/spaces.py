@@ -31,8 +31,8 @@ class Space:
     space : dict of str to object
         By the names of `set_params`: a distribution of Optuna's or scipy.stats', a list of values, or a dict of these,
         from which one parameter is put together that is a dict.
-    estimator : estimator
-        Whose parameters they are.
+    known : dict of str to object
+        The parameters that there are and their values, as `get_params` gives them.
 
     Attributes
     ----------
@@ -45,11 +45,10 @@ class Space:
         If a name is none of a parameter, or a value is no distribution.
     """
 
-    def __init__(self, space, estimator):
+    def __init__(self, space, known):
         if not isinstance(space, dict) or not space:
             raise ValueError(f"space must be a dict of at least one parameter, got {space!r}.")
         self.distributions, self._parts = {}, {}
-        known = estimator.get_params(deep=True)
         self._before = {name: known.get(name) for name in space}
         for name, given in space.items():
             _check_name(name, known, space)

@@ -14,7 +14,7 @@ from ..training.identity import data_description
 from .spaces import Space, import_optuna
 from .trials import Evaluation
 
-__all__ = ["FACTOR", "Rounds", "Runner", "finished", "identity_of", "open_study", "rows_of"]
+__all__ = ["FACTOR", "Rounds", "Runner", "finished", "identity_of", "open_study", "rows_of", "study_at"]
 
 FACTOR = 3  # by which a round of halving has fewer trials and more epochs than the one before
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -61,6 +61,34 @@ def open_study(storage, name, identity):
             " Give study_name another name."
         )
     return storage
+
+
+def study_at(storage, name, seed, draw, *, sampler="tpe", parallel=False, pruner=None):
+    """The study of a storage, with a sampler for one draw.
+
+    Parameters
+    ----------
+    storage : optuna.storages.BaseStorage
+    name : str
+    seed, draw : int
+        What the sampler depends on, besides the trials before.
+    sampler : {"tpe", "random"}, default="tpe"
+        "random" does not depend on the trials before.
+    parallel : bool, default=False
+        Whether other trials run beside.
+    pruner : optuna.pruners.BasePruner or None, default=None
+
+    Returns
+    -------
+    study : optuna.Study
+    """
+    optuna = import_optuna()
+    seed = int(np.random.SeedSequence((seed, draw)).generate_state(1)[0])
+    if sampler == "tpe":
+        made = optuna.samplers.TPESampler(seed=seed, constant_liar=parallel)
+    else:
+        made = optuna.samplers.RandomSampler(seed=seed)
+    return optuna.load_study(study_name=name, storage=storage, sampler=made, pruner=pruner)
 
 
 def identity_of(search, space, X, y, splits):
@@ -192,10 +220,7 @@ class Runner:
 
     def study(self, draw=0):
         """The study, with a sampler whose draws depend on the seed, the number of the draw and the trials before."""
-        optuna = import_optuna()
-        seed = int(np.random.SeedSequence((self.seed, draw)).generate_state(1)[0])
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.parallel)
-        return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=self.pruner)
+        return study_at(self.storage, self.name, self.seed, draw, parallel=self.parallel, pruner=self.pruner)
 
     def draws(self):
         """Numbers of the draws that are still to be made, in order; without end if there is no limit on them."""
