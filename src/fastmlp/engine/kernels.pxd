@@ -212,8 +212,8 @@ cdef extern from "simd/tables.h" nogil:
         ptrdiff_t count
     ) noexcept nogil
     ctypedef void (*fm_frame)(
-        void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t channels, ptrdiff_t height,
-        ptrdiff_t width, ptrdiff_t top, ptrdiff_t left
+        void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t x_plane, ptrdiff_t channels,
+        ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left
     ) noexcept nogil
     ctypedef void (*fm_shifted)(
         void *u, ptrdiff_t ld, const void *x, const ptrdiff_t *shifts, ptrdiff_t rows, ptrdiff_t count

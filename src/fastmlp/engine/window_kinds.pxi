@@ -16,7 +16,8 @@ ctypedef struct Places:
     ptrdiff_t positions
     ptrdiff_t panel, ld         # positions of U at a time, and its row stride
     ptrdiff_t unfolded          # U
-    ptrdiff_t sums              # (channels, height, width): outputs or deltas over the whole width of framed planes
+    ptrdiff_t sums              # (channels, plane): outputs or deltas over the whole width of framed planes
+    ptrdiff_t plane
     ptrdiff_t turned            # (positions, channels_ld): deltas transposed
     ptrdiff_t channels_ld
     ptrdiff_t end
@@ -55,9 +56,11 @@ cdef Places places_of(const Layer *layer, ptrdiff_t itemsize, bint back) noexcep
     at.ld = whole_lanes(at.panel, itemsize)
     if at.ld * itemsize % ALIAS_BYTES == 0:
         at.ld += whole_lanes(1, itemsize)
-    at.unfolded = whole_lanes(framed, itemsize)
+    # the last positions are made whole lanes, whose elements are read behind the framed planes
+    at.unfolded = whole_lanes(framed, itemsize) + whole_lanes(1, itemsize)
+    at.plane = whole_lanes(height * at.width, itemsize)
     at.sums = at.unfolded + depth * at.ld
-    at.turned = at.sums + whole_lanes(channels * height * at.width, itemsize)
+    at.turned = at.sums + channels * at.plane
     at.channels_ld = whole_lanes(layer.channels, itemsize)
     at.end = at.turned + (0 if back else height * at.width * at.channels_ld)
     return at
@@ -74,8 +77,8 @@ cdef const char *framed_input(const Pass *p, const Layer *layer, const View *v, 
     cdef const char *x = v.x.dense + row * v.x.ld * p.itemsize
     if layer.shifts == NULL or (layer.framed[0] == w.in_[0] and layer.framed[1] == w.in_[1]):
         return x
-    p.kernels.frame(v.scratch, layer.framed[0], layer.framed[1], x, w.channels * layer.groups, w.in_[0], w.in_[1],
-                    w.before[0], w.before[1])
+    p.kernels.frame(v.scratch, layer.framed[0], layer.framed[1], x, w.in_[0] * w.in_[1], w.channels * layer.groups,
+                    w.in_[0], w.in_[1], w.before[0], w.before[1])
     return v.scratch
 
 
@@ -96,8 +99,8 @@ cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, 
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer), i, g, first, count
     cdef Places at = places_of(layer, n, False)
-    cdef ptrdiff_t plane = w.out[0] * at.width
     cdef bint wide = at.width != w.out[1]
+    cdef ptrdiff_t plane = at.plane if wide else w.out[0] * at.width
     cdef const char *bias = p.parameters[layer.first + BIAS].value
     cdef const char *weights = first_of(p, layer).value
     cdef const char *x
@@ -112,13 +115,15 @@ cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, 
             first = 0
             while first < at.positions:
                 count = min(at.panel, at.positions - first)
+                if wide and x == v.scratch:
+                    count = whole_lanes(count, n)
                 unfold(p, layer, v.scratch + at.unfolded * n, &at, x, g, 0, depth, first, count)
                 p.kernels.product(sums + (g * channels * plane + first) * n, plane, weights + g * channels * n, 1,
                                   layer.channels, v.scratch + at.unfolded * n, at.ld, channels, count, depth, True,
                                   NULL, NULL, 0)
                 first += at.panel
         if wide:
-            p.kernels.frame(out, w.out[0], w.out[1], sums, layer.channels, w.out[0], at.width, 0, 0)
+            p.kernels.frame(out, w.out[0], w.out[1], sums, plane, layer.channels, w.out[0], at.width, 0, 0)
         if epilogue != p.kernels.forward[FM_ACTIVATION_identity]:
             epilogue(out, layer.constants, 1, layer.n_out, layer.ld)
 
@@ -128,19 +133,22 @@ cdef void backward_to_sums(const Pass *p, const Layer *layer, const View *v, ptr
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, first = 0, count, depth = layer.channels * w.size[0] * w.size[1]
     cdef Places at = places_of(layer, n, True)
-    cdef ptrdiff_t plane = w.in_[0] * at.width
     cdef bint wide = at.width != w.in_[1]
+    cdef ptrdiff_t plane = at.plane if wide else w.in_[0] * at.width
     cdef char *sums = v.scratch + at.sums * n if wide else out
     p.kernels.frame(v.scratch, layer.framed_delta[0], layer.framed_delta[1], v.delta + row * layer.ld * n,
-                    layer.channels, w.out[0], w.out[1], layer.delta_before[0], layer.delta_before[1])
+                    w.out[0] * w.out[1], layer.channels, w.out[0], w.out[1], layer.delta_before[0],
+                    layer.delta_before[1])
     while first < at.positions:
         count = min(at.panel, at.positions - first)
+        if wide:
+            count = whole_lanes(count, n)
         p.kernels.shifted(v.scratch + at.unfolded * n, at.ld, v.scratch + first * n, layer.delta_shifts, depth, count)
         p.kernels.product(sums + first * n, plane, first_of(p, layer).value, depth, 1, v.scratch + at.unfolded * n,
                           at.ld, w.channels, count, depth, False, NULL, NULL, 0)
         first += at.panel
     if wide:
-        p.kernels.frame(out, w.in_[0], w.in_[1], sums, w.channels, w.in_[0], at.width, 0, 0)
+        p.kernels.frame(out, w.in_[0], w.in_[1], sums, plane, w.channels, w.in_[0], at.width, 0, 0)
 
 
 cdef void backward_by_elements(const Pass *p, const Layer *layer, const View *v, ptrdiff_t row,
@@ -192,8 +200,8 @@ cdef void gradient_of_convolution(const Pass *p, const Layer *layer, int i, cons
             p.kernels.plane_sums(gradient, delta, layer.channels, w.out[0] * w.out[1])
             continue
         if at.width != w.out[1]:
-            p.kernels.frame(v.scratch + at.sums * n, w.out[0], at.width, delta, layer.channels, w.out[0], w.out[1], 0,
-                            0)
+            p.kernels.frame(v.scratch + at.sums * n, w.out[0], at.width, delta, w.out[0] * w.out[1], layer.channels,
+                            w.out[0], w.out[1], 0, 0)
             delta = v.scratch + at.sums * n
         p.kernels.transpose(turned, at.channels_ld, 0, delta, layer.channels, w.out[0] * at.width)
         x = framed_input(p, layer, v, row)

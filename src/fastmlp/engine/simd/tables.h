@@ -399,10 +399,10 @@ typedef void (*fm_unfold)(void *u, ptrdiff_t ld, const void *x, const fm_window 
 /* x += each element of u (stop - start, ld) where unfold takes it from */
 typedef void (*fm_fold)(void *x, const void *u, ptrdiff_t ld, const fm_window *w, ptrdiff_t start, ptrdiff_t stop,
                         ptrdiff_t first, ptrdiff_t count);
-/* out (channels, out_height, out_width) = x (channels, height, width) from (top, left) on and 0 elsewhere; rows and
- * columns for which there is no room are left out */
-typedef void (*fm_frame)(void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t channels,
-                         ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left);
+/* out (channels, out_height, out_width) = x (channels, height, width) from (top, left) on and 0 elsewhere; planes of x
+ * are x_plane elements apart; rows and columns for which there is no room are left out */
+typedef void (*fm_frame)(void *out, ptrdiff_t out_height, ptrdiff_t out_width, const void *x, ptrdiff_t x_plane,
+                         ptrdiff_t channels, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left);
 /* u (rows, ld): row k = count elements of x from shifts[k] on */
 typedef void (*fm_shifted)(void *u, ptrdiff_t ld, const void *x, const ptrdiff_t *shifts, ptrdiff_t rows,
                            ptrdiff_t count);

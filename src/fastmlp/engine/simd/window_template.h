@@ -103,25 +103,22 @@ static void FN(fold)(void *x_, const void *u_, ptrdiff_t ld, const fm_window *w,
     }
 }
 
-/* Rows of one plane's width into rows of another: out (channels, out_height, out_width) = x (channels, height, width)
- * from (top, left) on, 0 elsewhere; or x's upper left part where out is smaller. */
-static void FN(frame)(void *out_, ptrdiff_t out_height, ptrdiff_t out_width, const void *x_, ptrdiff_t channels,
-                      ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left)
+/* Rows of one plane's width into rows of another: out (channels, out_height, out_width) = x (channels, height, width),
+ * whose planes are x_plane elements apart, from (top, left) on, 0 elsewhere; or x's upper left part where out is smaller. */
+static void FN(frame)(void *out_, ptrdiff_t out_height, ptrdiff_t out_width, const void *x_, ptrdiff_t x_plane,
+                      ptrdiff_t channels, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left)
 {
     const ptrdiff_t rows = height < out_height - top ? height : out_height - top;
     const ptrdiff_t columns = width < out_width - left ? width : out_width - left;
     REAL *out = out_;
     const REAL *x = x_;
-    for (ptrdiff_t c = 0; c < channels; c++, x += height * width, out += out_height * out_width) {
-        FN(zero_run)(out, top * out_width);
-        for (ptrdiff_t y = 0; y < rows; y++) {
-            REAL *row = out + (top + y) * out_width;
-            FN(zero_run)(row, left);
-            FN(copy_run)(row + left, x + y * width, columns);
-            FN(zero_run)(row + left + columns, out_width - left - columns);
-        }
-        FN(zero_run)(out + (top + rows) * out_width, (out_height - top - rows) * out_width);
+    if (rows < out_height || columns < out_width) { /* at once: a row's ends are only a few elements */
+        const ptrdiff_t size = channels * out_height * out_width;
+        for (ptrdiff_t l = 0; l < size; l += VECTOR_LANES) FN(store_up_to)(out + l, FN(splat)(0), size - l);
     }
+    for (ptrdiff_t c = 0; c < channels; c++, x += x_plane, out += out_height * out_width)
+        for (ptrdiff_t y = 0; y < rows; y++)
+            FN(copy_run)(out + (top + y) * out_width + left, x + y * width, columns);
 }
 
 static void FN(shifted)(void *u_, ptrdiff_t ld, const void *x_, const ptrdiff_t *shifts, ptrdiff_t rows, ptrdiff_t count)
