@@ -60,7 +60,7 @@ ctypedef struct Job:
     ptrdiff_t n_rows, batch_size
     ptrdiff_t first_row                 # rows of the epoch that earlier calls have trained on
     bint more                           # the epoch goes on in another call
-    const char *given                   # NULL, or a gradient in the layout of the parameters, which no rows are read for
+    const char *given                   # NULL, or a gradient in the layout of the parameters: no rows are read for it
     bint summed                         # loss and gradient are not divided by the sum of weights
     int loss_number
     fm_loss_options loss_options

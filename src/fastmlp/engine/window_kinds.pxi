@@ -97,7 +97,8 @@ cdef void unfold(const Pass *p, const Layer *layer, char *u, const Places *at, c
 cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, fm_epilogue epilogue,
                               char *z) noexcept nogil:
     cdef const fm_window *w = &layer.window
-    cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer), i, g, first, count
+    cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer)
+    cdef ptrdiff_t i, g, first, count
     cdef Places at = places_of(layer, n, False)
     cdef bint wide = at.width != w.out[1]
     cdef ptrdiff_t plane = at.plane if wide else w.out[0] * at.width
