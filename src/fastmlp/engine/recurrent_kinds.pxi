@@ -25,6 +25,13 @@ ctypedef struct Batch:
     void *own[RECURRENT_ROWS]
 
 
+cdef ptrdiff_t unaliased(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
+    """A row stride of whole lanes that is no multiple of ALIAS_BYTES."""
+    cdef ptrdiff_t lanes = FM_ROW_BYTES // itemsize
+    cdef ptrdiff_t ld = ceil_div(n, lanes) * lanes
+    return ld + lanes if ld * itemsize % ALIAS_BYTES == 0 else ld
+
+
 cdef char *take(char **at, ptrdiff_t nbytes) noexcept nogil:
     """The next piece of a workspace, aligned."""
     cdef char *piece = at[0]
@@ -37,7 +44,7 @@ cdef ptrdiff_t lay_out(const Layer *layer, ptrdiff_t n, char *base, Room *room) 
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t each = RECURRENT_ROWS * r.units * n, deep = r.channels + r.units, gates = r.gates * r.units
     cdef char *at = base
-    room.weights = take(&at, max(deep * panel_ld(gates, n), gates * panel_ld(deep, n)) * n)
+    room.weights = take(&at, max(deep * unaliased(gates, n), gates * unaliased(deep, n)) * n)
     room.x = take(&at, r.steps * RECURRENT_ROWS * r.channels * n)
     room.states = take(&at, r.steps * each if r.left == ALL_STATES else 0)
     room.z = take(&at, 4 * each)
@@ -202,7 +209,7 @@ cdef void forward_recurrent(const Pass *p, const Layer *layer, const View *v, fm
         weights, ld = first_of(p, layer).value + direction * gates * n, columns
         if columns * n % ALIAS_BYTES == 0 and v.rows > 1:
             # once for all steps, which read them again and again
-            ld = panel_ld(gates, n)
+            ld = unaliased(gates, n)
             for i in range(r.channels + r.units):
                 memcpy(room.weights + i * ld * n, weights + i * columns * n, gates * n)
             weights = room.weights
@@ -256,7 +263,7 @@ cdef void backward_recurrent(const Pass *p, const Layer *layer, const View *v, f
     """out NULL: the deltas of the sums alone, for the gradients of the parameters."""
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t n = p.itemsize, gates = r.gates * r.units, deep = r.channels + r.units
-    cdef ptrdiff_t transposed_ld = panel_ld(deep, n), direction, batch, i
+    cdef ptrdiff_t transposed_ld = unaliased(deep, n), direction, batch, i
     cdef Room room
     cdef Batch b
     cdef char *x
