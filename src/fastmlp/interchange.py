@@ -142,8 +142,9 @@ def register_onnx_converters():
     except ImportError as error:
         raise needs("skl2onnx", "register_onnx_converters") from error
     options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
-    for kind in (MLPClassifier, Perceptron):
+    for kind in (MLPClassifier, Perceptron, ConvClassifier, RecurrentClassifier):
         update_registered_converter(
             kind, f"Fastmlp{kind.__name__}", set_types, convert, parser=parse_classifier, options=options
         )
-    update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", set_types, convert)
+    for kind in (MLPRegressor, ConvRegressor, RecurrentRegressor):
+        update_registered_converter(kind, f"Fastmlp{kind.__name__}", set_types, convert)

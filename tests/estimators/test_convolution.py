@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from twin_layers import pass_rows
 
 import fastmlp
-from fastmlp import ConvClassifier, ConvRegressor
+from fastmlp import ConvClassifier, ConvRegressor, RecurrentClassifier, RecurrentRegressor
 from fastmlp.engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
 from fastmlp.estimators.planes import layers_for
 
@@ -89,7 +89,9 @@ def test_layers():
         ([("conv", 3, 3, {"padding": -1})], "padding"),
         ([("conv", 3, 3, {"stride": 0})], "stride"),
         ([("conv", 3, 3, {"groups": 2})], "groups=2: divides 1"),
-        ([("conv", 3, 3, {"activation": "softmax"})], "not of hidden layers"),
+        ([("conv", 3, 3, {"activation": "softmax"})], r"layers has .*: 'softmax' is none of"),
+        ([("dense", 3, {"activation": ["relu"]})], r"layers has .*: \['relu'\] is none of"),
+        ([("dense", 3, {"activation": None})], "None is none of"),
         ([("conv", 3, 9, {"padding": "valid"})], "reaches over 9"),
         ([("pool", 9)], "reaches over 9"),
         ([("dense", 4), ("conv", 3)], "behind a dense layer"),
@@ -323,3 +325,39 @@ def test_weights_are_those_of_pytorch():
         z = torch.nn.functional.avg_pool2d(torch.tanh(conv(planes)), 2).flatten(1).numpy()
     z = np.tanh(z @ model.coefs_[1] + model.intercepts_[1]) @ model.coefs_[2] + model.intercepts_[2]
     np.testing.assert_allclose(model.predict(X), z, rtol=1e-10, atol=1e-12)
+
+
+def test_layers_that_were_changed_in_place_are_those_of_the_next_fit():
+    model = ConvClassifier([("conv", 3, 3)], data="images", max_iter=1, random_state=0).fit(COLOURED, CODES)
+    before = model.predict_proba(COLOURED)
+    model.layers[0] = ("conv", 4, 3)
+    assert np.array_equal(model.predict_proba(COLOURED), before)
+    with pytest.raises(ValueError, match="does not go on from coefs_"):
+        model.partial_fit(COLOURED, CODES)
+    assert model.fit(COLOURED, CODES).coefs_[0].shape == (27, 4)
+
+
+def test_skl2onnx_converts_pipelines():
+    skl2onnx = pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    fastmlp.register_onnx_converters()
+    X = COLOURED.reshape(60, -1)
+    kinds = {
+        ConvClassifier: (3, 7, 6), ConvRegressor: (3, 7, 6), RecurrentClassifier: (3, 42), RecurrentRegressor: (3, 42)
+    }  # fmt: skip
+    for kind, shape in kinds.items():
+        classifies, model = hasattr(kind, "predict_proba"), kind(input_shape=shape, max_iter=1, random_state=0)
+        pipeline = make_pipeline(StandardScaler(), model).fit(X, CODES)
+        options = {"zipmap": False} if classifies else None
+        graph = skl2onnx.to_onnx(pipeline, X[:1].astype(np.float32), options=options)
+        session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        expected = pipeline.predict_proba(X) if classifies else pipeline.predict(X)
+        (outputs,) = session.run(None, {"X": X.astype(np.float32)})[-1:]
+        np.testing.assert_allclose(outputs.reshape(expected.shape), expected, atol=1e-4)
+
+
+def test_a_baseline_has_the_shape_of_a_row_or_of_x():
+    model, X, _ = fitted("channels")
+    whole = model.integrated_gradients(X[:4], baseline=np.repeat(X[9:10], 4, axis=0), n_steps=3)
+    for baseline in (X[9], X[9:10], X[9].ravel(), X[9].reshape(1, -1)):
+        assert np.array_equal(model.integrated_gradients(X[:4], baseline=baseline, n_steps=3), whole)

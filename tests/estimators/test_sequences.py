@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from twin_layers import pass_rows
 
 import fastmlp
@@ -168,3 +169,77 @@ def test_partial_fits_and_early_stopping():
     stopped = RecurrentClassifier(5, random_state=0, early_stopping=True, dropout=0.2, max_norm=1.0).fit(RAGGED, CODES)
     assert len(stopped.validation_scores_) == stopped.n_iter_
     assert stopped._told()["Layers"](stopped) == "2 x 11 → 5 x 1 GRU → 3 softmax"
+
+
+def test_validation_data_of_a_first_fit_may_have_other_lengths():
+    model = RecurrentClassifier(5, random_state=0, max_iter=3, early_stopping=True)
+    model.fit(RAGGED[20:], CODES[20:], X_val=RAGGED[:20], y_val=CODES[:20])
+    again = RecurrentClassifier(5, random_state=0, max_iter=3, early_stopping=True).fit(SERIES, CODES)
+    again.fit(RAGGED[20:], CODES[20:], X_val=RAGGED[:20], y_val=CODES[:20])
+    assert model.validation_scores_ == again.validation_scores_
+    model.fit(SERIES, CODES, X_val=list(SERIES[:20]), y_val=CODES[:20])
+
+
+def test_the_longest_sequence_may_be_asked_for():
+    params = {"max_iter": 2, "random_state": 0}
+    longer = RecurrentClassifier(5, input_shape=(2, 30), **params).fit(RAGGED, CODES)
+    own = RecurrentClassifier(5, **params).fit(RAGGED, CODES)
+    assert longer.input_shape_ == (2, 30) and own.input_shape_ == (2, 11)
+    np.testing.assert_allclose(longer.predict_proba(RAGGED), own.predict_proba(RAGGED), rtol=1e-12)
+    assert longer.predict([np.ones((2, 30))]).shape == (1,)
+    # of one length, which is not the longest
+    assert RecurrentClassifier(5, input_shape=(3, 20), **params).fit(list(SERIES), CODES).input_shape_ == (3, 20)
+    for shape, message in {(2, 5): "up to 11 steps, but", (3, 20): "sequences of 2 channels", (2, -1): "> 0"}.items():
+        with pytest.raises(ValueError, match=message):
+            RecurrentClassifier(5, input_shape=shape).fit(RAGGED, CODES)
+    search = GridSearchCV(RecurrentClassifier(5, input_shape=(2, 11), **params), {"cell": ["gru", "lstm"]}, cv=10)
+    assert np.isfinite(search.fit(RAGGED, CODES).cv_results_["mean_test_score"]).all()
+
+
+def test_bytes_and_arrays_of_arrays():
+    given = [(np.abs(row) * 50).astype(np.uint8) for row in RAGGED]
+    divided = [(row / np.float32(255)).astype(np.float32) for row in given]
+    a, b = (RecurrentClassifier(5, max_iter=2, random_state=0).fit(X, CODES) for X in (given, divided))
+    assert np.array_equal(a.predict_proba(given), b.predict_proba(divided))
+    same = np.stack([row[:, :1] for row in given if row.shape[1] > 0])
+    assert np.array_equal(a.predict_proba(same), a.predict_proba(list(same)))
+    held = np.empty(len(RAGGED), dtype=object)
+    held[:] = divided
+    assert np.array_equal(b.predict_proba(held), b.predict_proba(divided))
+
+
+def test_paths_keep_the_number_of_steps():
+    model, X, _ = fitted("lengths")
+    baseline = np.random.default_rng(0).standard_normal(model.input_shape_)
+
+    def logits(X):
+        rows = rows_of([*X, np.zeros(model.input_shape_)])[:-1]
+        inputs, *layers = model._layers(model.n_features_in_, model.n_outputs_)
+        parameters = [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
+        return pass_rows(inputs, layers, parameters, rows)[0]
+
+    starts = [baseline[:, : row.shape[1]] for row in X]
+    for given in (baseline, starts):
+        shares = model.integrated_gradients(X, baseline=given, raw_score=True, n_steps=40)
+        difference = logits(X) - logits(starts)
+        np.testing.assert_allclose(shares.sum(axis=(2, 3)), difference, atol=1e-9)
+    shares = model.integrated_gradients(X, raw_score=True, n_steps=40)
+    zeros = logits([0 * row for row in X])
+    np.testing.assert_allclose(shares.sum(axis=(2, 3)), logits(X) - zeros, atol=1e-9)
+
+
+def test_messages_name_what_is_wrong():
+    model, X, _ = fitted("lengths")
+    with pytest.raises(NotFittedError):
+        RecurrentClassifier().predict(X)
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict(np.empty((0, 2, 11)))
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        model.integrated_gradients([1.0, 2.0])
+    with pytest.raises(TypeError, match="dense_layer_sizes must be integers"):
+        RecurrentClassifier(dense_layer_sizes=[2.0]).fit(X, CODES)
+    for rows in ([row[0] for row in X], [row[0].tolist() for row in X]):
+        with pytest.raises(ValueError, match="different lengths: give each as an array"):
+            RecurrentClassifier().fit(rows, CODES)
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        RecurrentClassifier().fit([[[1, 2], [3]]] * 60, CODES)

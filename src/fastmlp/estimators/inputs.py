@@ -31,7 +31,7 @@ _PLAIN_ERRORS = {ValueError: ValueError, TypeError: TypeError, np.exceptions.DTy
 _NUMBERS = frozenset(np.typecodes["AllInteger"] + "?efd")  # dtypes that are predicted without a warning
 
 
-def hidden_units(hidden_layer_sizes):
+def hidden_units(hidden_layer_sizes, name="hidden_layer_sizes"):
     """The parameter as a tuple of int; an int means one hidden layer, an empty sequence none.
 
     Raises
@@ -45,9 +45,9 @@ def hidden_units(hidden_layer_sizes):
     sizes = tuple(sizes) if hasattr(sizes, "__iter__") else (sizes,)
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, Integral):
-            raise TypeError(f"hidden_layer_sizes must be integers > 0, got {hidden_layer_sizes!r}.")
+            raise TypeError(f"{name} must be integers > 0, got {hidden_layer_sizes!r}.")
         if size <= 0:
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_layer_sizes!r}.")
+            raise ValueError(f"{name} must be > 0, got {hidden_layer_sizes!r}.")
     return tuple(map(int, sizes))
 
 

@@ -4,6 +4,7 @@ from math import prod
 from numbers import Integral
 from typing import Any
 
+from ..engine import ACTIVATIONS
 from ..engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
 from ..training.arrays import for_each
 from .parameters import did_you_mean
@@ -142,19 +143,22 @@ def layers_for(entries, activation, shape, n_outputs):
     made: list[Any] = [Inputs(prod(shape))]
     for entry in entries:
         name, numbers, options = _read(entry)
-        own = next(activations) if name in ("conv", "dense") else None
+        if name in ("conv", "dense"):
+            own = options.get("activation", next(activations))
+            if own not in tuple(ACTIVATIONS):
+                raise ValueError(f"layers has {entry!r}: {own!r} is none of {', '.join(sorted(ACTIVATIONS))}.")
         if name != "dense" and shape is None:
             raise ValueError(f"layers has {entry!r} behind a dense layer, which leaves no planes.")
         try:
             if name == "dense":
-                layer, shape = Dense(int(numbers[0]), options.get("activation", own)), None
+                layer, shape = Dense(int(numbers[0]), own), None
             elif name == "global_pool":
                 layer = AveragePool(shape, shape[1:])
             elif name == "conv":
                 stride, dilation = (_along_axes(options.get(o, 1), shape, o, entry) for o in ("stride", "dilation"))
                 size = _along_axes(numbers[1], shape, "the size", entry)
                 layer = Convolution(
-                    shape, int(numbers[0]), size, options.get("activation", own), stride,
+                    shape, int(numbers[0]), size, own, stride,
                     options.get("padding", "same"), dilation, options.get("groups", 1),
                 )  # fmt: skip
             else:

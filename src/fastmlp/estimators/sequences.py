@@ -13,7 +13,7 @@ from .fitted import Attribute
 from .inputs import hidden_units
 from .parameters import DOCUMENTATION, keep_parameters
 from .regressor import MLPRegressor
-from .shapes import ShapedRowsMixin
+from .shapes import ShapedRowsMixin, axes_of
 from .values import LOSS_DOCUMENTATION
 
 __all__ = ["RecurrentClassifier", "RecurrentRegressor"]
@@ -42,7 +42,8 @@ _DOCUMENTATION = """\
     activation : str, default="relu"
         Activation of these, as of `MLPClassifier`.
     input_shape : tuple of int, default=None
-        (channels, length) of a row of X with two axes. None: one channel."""
+        (channels, length) of a row of X with two axes; of a list the length of the longest sequence that the network
+        takes. None: one channel, and the longest that `fit` has."""
 _SHAPE = """\
     input_shape_ : tuple of int
         (channels, length) of a row; the length is that of the longest."""
@@ -50,7 +51,9 @@ _X = """\
     X has shape (n_samples, channels, length), as in aeon and sktime, or (n_samples, channels * length), channel after
     channel, or is a list of arrays of shape (channels, length) whose lengths differ: what is behind the end of a
     sequence is not read, and takes next to no time where sequences of like lengths follow one another. A model that was
-    fitted to sequences of different lengths predicts for all that are no longer than the longest of them."""
+    fitted to sequences of different lengths predicts for all that are no longer than the longest of them, or than
+    `input_shape` says, which cross-validation needs: a part may lack the longest. Arrays of bytes (uint8) are divided
+    by 255."""
 
 
 _TRAINING = DOCUMENTATION["training"].replace("min(200, n_samples)", "min(64, n_samples)")
@@ -64,7 +67,8 @@ class _SequencesMixin(ShapedRowsMixin):
             raise ValueError(f"rows of shape {shape} are no sequences, which have (channels, length) or (length,).")
 
     def _hidden_units(self):
-        recurrent, dense = hidden_units(self.hidden_layer_sizes), hidden_units(self.dense_layer_sizes)
+        recurrent = hidden_units(self.hidden_layer_sizes)
+        dense = hidden_units(self.dense_layer_sizes, "dense_layer_sizes")
         if not recurrent:
             raise ValueError("hidden_layer_sizes must have at least one recurrent layer, got ().")
         return (*recurrent, *dense)
@@ -77,7 +81,8 @@ class _SequencesMixin(ShapedRowsMixin):
 
     def _has_lengths(self):
         """Whether a row ends in the number of its steps."""
-        return hasattr(self, "coefs_") and self.n_features_in_ == prod(self.input_shape_) + 1
+        # a fit takes validation data when it has found the shape of a row, but no weights yet
+        return hasattr(self, "input_shape_") and self.n_features_in_ == prod(self.input_shape_) + 1
 
     def _make_layers(self, n_features, n_outputs):
         channels, steps = self.input_shape_ if len(self.input_shape_) == 2 else (1, *self.input_shape_)
@@ -99,18 +104,28 @@ class _SequencesMixin(ShapedRowsMixin):
 
     def _as_matrix(self, X, name, fitted):
         padded = fitted and self._has_lengths()
-        if isinstance(X, list | tuple) and len(X) and all(np.ndim(row) == 2 for row in X):
+        if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
+            X = list(X)
+        if isinstance(X, list | tuple) and len(X) and all(axes_of(row) == 2 for row in X):
             X = [np.asarray(row) for row in X]
             if len(channels := {len(row) for row in X}) > 1:
                 raise ValueError(f"{name} has sequences of {min(channels)} and of {max(channels)} channels.")
-            if padded or len({row.shape[1] for row in X}) > 1:
+            lengths, asked = {row.shape[1] for row in X}, None if fitted else self._longest()
+            if padded or len(lengths) > 1 or (asked is not None and lengths != {asked[1]}):
                 if fitted and not padded:
                     raise ValueError(f"{name} has sequences of different lengths, but fit had such of one length.")
-                return self._padded(X, name, self.input_shape_ if fitted else None)
+                return self._padded(X, name, self.input_shape_ if fitted else asked)
             X = np.stack(X)
-        elif padded and getattr(X, "ndim", 2) == 3:
+        elif isinstance(X, list | tuple) and len({np.shape(row) if axes_of(row) == 1 else None for row in X}) > 1:
+            raise ValueError(f"{name} has sequences of different lengths: give each as an array (channels, length).")
+        elif padded and getattr(X, "ndim", 2) == 3 and len(X):
             return self._padded(list(np.asarray(X)), name, self.input_shape_)
         return super()._as_matrix(X, name, fitted)
+
+    def _longest(self):
+        """(channels, length) that are asked for, or None."""
+        shape = self._asked_shape()
+        return (1, *shape) if shape is not None and len(shape) == 1 else shape
 
     def _padded(self, rows, name, shape):
         """Sequences as rows of one shape, that of the longest if None, with their lengths behind; and that shape."""
@@ -121,6 +136,8 @@ class _SequencesMixin(ShapedRowsMixin):
                 f"{name} has sequences of {len(rows[0])} channels and up to {max(lengths)} steps, but"
                 f" {type(self).__name__} is expecting {shape[0]} channels and at most {shape[1]} steps."
             )
+        if all(row.dtype == np.uint8 for row in rows):
+            rows = [np.divide(row, np.float32(255), dtype=np.float32) for row in rows]
         dtype = np.result_type(np.float32, *{row.dtype for row in rows})
         padded = np.zeros((len(rows), prod(shape) + 1), dtype)
         for row, out in zip(rows, padded, strict=True):
@@ -137,6 +154,17 @@ class _SequencesMixin(ShapedRowsMixin):
         if self._has_lengths():
             return gradients[..., :-1].reshape(*gradients.shape[:-1], *self.input_shape_)
         return super()._in_shape(gradients, X)
+
+    def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
+        if self._has_lengths():
+            X, baseline = self._as_in_fit(X), self._baseline_as_in_fit(baseline)
+            if np.shape(X)[1:] == (self.n_features_in_,):
+                # a path keeps the number of steps, in which outputs are no continuous function
+                starts = np.zeros(np.shape(X))
+                starts[:, :-1] = 0 if baseline is None else np.asarray(baseline)[..., :-1]
+                starts[:, -1] = np.asarray(X)[:, -1]
+                baseline = starts
+        return super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
 
 
 class RecurrentClassifier(_SequencesMixin, MLPClassifier):

@@ -7,11 +7,20 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils.validation import check_is_fitted
 
 from ..data.sources import Source
 from ..engine.architecture import Dense
 
-__all__ = ["ShapedRowsMixin"]
+__all__ = ["ShapedRowsMixin", "axes_of"]
+
+
+def axes_of(rows):
+    """Axes of anything; 0 of a list whose entries have different shapes."""
+    try:
+        return np.ndim(rows)
+    except ValueError:
+        return 0
 
 
 class ShapedRowsMixin:
@@ -38,6 +47,10 @@ class ShapedRowsMixin:
             self._made_layers = made = key, of, self._make_layers(n_features, n_outputs)
         return made[2]
 
+    def _fit(self, *args, **kwargs):
+        vars(self).pop("_made_layers", None)  # lists among the parameters may have other entries by now
+        return super()._fit(*args, **kwargs)
+
     def _as_matrix(self, X, name, fitted):
         """X with its rows in one axis, and their shape; None where they are so."""
         if issparse(X):
@@ -55,21 +68,29 @@ class ShapedRowsMixin:
             X = np.divide(X, np.float32(255), dtype=np.float32)
         return X, shape
 
+    def _asked_shape(self):
+        """The parameter `input_shape` as a tuple, or None."""
+        if self.input_shape is None:
+            return None
+        if not self.input_shape or not all(isinstance(n, Integral) and n > 0 for n in self.input_shape):
+            raise ValueError(f"input_shape={self.input_shape!r} must have integers > 0.")
+        shape = tuple(map(int, self.input_shape))
+        self._check_row_shape(shape)
+        return shape
+
     def _shape_of_rows(self, shape, n_features):
         """The shape that is asked for, or that of X."""
-        given = self.input_shape
+        given = self._asked_shape()
         if given is None:
             return (n_features,) if shape is None else shape
-        if not all(isinstance(n, Integral) and n > 0 for n in given):
-            raise ValueError(f"input_shape={given!r} must have integers > 0.")
-        given = tuple(map(int, given))
-        self._check_row_shape(given)
         if shape not in (None, given) or prod(given) != n_features:
             raise ValueError(f"input_shape={given} does not go with rows of X of shape {shape or (n_features,)}.")
         return given
 
     def _as_in_fit(self, X, name="X"):
         """X as a matrix, refused if its rows have another shape than in `fit`."""
+        if not hasattr(self, "input_shape_"):
+            check_is_fitted(self)
         X, shape = self._as_matrix(X, name, True)
         if shape is not None and shape != (known := getattr(self, "input_shape_", shape)):
             raise ValueError(f"{name} has rows of shape {shape}, but {type(self).__name__} is expecting {known}.")
@@ -100,11 +121,16 @@ class ShapedRowsMixin:
         return self._in_shape(super().input_gradients(X, target=target, raw_score=raw_score), X)
 
     def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
-        if np.ndim(baseline) > 1 and np.ndim(X) > 2:
-            baseline = np.asarray(baseline).reshape(-1, self.n_features_in_)
-            baseline = baseline[0] if len(baseline) == 1 else baseline
+        baseline = self._baseline_as_in_fit(baseline)
         shares = super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
         return self._in_shape(shares, X)
+
+    def _baseline_as_in_fit(self, baseline):
+        """Rows in one axis, of one in the shape of a row or of as many as X has."""
+        if isinstance(baseline, np.ndarray) and 1 < baseline.ndim == len(getattr(self, "input_shape_", ())):
+            if baseline.shape[0] == self.input_shape_[0] and baseline.shape[1:] != (self.n_features_in_,):
+                baseline = baseline[None]
+        return baseline if baseline is None or axes_of(baseline) == 1 else self._as_in_fit(baseline)
 
     def _in_shape(self, gradients, X):
         """Gradients by columns in the shape that rows of X have."""

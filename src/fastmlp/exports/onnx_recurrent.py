@@ -13,11 +13,11 @@ _ORDER = {3: (1, 0, 2), 4: (0, 3, 1, 2)}
 def read_sequences(g, layer, a, coef, intercept):
     """Nodes of a layer on the name of its rows; the name of its outputs, in rows."""
     gates, units, n_directions = layer.gates, layer.units, 1 + layer.bidirectional
-    order, lengths = _ORDER[gates], ""
+    order, lengths = _ORDER[gates], []
     if layer.lengths:
         a, own = g.add("Split", a, np.array([layer.steps * layer.channels, 1], np.int64), n_outputs=2, axis=1)
         own = g.add("Squeeze", own, np.array([1], np.int64))
-        lengths = g.add("Cast", own, to=6)  # int32
+        lengths = [g.add("Cast", own, to=6)]  # int32
     planes = g.add("Reshape", a, np.array([-1, layer.channels, layer.steps], np.int64))
     sequences = g.add("Transpose", planes, perm=[2, 0, 1])
     directions = np.split(coef, n_directions, axis=1)
@@ -27,7 +27,7 @@ def read_sequences(g, layer, a, coef, intercept):
     kind = "bidirectional" if layer.bidirectional else "reverse" if layer.reverse else "forward"
     more = {"linear_before_reset": 1} if isinstance(layer, GRU) else {}
     states, last = g.add(
-        "GRU" if isinstance(layer, GRU) else "LSTM", sequences, *map(np.ascontiguousarray, inputs), lengths,
+        "GRU" if isinstance(layer, GRU) else "LSTM", sequences, *map(np.ascontiguousarray, inputs), *lengths,
         n_outputs=2, hidden_size=units, direction=kind, **more,
     )  # fmt: skip
     if layer.output == "last":
