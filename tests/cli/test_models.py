@@ -179,6 +179,10 @@ def test_show(model, tmp_path, capsys):
     fastmlp.MLPClassifier((5,), random_state=0, max_iter=2).fit(X, y).save(path)
     shown = json.loads(_run(capsys, "show", path, "--json")[1])
     assert shown["layers"] == [13, 5, 3] and shown["weights"] == 13 * 5 + 5 + 5 * 3 + 3 and shown["features"] == 13
+    layers = [("conv", 2, 3, {"activation": "identity"}), ("pool", 5), ("dense", 4)]
+    fastmlp.ConvClassifier(layers, data="series", random_state=0, max_iter=2).fit(X, y).save(path)
+    shown = json.loads(_run(capsys, "show", path, "--json")[1])
+    assert shown["layers"] == ["13", "2 x 1 x 13 identity", "2 x 1 x 2 MaxPool", "4 relu", "3 softmax"]
     fastmlp.MLPClassifier().save(path)
     assert _run(capsys, "show", path)[1].startswith("model: MLPClassifier\nfile: ")
 

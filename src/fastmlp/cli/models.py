@@ -20,6 +20,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import train_test_split
 
 from ..data.tables import TableEncoder
+from ..estimators.shapes import ShapedRowsMixin, told_layers
 from ..estimators.tabular_base import BaseTabularMLP
 from ..estimators.tabular_classifier import TabularMLPClassifier
 from ..estimators.tabular_regressor import TabularMLPRegressor
@@ -292,7 +293,10 @@ def _show(args):
         if hasattr(model, "oof_score_"):
             shown["out-of-fold score"] = float(model.oof_score_)
     elif hasattr(model, "coefs_"):
-        shown["layers"] = [model.coefs_[0].shape[0], *(len(intercept) for intercept in model.intercepts_)]
+        if isinstance(model, ShapedRowsMixin):
+            shown["layers"] = told_layers(model)
+        else:
+            shown["layers"] = [model.coefs_[0].shape[0], *(len(intercept) for intercept in model.intercepts_)]
         shown["weights"] = sum(array.size for array in [*model.coefs_, *model.intercepts_])
         shown["loss"] = float(model.loss_)
     if args.json:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.sources import Source
 from ..engine.architecture import Dense
 
-__all__ = ["ShapedRowsMixin", "axes_of"]
+__all__ = ["ShapedRowsMixin", "axes_of", "told_layers"]
 
 
 def axes_of(rows):
@@ -142,13 +142,13 @@ class ShapedRowsMixin:
         raise ValueError(f"scikit-learn has no counterpart of {type(self).__name__}.")
 
     def _told(self):
-        return {**super()._told(), "Layers": _told_layers}
+        return {**super()._told(), "Layers": lambda estimator: " → ".join(told_layers(estimator))}
 
 
-def _told_layers(estimator):
-    """The shape of a row, and what each layer leaves."""
+def told_layers(estimator):
+    """The shape of a row, and what each layer leaves; list of str."""
     told = [" x ".join(map(str, estimator.input_shape_))]
     for layer in estimator._layers(estimator.n_features_in_, estimator.n_outputs_)[1:]:
         after = f"{layer.units}" if isinstance(layer, Dense) else " x ".join(map(str, layer.shape_out))
         told.append(f"{after} {getattr(layer, 'activation', type(layer).__name__)}")
-    return " → ".join(told).replace("identity", estimator.out_activation_)
+    return [*told[:-1], told[-1].replace("identity", estimator.out_activation_)]
