@@ -71,9 +71,11 @@ class BuildExt(build_ext):
     def compile_at_once(self, sources, *args, **kwargs):
         """The compiler's own method compiles an extension's sources one after another."""
         with ThreadPoolExecutor(self.parallel) as pool:
-            return [*chain.from_iterable(
-                pool.map(lambda source: self.compile_one_by_one([source], *args, **kwargs), sources)
-            )]
+            return [
+                *chain.from_iterable(
+                    pool.map(lambda source: self.compile_one_by_one([source], *args, **kwargs), sources)
+                )
+            ]
 
     def works(self, flags, links):
         """Whether a program that asks OpenMP for its threads can be made."""

@@ -89,8 +89,10 @@ def main():
     print(machine())
     net = "-".join(map(str, chosen.units))
     print(f"{net}, {chosen.rows} rows, batches of {chosen.batch_size}, best of {chosen.rounds} rounds")
-    print(f"one member {1e3 * one / chosen.epochs:.3f} ms an epoch; two in threads {two / one:.3f} times as long,"
-          f" in processes {apart / one:.3f}; threads / processes {two / apart:.3f}")
+    print(
+        f"one member {1e3 * one / chosen.epochs:.3f} ms an epoch; two in threads {two / one:.3f} times as long,"
+        f" in processes {apart / one:.3f}; threads / processes {two / apart:.3f}"
+    )
 
 
 if __name__ == "__main__":

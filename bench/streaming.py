@@ -64,9 +64,7 @@ def write_npy(folder, n_rows):
 
 
 def model(epochs):
-    return fastmlp.MLPClassifier(
-        HIDDEN, batch_size=BATCH, max_iter=epochs, random_state=0, n_iter_no_change=epochs + 1
-    )
+    return fastmlp.MLPClassifier(HIDDEN, batch_size=BATCH, max_iter=epochs, random_state=0, n_iter_no_change=epochs + 1)
 
 
 def speed(n_rows, window_rows, epochs, rounds):

@@ -132,7 +132,7 @@ def _edges(n_columns, seed=0):
     """Edges of bins; some columns have fewer than others."""
     edges = np.sort(np.random.default_rng(seed).normal(size=(n_columns, 6)), axis=1)
     for j in range(n_columns):
-        edges[j, 6 - j % 5:] = np.inf
+        edges[j, 6 - j % 5 :] = np.inf
     return edges.astype(np.float32)
 
 

@@ -35,9 +35,7 @@ def parquet(folder, kind, dtype=np.float64, window=WINDOW, weights=None, rows=sl
     table = pa.table(columns)
     for i, start in enumerate(range(0, len(table), size)):
         pq.write_table(table.slice(start, size), folder / f"{i}.parquet", row_group_size=group)
-    return fastmlp.scan_parquet(
-        folder, target="y", sample_weight=None if weights is None else "w", window_rows=window
-    )
+    return fastmlp.scan_parquet(folder, target="y", sample_weight=None if weights is None else "w", window_rows=window)
 
 
 def assert_same(one, other):

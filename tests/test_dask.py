@@ -100,9 +100,10 @@ def test_arrays_and_frames_give_the_bits_of_files(client, thread, tmp_path):
     fitted = clone(model).fit(frame[[f"f{j}" for j in range(F)]], frame.y, frame.w)
     assert_same_parameters(fitted, expected)
     assert fitted.feature_names_in_.tolist() == [f"f{j}" for j in range(F)]
-    np.testing.assert_array_equal(fitted.predict(frame[fitted.feature_names_in_.tolist()]).compute(), fitted.predict(
-        frame[fitted.feature_names_in_.tolist()].compute()
-    ))
+    np.testing.assert_array_equal(
+        fitted.predict(frame[fitted.feature_names_in_.tolist()]).compute(),
+        fitted.predict(frame[fitted.feature_names_in_.tolist()].compute()),
+    )
 
 
 def test_labels_and_predictions_of_collections(client):

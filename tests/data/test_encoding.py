@@ -47,13 +47,13 @@ def test_numbers_are_those_of_numpy_to_the_bit(n_continuous, rows):
     numbers = np.full((rows, n_continuous + n_binary + len(with_gaps)), 7, dtype=np.float32)
     assert encoding.fill(x, numbers)
     np.testing.assert_array_equal(numbers[:, :n_continuous], scaled(x, center, scale))
-    np.testing.assert_array_equal(numbers[:, n_continuous:-len(with_gaps)], 7)
+    np.testing.assert_array_equal(numbers[:, n_continuous : -len(with_gaps)], 7)
     gaps = np.isnan(x[:, with_gaps]).astype(int)
-    np.testing.assert_array_equal(numbers[:, -len(with_gaps):], indicators[gaps, np.arange(len(with_gaps))])
+    np.testing.assert_array_equal(numbers[:, -len(with_gaps) :], indicators[gaps, np.arange(len(with_gaps))])
     lists = [[None if value != value else value for value in row] + ["b", "c"] for row in x.tolist()]
     by_row, codes = encoding.rows(lists)
-    np.testing.assert_array_equal(by_row[:, n_continuous:-len(with_gaps)], [np.float32([0.2, 0.3])] * rows)
-    numbers[:, n_continuous:-len(with_gaps)] = by_row[:, n_continuous:-len(with_gaps)]
+    np.testing.assert_array_equal(by_row[:, n_continuous : -len(with_gaps)], [np.float32([0.2, 0.3])] * rows)
+    numbers[:, n_continuous : -len(with_gaps)] = by_row[:, n_continuous : -len(with_gaps)]
     np.testing.assert_array_equal(by_row, numbers)
     assert codes.shape == (rows, 0)
 

@@ -692,8 +692,10 @@ def test_state_is_data():
             return all(type(key) is str and plain(one) for key, one in value.items())
         if isinstance(value, list):
             return all(map(plain, value))
-        return value is None or type(value) in (str, int, float, bool) or (
-            type(value) is np.ndarray and value.dtype in (np.float64, bool)
+        return (
+            value is None
+            or type(value) in (str, int, float, bool)
+            or (type(value) is np.ndarray and value.dtype in (np.float64, bool))
         )
 
     assert plain(encoder(big(100)).state())

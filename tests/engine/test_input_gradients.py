@@ -182,8 +182,9 @@ def test_layers_of_blas(units, link):
     coefs, intercepts = parameters_for(units, np.float32)
     predictor, X = Predictor(coefs, intercepts, "tanh", link), rows_for(90, 4, np.float32)
     gradients = input_gradients(predictor, X, 1, n_threads=1)
-    expected = twin.input_gradients([*coefs[:-1], coefs[-1][:, 1:2]], [*intercepts[:-1], intercepts[-1][1:2]], "tanh",
-                                    "identity", X[:7])[:, 0]
+    expected = twin.input_gradients(
+        [*coefs[:-1], coefs[-1][:, 1:2]], [*intercepts[:-1], intercepts[-1][1:2]], "tanh", "identity", X[:7]
+    )[:, 0]
     raw = input_gradients(predictor, X[:7], 1, raw_score=True)
     np.testing.assert_allclose(raw, expected, rtol=0, atol=1e-5 * abs(expected).max())
     np.testing.assert_array_equal(bits(input_gradients(predictor, X, 1, n_threads=2)), bits(gradients))

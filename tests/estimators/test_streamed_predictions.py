@@ -82,8 +82,12 @@ def test_files_without_targets(kind, tmp_path):
 
 def test_scores(tmp_path):
     y = np.stack([CODES, CODES // 2], axis=1)
-    cases = ((MLPClassifier, LABELS, {}), (MLPClassifier, y, {}), (MLPRegressor, NUMBERS, {}),
-             (MLPRegressor, NUMBERS, {"loss": "quantile"}))
+    cases = (
+        (MLPClassifier, LABELS, {}),
+        (MLPClassifier, y, {}),
+        (MLPRegressor, NUMBERS, {}),
+        (MLPRegressor, NUMBERS, {"loss": "quantile"}),
+    )
     for kind, targets, params in cases:
         for weights in (None, WEIGHTS):
             source = npy(kind, y=targets, weights=weights)

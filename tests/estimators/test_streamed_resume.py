@@ -22,7 +22,10 @@ from fastmlp.training.checkpoint import Checkpoint
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 PARAMS = {
-    "hidden_layer_sizes": (6,), "max_iter": 5, "random_state": 0, "batch_size": 32,
+    "hidden_layer_sizes": (6,),
+    "max_iter": 5,
+    "random_state": 0,
+    "batch_size": 32,
     "checkpoint_every": timedelta(microseconds=1),  # after each window
 }
 CASES = {

@@ -148,9 +148,11 @@ def test_a_label_that_only_the_last_rows_have():
 
 def test_all_rows_at_the_end_held_out(monkeypatch):
     """The last windows may have no row to train on."""
-    monkeypatch.setattr(windows, "is_drawn", lambda source, block, seed, share: np.full(
-        source.blocks[block], source.starts[block] >= 294
-    ))
+    monkeypatch.setattr(
+        windows,
+        "is_drawn",
+        lambda source, block, seed, share: np.full(source.blocks[block], source.starts[block] >= 294),
+    )
     for solver in ("adam", "schedule_free_adamw"):
         model = MLPRegressor(**SMALL, solver=solver, shuffle=False, early_stopping=True)
         streamed = clone(model).fit(npy(MLPRegressor))

@@ -201,8 +201,10 @@ def test_the_same_seed_gives_the_same_bits(kind, tmp_path):
     source = parquet(tmp_path, kind)
     model = kind(**SMALL, dropout=0.2).fit(source)
     assert_same(kind(**SMALL, dropout=0.2, n_jobs=1).fit(source), model)
-    assert_same(kind(**SMALL, dropout=0.2).fit(pickle.loads(pickle.dumps(npy(kind, window=120)))),
-                kind(**SMALL, dropout=0.2).fit(npy(kind, window=120)))
+    assert_same(
+        kind(**SMALL, dropout=0.2).fit(pickle.loads(pickle.dumps(npy(kind, window=120)))),
+        kind(**SMALL, dropout=0.2).fit(npy(kind, window=120)),
+    )
     other = kind(**{**SMALL, "random_state": 1}, dropout=0.2).fit(source)
     assert other.loss_curve_ != model.loss_curve_
     source.window_rows = 2 * WINDOW

@@ -306,8 +306,19 @@ def test_epochs_in_parts_are_those_of_one(cancer):
     layers, dropout = layers_for(recipe, encoder, 2)
     data = numbers, codes, (y == "malignant").astype(np.intp), None
     one, other = (
-        train_member(layers, dropout, data, kind(rows), held_out, recipe, loss="log_loss", loss_options={}, seed=0,
-                     score=lambda outputs: -outputs[:, 0].sum(), judged=data[:2])
+        train_member(
+            layers,
+            dropout,
+            data,
+            kind(rows),
+            held_out,
+            recipe,
+            loss="log_loss",
+            loss_options={},
+            seed=0,
+            score=lambda outputs: -outputs[:, 0].sum(),
+            judged=data[:2],
+        )
         for kind in (Shuffled, InParts)
     )
     assert (one.losses, one.scores, one.best_epoch) == (other.losses, other.scores, other.best_epoch)

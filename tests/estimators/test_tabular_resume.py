@@ -146,8 +146,9 @@ def test_the_file_has_what_is_trained_after_each_member(tmp_path):
     state = Checkpoint(path, 1).read()
     assert state["finished"] and state["seed"] == np.random.RandomState(0).randint(2**31 - 1)
     center, scale = NUMBERS.mean(), NUMBERS.std()
-    held_out = [np.flatnonzero(np.isin(model.oof_prediction_, model._from_outputs(m["outputs"]))) for m in
-                state["members"]]
+    held_out = [
+        np.flatnonzero(np.isin(model.oof_prediction_, model._from_outputs(m["outputs"]))) for m in state["members"]
+    ]
     np.testing.assert_array_equal(np.sort(np.concatenate(held_out)), np.arange(N))
     for member, own, outputs in zip(model.members_, held_out, state["members"], strict=True):
         assert member.loss_curve_ == outputs["losses"].tolist() and len(own) == len(outputs["outputs"])
@@ -368,8 +369,12 @@ def test_other_data_are_refused_by_name(tmp_path):
     for table, y, more, match in (
         ({**X, "one": X["one"] + 1e-6 * (X["one"] == X["one"].max())}, LABELS, {}, "X differs"),
         ({**X, "one": 2 * X["one"]}, LABELS, {}, "X differs.*"),
-        ({"1": X["one"], **{name: X[name] for name in ("gaps", "few", "many")}}, LABELS, {"X_val": None, "y_val": None},
-         "X differs; X_val differs; y_val differs"),
+        (
+            {"1": X["one"], **{name: X[name] for name in ("gaps", "few", "many")}},
+            LABELS,
+            {"X_val": None, "y_val": None},
+            "X differs; X_val differs; y_val differs",
+        ),
         ({**X, "few": np.where(X["few"] == "p", "q", X["few"])}, LABELS, {}, "X differs; X_val differs"),
         (X, labels, {}, "y differs"),
         (X, LABELS, {"sample_weight": None}, "sample_weight differs"),

@@ -38,18 +38,20 @@ def frame(n=N):
     code = rng.integers(0, 30, n)
     gone = rng.random(n) < 0.1
     number = np.log(size) + (city == "Graz") + 0.1 * rng.standard_normal(n)
-    return pa.table({
-        "size": pa.array(size, mask=gone),
-        "count": pa.array(rng.integers(0, 9, n), pa.int16()),
-        "city": pa.array(city, mask=np.roll(gone, 1)),
-        "code": pa.array([f"code {c}" for c in code]).dictionary_encode(),
-        "new": pa.array(rng.random(n) < 0.3),
-        "day": pa.array(day.astype("datetime64[D]"), mask=np.roll(gone, 2)),
-        "empty": pa.nulls(n, pa.float32()),
-        "label": pa.array(np.array(["no", "perhaps", "yes"])[np.digitize(number, [0, 1])]),
-        "number": pa.array(number),
-        "weight": pa.array(rng.uniform(0, 2, n)),
-    })
+    return pa.table(
+        {
+            "size": pa.array(size, mask=gone),
+            "count": pa.array(rng.integers(0, 9, n), pa.int16()),
+            "city": pa.array(city, mask=np.roll(gone, 1)),
+            "code": pa.array([f"code {c}" for c in code]).dictionary_encode(),
+            "new": pa.array(rng.random(n) < 0.3),
+            "day": pa.array(day.astype("datetime64[D]"), mask=np.roll(gone, 2)),
+            "empty": pa.nulls(n, pa.float32()),
+            "label": pa.array(np.array(["no", "perhaps", "yes"])[np.digitize(number, [0, 1])]),
+            "number": pa.array(number),
+            "weight": pa.array(rng.uniform(0, 2, n)),
+        }
+    )
 
 
 TABLE = frame()

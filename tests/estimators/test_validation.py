@@ -120,9 +120,7 @@ def test_partial_fit_takes_a_validation_set():
         predicted = model.predict(X_val)
         assert len(model.validation_scores_) == len(model.validation_loss_curve_) == i + 1
         assert model.validation_scores_[-1] == pytest.approx(r2_score(y_val, predicted), rel=1e-10)
-        assert model.validation_loss_curve_[-1] == pytest.approx(
-            mean_poisson_deviance(y_val, predicted) / 2, rel=1e-10
-        )
+        assert model.validation_loss_curve_[-1] == pytest.approx(mean_poisson_deviance(y_val, predicted) / 2, rel=1e-10)
 
 
 @pytest.mark.parametrize("scoring", [None, "loss", "r2"])

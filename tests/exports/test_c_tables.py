@@ -270,7 +270,10 @@ def test_the_first_comment(compiled):
     assert numbers == [(str(i), places.get(name, f'"{name}"')) for i, name in enumerate(X.columns[:7])]
     assert texts == [(str(i), f'"{name}"') for i, name in enumerate(X.columns[7:])]
     assert dict(re.findall(r"#define NET_(N_\w+) (\d+)", source)) == {
-        "N_NUMBERS": "7", "N_CATEGORIES": "7", "N_OUTPUTS": "3", "N_CLASSES": "3",
+        "N_NUMBERS": "7",
+        "N_CATEGORIES": "7",
+        "N_OUTPUTS": "3",
+        "N_CLASSES": "3",
     }
 
 

@@ -113,7 +113,12 @@ _arrays = hnp.arrays(
     hnp.array_shapes(min_dims=0, min_side=0, max_side=4),
 )
 _values = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 30) | st.sampled_from(NUMBERS) | st.floats() | _arrays
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 30)
+    | st.sampled_from(NUMBERS)
+    | st.floats()
+    | _arrays
     | st.sampled_from(WORDS),
     lambda inner: (
         st.lists(inner, max_size=3)

@@ -110,7 +110,6 @@ def test_what_is_no_file_is_left_alone(kind, write, tmp_path, monkeypatch):
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode) and os.listdir(tmp_path) == ["f"]
 
 
-
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_full_disk_leaves_the_old_file(write, in_place, tmp_path, monkeypatch):
     path = tmp_path / "f"

@@ -232,10 +232,12 @@ CALLABLES = {
         f"import functools\nclass f:\n  @functools.cached_property\n  def rate(self): return {v}"
     )(),
     "base class": lambda v: _compiled("class f(base): pass", base=_compiled(f"class f:\n  rate = {v}"))(),
-    "class of a class": lambda v: _compiled(
-        "class f(metaclass=kind):\n  def at(self): return type(self).rate",
-        kind=_compiled(f"class f(type):\n  rate = {v}"),
-    )().at,
+    "class of a class": lambda v: (
+        _compiled(
+            "class f(metaclass=kind):\n  def at(self): return type(self).rate",
+            kind=_compiled(f"class f(type):\n  rate = {v}"),
+        )().at
+    ),
     "static method": lambda v: _compiled(f"class f:\n  @staticmethod\n  def at(): return {v}").at,
     "class": lambda v: _compiled(f"class f:\n  def at(self): return {v}"),
     "scorer": lambda v: make_scorer(_closing_over(v)),

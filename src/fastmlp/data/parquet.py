@@ -149,8 +149,10 @@ class ParquetSource(Source):
         if not self._features:
             raise ValueError(f"features: {self} has no columns beside target and sample_weight.")
         if len({*self._features, *taken}) < len(self._features) + len(self._targets) + (sample_weight is not None):
-            raise ValueError(f"features={self._features!r}, target={target!r}, sample_weight={sample_weight!r}: a"
-                             " column is named twice.")
+            raise ValueError(
+                f"features={self._features!r}, target={target!r}, sample_weight={sample_weight!r}: a"
+                " column is named twice."
+            )
         columns = {name: _type(schema, name, first) for name in (*self._features, *taken)}
         messages = (_no_number(name, columns[name], first, "features") for name in self._features)
         self._no_numbers = next(filter(None, messages), None)

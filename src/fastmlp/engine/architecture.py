@@ -33,7 +33,7 @@ __all__ = [
     "Scale",
 ]
 
-MAX_SIDE = 0x7fffffff
+MAX_SIDE = 0x7FFFFFFF
 
 
 class Shape(NamedTuple):
@@ -150,8 +150,10 @@ class Dense(NamedTuple):
 
     def parameters(self, n_in, inputs, codes):
         rows = n_in + (sum(inputs.levels) if codes else 0)
-        return [Shape("coefs", rows, self.units, self.weights, True),
-                Shape("intercepts", 1, self.units, self.biases, False)]
+        return [
+            Shape("coefs", rows, self.units, self.weights, True),
+            Shape("intercepts", 1, self.units, self.biases, False),
+        ]
 
 
 class Scale(NamedTuple):
@@ -378,16 +380,22 @@ class Window(NamedTuple):
 def _two(layer, name, least=1):
     """Two numbers, of rows and of columns."""
     values = getattr(layer, name)
-    if not (isinstance(values, tuple) and len(values) == 2
-            and all(isinstance(n, Integral) and least <= n <= MAX_SIDE for n in values)):
+    if not (
+        isinstance(values, tuple)
+        and len(values) == 2
+        and all(isinstance(n, Integral) and least <= n <= MAX_SIDE for n in values)
+    ):
         raise ValueError(f"{name}={values!r}: two integers, from {least} to {MAX_SIDE}")
     return values
 
 
 def _checked_shape(layer):
     shape = layer.shape
-    if not (isinstance(shape, tuple) and len(shape) == 3
-            and all(isinstance(n, Integral) and 1 <= n <= MAX_SIDE for n in shape)):
+    if not (
+        isinstance(shape, tuple)
+        and len(shape) == 3
+        and all(isinstance(n, Integral) and 1 <= n <= MAX_SIDE for n in shape)
+    ):
         raise ValueError(f"shape={shape!r}: (channels, height, width), each from 1 to {MAX_SIDE}")
 
 
@@ -455,19 +463,27 @@ class Convolution(NamedTuple):
         stride, dilation, size = _two(self, "stride"), _two(self, "dilation"), _two(self, "size")
         if not (isinstance(self.channels, Integral) and 1 <= self.channels <= MAX_SIDE):
             raise ValueError(f"channels={self.channels!r}: an integer from 1 to {MAX_SIDE}")
-        if not (isinstance(self.groups, Integral) and self.groups >= 1
-                and self.shape[0] % self.groups == 0 == self.channels % self.groups):
+        if not (
+            isinstance(self.groups, Integral)
+            and self.groups >= 1
+            and self.shape[0] % self.groups == 0 == self.channels % self.groups
+        ):
             raise ValueError(f"groups={self.groups!r}: divides {self.shape[0]} input channels and {self.channels}")
         if self.padding == "valid":
             sides = (0, 0, 0, 0)
         elif self.padding == "same":
-            lacking = [max(0, (-(-n // step) - 1) * step + (k - 1) * apart + 1 - n)
-                       for n, k, step, apart in zip(self.shape[1:], size, stride, dilation, strict=True)]
+            lacking = [
+                max(0, (-(-n // step) - 1) * step + (k - 1) * apart + 1 - n)
+                for n, k, step, apart in zip(self.shape[1:], size, stride, dilation, strict=True)
+            ]
             sides = (*(n // 2 for n in lacking), *(n - n // 2 for n in lacking))
         else:
             sides = self.padding
-            if not (isinstance(sides, tuple) and len(sides) == 4
-                    and all(isinstance(n, Integral) and 0 <= n <= MAX_SIDE for n in sides)):
+            if not (
+                isinstance(sides, tuple)
+                and len(sides) == 4
+                and all(isinstance(n, Integral) and 0 <= n <= MAX_SIDE for n in sides)
+            ):
                 raise ValueError(f'padding={sides!r}: "valid", "same", or four integers, not negative')
         return _window(self, stride, dilation, sides[:2], sides[2:])
 
@@ -488,8 +504,10 @@ class Convolution(NamedTuple):
         return self.depth * prod(self.shape_out)
 
     def parameters(self, n_in, inputs, codes):
-        return [Shape("coefs", self.depth, self.channels, self.weights, True),
-                Shape("intercepts", 1, self.channels, self.biases, False)]
+        return [
+            Shape("coefs", self.depth, self.channels, self.weights, True),
+            Shape("intercepts", 1, self.channels, self.biases, False),
+        ]
 
 
 class MaxPool(NamedTuple):
@@ -634,8 +652,10 @@ class GRU(NamedTuple):
 
     def parameters(self, n_in, inputs, codes):
         units = (1 + self.bidirectional) * self.units
-        return [Shape("coefs", self.channels + self.units, self.gates * units, self.weights, True),
-                Shape("intercepts", 1, 4 * units, self.biases, False)]
+        return [
+            Shape("coefs", self.channels + self.units, self.gates * units, self.weights, True),
+            Shape("intercepts", 1, 4 * units, self.biases, False),
+        ]
 
 
 class LSTM(NamedTuple):

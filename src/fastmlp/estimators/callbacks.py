@@ -170,9 +170,7 @@ class MemberListeners:
 
     def part_ends(self, number, recipe, epoch, done, n_rows):
         if self.verbose > 1:
-            print(
-                f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: {done} of {n_rows} rows"
-            )
+            print(f"Member {number + 1} of {self.n_members}, epoch {epoch} of {recipe.epochs}: {done} of {n_rows} rows")
         self.of[number].part_ends()
 
     def epoch_ends(self, number, recipe, trained):

@@ -175,9 +175,7 @@ class ParametersMixin:
     def _validate_params(self):
         valid, nothing = _valid_defaults(type(self)), object()
         changed = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if value is not valid.get(name, nothing)
+            name: value for name, value in self.get_params(deep=False).items() if value is not valid.get(name, nothing)
         }
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 

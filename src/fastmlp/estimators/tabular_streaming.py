@@ -77,6 +77,7 @@ def encoded_rows(model, source, found, class_weights):
     found : FirstPass
     class_weights : ndarray or None
     """
+
     def blocks():
         for block in range(len(source.blocks)):
             with placed(source.place(block)):

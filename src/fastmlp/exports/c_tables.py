@@ -158,12 +158,14 @@ def _usage(table, sizes):
     given = ", ".join(array if key in sizes else "0" for key, (_, array) in kinds.items())
     if table.units is not None:
         return "\n".join([*declared, "double y[${NAME}_N_OUTPUTS];", f"${{name}}_predict({given}, y);"])
-    return "\n".join([
-        *declared,
-        "float scores[${NAME}_N_OUTPUTS];",
-        f"int code = ${{name}}_predict({given});    its label is ${{name}}_classes[code]",
-        f"${{name}}_predict_proba({given}, scores);",
-    ])
+    return "\n".join(
+        [
+            *declared,
+            "float scores[${NAME}_N_OUTPUTS];",
+            f"int code = ${{name}}_predict({given});    its label is ${{name}}_classes[code]",
+            f"${{name}}_predict_proba({given}, scores);",
+        ]
+    )
 
 
 def _layers(table):
@@ -239,9 +241,7 @@ def _member(constants, number, layers, parameters, dtype, sizes):
         elif isinstance(layer, Parametric):
             f = f"{source}[j]" if layer.activation == "identity" else f"{name}_{layer.activation}({source}[j])"
             share = constants.floats("share", own[0])
-            calls.append(
-                f"for (int j = 0; j < {block.n_out}; j++) {source}[j] += {share}[j] * ({f} - {source}[j]);"
-            )
+            calls.append(f"for (int j = 0; j < {block.n_out}; j++) {source}[j] += {share}[j] * ({f} - {source}[j]);")
         else:
             target = "z" if block is others[-1] else "a" if dtype == "int8" or source == "b" else "b"
             coef, intercept = own[0], own[1].ravel()

@@ -325,8 +325,25 @@ def _commented(text):
     return re.sub(" +$", "", re.sub("^", " * ", text, flags=re.MULTILINE), flags=re.MULTILINE)
 
 
-def file_of(estimator, name, *, what, layers, dtype, usage, rules, inputs, sizes, labels, constants, functions, public,
-            helpers=HELPERS, headers=("math.h",), **fields):
+def file_of(
+    estimator,
+    name,
+    *,
+    what,
+    layers,
+    dtype,
+    usage,
+    rules,
+    inputs,
+    sizes,
+    labels,
+    constants,
+    functions,
+    public,
+    helpers=HELPERS,
+    headers=("math.h",),
+    **fields,
+):
     """The text of a file.
 
     Parameters

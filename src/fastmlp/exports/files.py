@@ -214,8 +214,7 @@ def _read(content, make):
 
 
 def _parts(document, tensors):
-    """The class, parameters and fitted attributes of a document, and in them the tensors that it refers to, each once.
-    """
+    """The class, parameters and fitted attributes of a document, with the tensors that it refers to, each once."""
     names = ["version", "blake2b", "data_bytes", "class", "params", "fitted"]
     require(list(document) == names, f"its document has {list(document)}, not {names}")
 

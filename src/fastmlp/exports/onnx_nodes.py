@@ -11,8 +11,19 @@ from scipy.special import erfcx
 
 from .layers import SELU_ALPHA, SELU_SCALE
 
-__all__ = ["Graph", "Value", "activate", "check_size", "element_type", "graph_of", "in_order", "joined", "labels_of",
-           "model_of", "needs"]
+__all__ = [
+    "Graph",
+    "Value",
+    "activate",
+    "check_size",
+    "element_type",
+    "graph_of",
+    "in_order",
+    "joined",
+    "labels_of",
+    "model_of",
+    "needs",
+]
 
 _OLDEST_OPSET = 15
 _OPSETS = {"ai.onnx.ml": 2}  # versions of other operators' domains

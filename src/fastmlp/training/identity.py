@@ -368,8 +368,10 @@ _BY_KIND = (
     (types.CodeType, lambda describe, code: describe._of_code(code, set())),
     (types.MethodType, lambda describe, method: f"{describe(method.__func__)} of {describe(method.__self__)}"),
     ((types.BuiltinFunctionType, types.MethodWrapperType), _Describer._of_builtin),
-    ((types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
-     _Describer._of_descriptor),
+    (
+        (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
+        _Describer._of_descriptor,
+    ),
     (np.ufunc, _Describer._of_ufunc),
     (functools.partial, _Describer._of_partial),
     (functools._lru_cache_wrapper, _Describer._of_cache),

@@ -249,8 +249,8 @@ def initialise(network, layers, X, codes, rows, recipe, rng):
             linear[:] = rng.uniform(-1, 1, linear.shape)
         elif name.startswith("periodic"):
             array[:, :k] = recipe.frequency_scale * rng.standard_normal((len(array), k))
-            array[:, k:2 * k] = rng.uniform(-math.pi, math.pi, (len(array), k))
-            array[:, 2 * k:] = rng.uniform(-1, 1, (len(array), array.shape[1] - 2 * k)) / math.sqrt(k)
+            array[:, k : 2 * k] = rng.uniform(-math.pi, math.pi, (len(array), k))
+            array[:, 2 * k :] = rng.uniform(-1, 1, (len(array), array.shape[1] - 2 * k)) / math.sqrt(k)
     for i, (weights, biases) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
         weights[:] = rng.standard_normal(weights.shape)
         biases[:] = 0
@@ -267,8 +267,7 @@ def initialise(network, layers, X, codes, rows, recipe, rng):
 def _sums(network, layers, i, X, codes, rows):
     """What the i-th dense layer of a network adds up for some rows, biases included."""
     end = [j for j, layer in enumerate(layers) if isinstance(layer, Dense)][i] + 1
-    part = Network(layers[:end], None, "squared_error", network.dtype, isa=network.isa,
-                   n_threads=network.n_threads)
+    part = Network(layers[:end], None, "squared_error", network.dtype, isa=network.isa, n_threads=network.n_threads)
     for (_, own, _), (_, given, _) in zip(part.parameters, network.parameters, strict=False):
         own[...] = given
     return part.predict(X, rows, codes=codes)
@@ -314,8 +313,24 @@ class Shuffled:
         return 0, iter([rng.permutation(self.sample)])
 
 
-def train_member(layers, dropout, data, rows, held_out, recipe, *, loss, loss_options, seed, score, judged,
-                 n_threads=None, epoch_begins=None, epoch_ends=None, part_ends=None):
+def train_member(
+    layers,
+    dropout,
+    data,
+    rows,
+    held_out,
+    recipe,
+    *,
+    loss,
+    loss_options,
+    seed,
+    score,
+    judged,
+    n_threads=None,
+    epoch_begins=None,
+    epoch_ends=None,
+    part_ends=None,
+):
     """Train a network on some rows and keep the parameters that are best on others.
 
     Parameters

@@ -50,9 +50,7 @@ def _divisor(default):
     return Option(default, lambda value, _: _is_real(value) and value >= 1, "a finite number >= 1")
 
 
-_MIN_LR = Option(
-    0.0, lambda value, base: _is_real(value) and 0 <= value <= base, "a number in [0, learning_rate_init]"
-)
+_MIN_LR = Option(0.0, lambda value, base: _is_real(value) and 0 <= value <= base, "a number in [0, learning_rate_init]")
 
 
 def cosines(angles):
@@ -233,8 +231,10 @@ def schedule_for(lr_schedule, lr_schedule_params=None, warmup=0, *, learning_rat
         If a name or a value is not allowed.
     """
     given = {} if lr_schedule_params is None else lr_schedule_params
-    if not callable(lr_schedule) and lr_schedule is not None and (
-        not isinstance(lr_schedule, str) or lr_schedule not in SCHEDULES
+    if (
+        not callable(lr_schedule)
+        and lr_schedule is not None
+        and (not isinstance(lr_schedule, str) or lr_schedule not in SCHEDULES)
     ):
         raise ValueError(f"lr_schedule must be None, a callable or one of {sorted(SCHEDULES)}, got {lr_schedule!r}.")
     if not isinstance(given, Mapping):
