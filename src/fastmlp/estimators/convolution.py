@@ -44,10 +44,13 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
 {PLANES_DOCUMENTATION}
 {_TRAINING}
     loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
-        As of `MLPClassifier`, as are the next three.
+        "focal" is the log-loss with less weight on samples that are right already; "hinge" gives no probabilities.
     class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes in the loss, as of `MLPClassifier`.
     label_smoothing : float, default=0.0
+        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
     focal_gamma : float, default=2.0
+        Exponent of loss="focal". No effect with another loss.
 {DOCUMENTATION["more"]}
 
     Attributes

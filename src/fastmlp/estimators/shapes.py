@@ -118,9 +118,67 @@ class ShapedRowsMixin:
         return super()._rows_to_predict(self._as_in_fit(X))
 
     def input_gradients(self, X, *, target=None, raw_score=False):
+        """Gradients of the model's outputs with respect to its inputs, in the shape of a row.
+
+        As of `MLPClassifier`; the absolute values are a saliency map: Simonyan, Vedaldi and Zisserman (2014), "Deep
+        inside convolutional networks", https://arxiv.org/abs/1312.6034
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, as `predict` takes them.
+        target : int or array-like of int of shape (n_samples,), default=None
+            The output to explain, or one for each sample; None means all.
+        raw_score : bool, default=False
+            Take outputs before the link function.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, ...) or (n_samples, n_outputs, ...)
+            The last axes are those of a row of X. Of sequences of several lengths they are (channels, length of the
+            longest), 0 behind the end.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            If `predict` refuses X, or the target is no index of an output.
+        """
         return self._in_shape(super().input_gradients(X, target=target, raw_score=raw_score), X)
 
     def integrated_gradients(self, X, *, baseline=None, target=None, raw_score=False, n_steps=50):
+        """Shares of the inputs in the difference between the outputs at X and at a baseline, in the shape of a row.
+
+        As of `MLPClassifier`: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
+        https://arxiv.org/abs/1703.01365
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, as `predict` takes them.
+        baseline : array-like, default=None
+            Where the paths begin: a row, or one for each sample. None means zeros. Of sequences of several lengths it
+            has the length of the sample.
+        target : int or array-like of int of shape (n_samples,), default=None
+            As of `input_gradients`.
+        raw_score : bool, default=False
+            As of `input_gradients`.
+        n_steps : int, default=50
+            Nodes on each path.
+
+        Returns
+        -------
+        attributions : ndarray of shape (n_samples, ...) or (n_samples, n_outputs, ...)
+            As of `input_gradients`.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            As of `input_gradients`, or if baseline does not fit X or n_steps is no int >= 1.
+        """
         baseline = self._baseline_as_in_fit(baseline)
         shares = super().integrated_gradients(X, baseline=baseline, target=target, raw_score=raw_score, n_steps=n_steps)
         return self._in_shape(shares, X)
@@ -138,7 +196,13 @@ class ShapedRowsMixin:
         return gradients.reshape(*gradients.shape[:-1], *shape) if len(shape) > 1 else gradients
 
     def to_sklearn(self):
-        """Raise ValueError: scikit-learn has no such network."""
+        """Refuse: scikit-learn has no such network.
+
+        Raises
+        ------
+        ValueError
+            In any case.
+        """
         raise ValueError(f"scikit-learn has no counterpart of {type(self).__name__}.")
 
     def _told(self):
