@@ -550,6 +550,15 @@ def test_all_tables_give_the_same(columns, min_frequency, random):
     assert state(encoder(shuffled, min_frequency=min_frequency)) == state(named)
 
 
+@pytest.mark.parametrize("n", [3, 40, 2000])
+def test_a_zero_with_a_sign_is_zero(n):
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(n) < 0.5, 0.0, -0.0)
+    values[:2] = -1, 1
+    states = {state(encoder({"a": rng.permutation(values).tolist()})) for _ in range(8)}
+    assert len(states) == 1 and "-0." not in states.pop()
+
+
 @settings(max_examples=40, deadline=None)
 @given(tables(), tables())
 def test_a_row_gives_what_it_gives_among_others(columns, more):

@@ -146,7 +146,7 @@ def _spread(values, counts=None):
         if width <= rounding:
             width, numerator = high - low, 2.0
         scale = numerator / width if width > rounding else 0.0
-    return q50, min(scale, limits.max)
+    return q50 + 0.0, min(scale, limits.max)  # -0 is 0
 
 
 def _knots(values):
@@ -164,7 +164,7 @@ def _knots(values):
     knots : ndarray of float64 of shape (N_BINS + 1,)
         Ascending and distinct, NaN behind the last.
     """
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(values + 0.0, return_counts=True)  # -0 is 0, whichever comes first
     own = counts * N_BINS > len(values)
     rest = np.repeat(distinct[~own], counts[~own])
     knots = distinct[own]
