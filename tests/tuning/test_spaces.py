@@ -7,7 +7,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPClassifier, MLPRegressor, Perceptron, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp import (
+    ConvClassifier,
+    MLPClassifier,
+    MLPRegressor,
+    Perceptron,
+    RecurrentRegressor,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+)
 from fastmlp.training.recipes import Recipe
 
 distributions = pytest.importorskip("optuna").distributions
@@ -107,6 +115,8 @@ def test_a_step_that_is_searched_may_have_parameters_of_its_own():
         MLPRegressor(solver="sgd"),
         MLPRegressor(solver="lbfgs"),
         Perceptron(),
+        ConvClassifier(),
+        RecurrentRegressor(),
         TabularMLPClassifier(),
         TabularMLPRegressor(recipe={"dropout": 0.1}),
         make_pipeline(StandardScaler(), MLPClassifier()),
@@ -125,6 +135,7 @@ def test_each_draw_of_a_default_space_is_valid(estimator):
             estimator._validate_params()
         if "recipe" in params:
             assert Recipe(**params["recipe"])
+        assert params.keys() <= estimator.get_params().keys()
     assert "dropout" not in default_space(MLPRegressor(solver="lbfgs"))
     assert ("label_smoothing" in default_space(TabularMLPClassifier())["recipe"]) is True
     assert "label_smoothing" not in default_space(TabularMLPRegressor())["recipe"]

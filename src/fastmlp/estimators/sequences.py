@@ -16,7 +16,7 @@ from .regressor import MLPRegressor
 from .shapes import ShapedRowsMixin, axes_of
 from .values import LOSS_DOCUMENTATION
 
-__all__ = ["RecurrentClassifier", "RecurrentRegressor"]
+__all__ = ["RecurrentClassifier", "RecurrentRegressor", "SequencesMixin"]
 
 _CONSTRAINTS = {
     "activation": [StrOptions(set(ACTIVATIONS))],
@@ -59,7 +59,7 @@ _X = """\
 _TRAINING = DOCUMENTATION["training"].replace("min(200, n_samples)", "min(64, n_samples)")
 
 
-class _SequencesMixin(ShapedRowsMixin):
+class SequencesMixin(ShapedRowsMixin):
     """An estimator of matrices whose rows are sequences; goes before it."""
 
     def _check_row_shape(self, shape):
@@ -169,7 +169,7 @@ class _SequencesMixin(ShapedRowsMixin):
     integrated_gradients.__doc__ = ShapedRowsMixin.integrated_gradients.__doc__
 
 
-class RecurrentClassifier(_SequencesMixin, MLPClassifier):
+class RecurrentClassifier(SequencesMixin, MLPClassifier):
     __doc__ = f"""Recurrent network for classification of sequences: gated recurrent units, or long short-term memory.
 
     The neuron applied step by step, its outputs fed back to it at the next step, behind gates that say what is kept.
@@ -275,7 +275,7 @@ class RecurrentClassifier(_SequencesMixin, MLPClassifier):
         keep_parameters(self, locals())
 
 
-class RecurrentRegressor(_SequencesMixin, MLPRegressor):
+class RecurrentRegressor(SequencesMixin, MLPRegressor):
     __doc__ = f"""Recurrent network for regression on sequences: gated recurrent units, or long short-term memory.
 
     `RecurrentClassifier`'s layers with the losses of `MLPRegressor`. With the values to come as the columns of y it

@@ -5,6 +5,8 @@ from sklearn.pipeline import Pipeline
 
 from ..estimators.base import BaseMLP
 from ..estimators.perceptron import Perceptron
+from ..estimators.planes import PlanesMixin
+from ..estimators.sequences import SequencesMixin
 from ..estimators.tabular_base import BaseTabularMLP
 from ..training.recipes import Recipe
 from .spaces import import_optuna
@@ -46,7 +48,14 @@ def default_space(estimator):
         recipe = _of_recipes(is_classifier(estimator))
         return {"recipe": {name: part for name, part in recipe.items() if name not in given}}
     if isinstance(estimator, BaseMLP):
-        return _of_mlp(estimator.solver)
+        space = _of_mlp(estimator.solver)
+        if isinstance(estimator, PlanesMixin):  # which layers fit depends on the shape of a row
+            del space["hidden_layer_sizes"]
+        elif isinstance(estimator, SequencesMixin):
+            del space["activation"]
+            sizes = [(width,) for width in (16, 32, 64, 128)]
+            space |= {"hidden_layer_sizes": sizes, "cell": ["gru", "lstm"], "bidirectional": [False, True]}
+        return space
     if isinstance(estimator, Perceptron):
         return {"penalty": [None, "l2", "l1", "elasticnet"], "alpha": _log(1e-7, 1e-2)}
     raise TypeError(f"space=None: there is no default space for {type(estimator).__name__}, give one.")
