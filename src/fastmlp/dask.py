@@ -1,7 +1,6 @@
 """Multilayer perceptrons fitted by many processes, on one machine or several: by Dask or by an executor."""
 
 import copy
-import inspect
 from functools import partial, wraps
 from numbers import Integral
 from typing import ClassVar
@@ -17,6 +16,7 @@ from .data.sources import Source
 from .engine import OPTIMIZERS
 from .estimators.classifier import MLPClassifier, has_margins, has_probabilities
 from .estimators.inputs import effective_n_jobs
+from .estimators.parameters import constructor
 from .estimators.regressor import MLPRegressor
 from .estimators.targets import check_numbers
 from .exports.scikit_learn import counterpart
@@ -61,17 +61,8 @@ _DOCUMENTATION = f"""\
     the step that the average of the replicas is taken as."""
 
 
-def _constructor(kind):
-    """A constructor with the parameters of a class, and our own behind them."""
-
-    def __init__(self, *args, client=None, n_replicas=4, n_inner_steps=None, strategy="local_sgd", **params):
-        kind.__init__(self, *args, **params)
-        self.client, self.n_replicas, self.n_inner_steps, self.strategy = client, n_replicas, n_inner_steps, strategy
-
-    known, own = (inspect.signature(method).parameters for method in (kind.__init__, __init__))
-    keywords = [parameter for parameter in own.values() if parameter.kind is parameter.KEYWORD_ONLY]
-    __init__.__signature__ = inspect.Signature([*known.values(), *keywords])  # which scikit-learn looks at
-    return __init__
+# Parameters beside those of the estimators of one process
+_OWN = {"client": None, "n_replicas": 4, "n_inner_steps": None, "strategy": "local_sgd"}
 
 
 class ClientTasks(Tasks):
@@ -395,7 +386,7 @@ class DaskMLPClassifier(_DaskMixin, MLPClassifier):
     _local = MLPClassifier
     _score_of_part = staticmethod(_hits_of)
     _parameter_constraints: ClassVar[dict] = {**MLPClassifier._parameter_constraints, **_CONSTRAINTS}
-    __init__ = _constructor(MLPClassifier)
+    __init__ = constructor(MLPClassifier, **_OWN)
 
     def _score_of(self, parts):
         right, total = map(sum, zip(*parts, strict=True))
@@ -434,7 +425,7 @@ class DaskMLPRegressor(_DaskMixin, MLPRegressor):
     _local = MLPRegressor
     _score_of_part = staticmethod(_deviations_of)
     _parameter_constraints: ClassVar[dict] = {**MLPRegressor._parameter_constraints, **_CONSTRAINTS}
-    __init__ = _constructor(MLPRegressor)
+    __init__ = constructor(MLPRegressor, **_OWN)
 
     def _score_of(self, parts):
         return tree(Deviations.plus, parts).r2()

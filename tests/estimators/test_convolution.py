@@ -207,6 +207,18 @@ def test_controls_of_the_training():
     assert lbfgs.fit(IMAGES[:80], DIGITS[:80]).loss_ < 1
 
 
+def test_a_layer_of_another_kind_is_another_network():
+    """Of the same numbers: a greatest and a mean of the same windows."""
+    layers = [[("conv", 6, 3), (pool, 2), ("dense", 5)] for pool in ("pool", "average_pool")]
+    first, second = (ConvClassifier(layers[0], random_state=0) for _ in range(2))
+    for model in (first, second):
+        model.partial_fit(IMAGES, DIGITS, classes=np.arange(10))
+    second = pickle.loads(pickle.dumps(second))  # which has no network that it could go on with
+    for model in (first, second):
+        model.set_params(layers=layers[1]).partial_fit(IMAGES, DIGITS)
+    assert all(map(np.array_equal, first.coefs_, second.coefs_))
+
+
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
     program = """
         import os, signal, sys

@@ -365,9 +365,10 @@ class Embedding(NamedTuple):
 
 
 class Window(NamedTuple):
-    """How a window moves over planes of (height, width): the shape of what it leaves, and zeros above and to the left.
+    """How a window moves over planes of (height, width), the shape of what it leaves, and zeros around the planes.
 
-    Each field has two numbers, of rows and of columns.
+    Each field has two numbers, of rows and of columns. Zeros `before` the planes are above and to the left, those
+    `after` them below and to the right.
     """
 
     out: tuple[int, int]
@@ -375,17 +376,18 @@ class Window(NamedTuple):
     stride: tuple[int, int]
     dilation: tuple[int, int]
     before: tuple[int, int]
+    after: tuple[int, int]
 
 
-def _two(layer, name, least=1):
+def _two(layer, name):
     """Two numbers, of rows and of columns."""
     values = getattr(layer, name)
     if not (
         isinstance(values, tuple)
         and len(values) == 2
-        and all(isinstance(n, Integral) and least <= n <= MAX_SIDE for n in values)
+        and all(isinstance(n, Integral) and 1 <= n <= MAX_SIDE for n in values)
     ):
-        raise ValueError(f"{name}={values!r}: two integers, from {least} to {MAX_SIDE}")
+        raise ValueError(f"{name}={values!r}: two integers, from 1 to {MAX_SIDE}")
     return values
 
 
@@ -409,7 +411,7 @@ def _window(layer, stride, dilation=(1, 1), before=(0, 0), after=(0, 0)):
         if reach > room:
             raise ValueError(f"size={size}: the window reaches over {reach} of {room}, shape={layer.shape}")
         out.append((room - reach) // stride[axis] + 1)
-    return Window(tuple(out), size, stride, dilation, before)
+    return Window(tuple(out), size, stride, dilation, before, after)
 
 
 class Convolution(NamedTuple):
@@ -488,6 +490,11 @@ class Convolution(NamedTuple):
         return _window(self, stride, dilation, sides[:2], sides[2:])
 
     @property
+    def reads(self):
+        """Numbers of a row of the input."""
+        return prod(self.shape)
+
+    @property
     def shape_out(self):
         """Channels, height and width of the output."""
         return (self.channels, *self.window.out)
@@ -535,6 +542,8 @@ class MaxPool(NamedTuple):
         """The :class:`Window`."""
         return _window(self, _two(self, "size" if self.stride is None else "stride"))
 
+    reads = Convolution.reads
+
     @property
     def shape_out(self):
         """Channels, height and width of the output."""
@@ -566,6 +575,7 @@ class AveragePool(NamedTuple):
     beside = False
 
     window = MaxPool.window
+    reads = MaxPool.reads
     shape_out = MaxPool.shape_out
     outputs = MaxPool.outputs
     multiply_adds = MaxPool.multiply_adds

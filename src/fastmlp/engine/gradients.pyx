@@ -243,7 +243,8 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
             weights = &net.parameters[layer.first + WEIGHTS]
             weights.transposed_ld = padded(layer.n_in, net.itemsize)
             weights.transposed = arena.pointer(("transposed", l))
-            net.kernels.transpose(weights.transposed, weights.transposed_ld, 0, weights.value, layer.n_in, layer.n_out)
+            net.kernels.transpose(weights.transposed, weights.transposed_ld, weights.value, layer.n_out, layer.n_in,
+                                  layer.n_out)
     for l in range(last, -1, -1):
         net.traces[l].deltas = arena.pointer((0, ("deltas", half)))
         half = (half + 1) % 2 if net.layers[l].shared == l else half

@@ -94,7 +94,7 @@ cdef extern from "simd/tables.h" nogil:
         ptrdiff_t operand_ld
     ) noexcept nogil
     ctypedef void (*fm_transpose)(
-        void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n
+        void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n
     ) noexcept nogil
     ctypedef double (*fm_step)(
         void *w, const void *grad, void **state, ptrdiff_t count, const fm_update *u
@@ -224,9 +224,6 @@ cdef extern from "simd/tables.h" nogil:
     ctypedef void (*fm_max_unpool)(void *x, const int32_t *places, const void *d, const fm_window *w) noexcept nogil
     ctypedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w) noexcept nogil
     ctypedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w) noexcept nogil
-    ctypedef void (*fm_turn)(
-        void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n
-    ) noexcept nogil
     ctypedef void (*fm_add_share)(void *out, const void *x, double share, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_cell)(
         void *h, const void *before, void *cells, const void *z, void *const *own, ptrdiff_t at, ptrdiff_t rows,
@@ -305,7 +302,6 @@ cdef extern from "simd/tables.h" nogil:
         fm_max_unpool max_unpool
         fm_mean_pool mean_pool
         fm_mean_unpool mean_unpool
-        fm_turn turn
         fm_add_share add_share
         fm_cell gru
         fm_cell_back gru_back

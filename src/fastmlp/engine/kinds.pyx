@@ -12,14 +12,27 @@ from .blas cimport product
 from .kernels cimport (
     FM_ACTIVATION_identity, FM_ACTIVATION_softmax, FM_ROW_BYTES, blas_outruns, fm_codes, fm_epilogue, fm_window,
 )
-from .layers cimport ALL_STATES, BIAS, LAST_STATE, MEAN_STATE, WEIGHTS, Layer, Parameter, Pass, Recurrence, View
-from .memory cimport ceil_div
+from .layers cimport (
+    ALL_STATES, BIAS, LAST_STATE, MEAN_STATE, WEIGHTS, Layer, Parameter, Pass, Recurrence, Unfolding, View,
+)
+from .memory cimport ceil_div, padded
 from .tuning cimport ALIAS_BYTES, BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS, RECURRENT_ROWS, UNFOLDED_BYTES
 
 
 cdef inline const Parameter *first_of(const Pass *p, const Layer *layer) noexcept nogil:
     """The layer's first parameter."""
     return &p.parameters[layer.first]
+
+
+cdef double _one = 1.0
+cdef float _single_one = 1.0
+
+
+cdef inline const void *one_of(const Pass *p) noexcept nogil:
+    """A 1, of which strides of 0 make a row of ones."""
+    if p.itemsize == sizeof(float):
+        return &_single_one
+    return &_one
 
 
 # ---- dense: Z = f(X W + b), out = (delta W^T) f'(z), gradients X[:, start:stop]^T delta and 1^T delta ----
@@ -59,18 +72,13 @@ cdef void backward(const Pass *p, const Layer *layer, const View *v, fm_epilogue
 
 cdef void gradient_by_tiles(const Pass *p, const Layer *layer, int i, const View *v, ptrdiff_t start, ptrdiff_t stop,
                             bint accumulate, char *gradient) noexcept nogil:
-    cdef double one = 1.0
-    cdef float single_one = 1.0
-    cdef const void *ones = &one
     if i == WEIGHTS:
         p.kernels.product(gradient, layer.n_out, v.x.dense + start * p.itemsize, 1, v.x.ld, v.delta, layer.ld,
                           stop - start, layer.n_out, v.rows, accumulate, NULL, NULL, 0)
         return
     # the columns' sums as a product with a row of ones
-    if p.itemsize == sizeof(float):
-        ones = &single_one
-    p.kernels.product(gradient, layer.n_out, ones, 1, 0, v.delta, layer.ld, 1, layer.n_out, v.rows, accumulate, NULL,
-                      NULL, 0)
+    p.kernels.product(gradient, layer.n_out, one_of(p), 1, 0, v.delta, layer.ld, 1, layer.n_out, v.rows, accumulate,
+                      NULL, NULL, 0)
 
 
 cdef void gradient_by_blas(const Pass *p, const Layer *layer, int i, const View *v, ptrdiff_t start, ptrdiff_t stop,
@@ -328,12 +336,15 @@ cdef void keep_sums(const Pass *p, Layer *layer, char *room) noexcept nogil:
     layer.sums = room
 
 
-cdef ptrdiff_t scratch_bytes(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
-    """Room that calls of the layer's kind need."""
+cdef ptrdiff_t lay_out_scratch(Layer *layer, ptrdiff_t itemsize) noexcept:
+    """Say how calls of the layer's kind divide a worker's scratch; returns its bytes."""
     cdef Room room
     if layer.kind.forward == &forward_recurrent:
         return lay_out(layer, itemsize, NULL, &room)
-    return convolution_scratch(layer, itemsize) if layer.kind.forward == &forward_convolution else 0
+    if layer.kind.forward == &forward_convolution:
+        return max(lay_out_convolution(layer, &layer.unfolding, itemsize, False),
+                   lay_out_convolution(layer, &layer.unfolding_back, itemsize, True))
+    return 0
 
 
 cdef bint ends_product(const Layer *layer) noexcept nogil:

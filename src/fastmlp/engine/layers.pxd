@@ -65,6 +65,16 @@ ctypedef struct Dropout:
     double scale                        # 1 / (1 - that rate, so rounded)
 
 
+# How a convolution's panels lie in a worker's scratch, in elements from its start, behind the framed planes.
+ctypedef struct Unfolding:
+    ptrdiff_t width                     # of a row of positions: that of the framed planes, or of the outputs
+    ptrdiff_t positions
+    ptrdiff_t panel, ld                 # positions of U at a time, and its row stride
+    ptrdiff_t unfolded                  # U
+    ptrdiff_t sums, plane               # (channels, plane): outputs or deltas over the whole width of framed planes
+    ptrdiff_t turned, channels_ld       # (positions, channels_ld): deltas transposed
+
+
 # What a recurrent layer leaves: the state behind the last step, the mean of all states, or all of them.
 cdef enum Left:
     LAST_STATE
@@ -99,6 +109,7 @@ cdef struct Layer:
     int shared                          # the first of the layers that share this one's trace: itself if it stands alone
     bint beside                         # more than one may share it
     bint more                           # the next layer stands beside this one
+    bint weighted                       # its first parameters are weights, and biases
     ptrdiff_t at                        # first column of the layer's outputs in the trace
     # of the inputs: which numbers or categories it reads
     ptrdiff_t column, n_columns
@@ -119,9 +130,10 @@ cdef struct Layer:
     ptrdiff_t delta_before[2]
     const ptrdiff_t *shifts             # (k,) of the input of a group
     const ptrdiff_t *delta_shifts       # (window's elements * channels,); NULL also where there are groups
+    Unfolding unfolding                 # of inputs,
+    Unfolding unfolding_back            # and of deltas
     Recurrence recurrence
     ptrdiff_t own_ld                    # elements of a row that the kind keeps; 0: it keeps nothing
-    ptrdiff_t scratch                   # bytes that a call of the kind needs
 
 
 # What a pass leaves of one layer. Each worker of a prediction has workspaces of its own, a fixed number of bytes apart.

@@ -6,7 +6,6 @@ weights before all biases.
 
 import sys
 from itertools import pairwise
-from math import prod
 from numbers import Integral
 
 import numpy as np
@@ -14,11 +13,11 @@ import numpy as np
 from libc.string cimport memcpy, memset
 
 from .blas cimport blas_for
-from .kernels cimport FM_ROW_BYTES, activation_names, activation_number, kernels_for
-from .kinds cimport dense_kind, kind_of, scratch_bytes
+from .kernels cimport activation_names, activation_number, kernels_for
+from .kinds cimport dense_kind, kind_of, lay_out_scratch
 from .memory cimport Arena, data_of, padded
 from .source cimport Source
-from .tuning cimport ALIAS_BYTES, CALL_BLAS_FLOPS
+from .tuning cimport CALL_BLAS_FLOPS
 
 from .kernels import ACTIVATIONS
 from .architecture import (
@@ -86,8 +85,7 @@ def described(layers, activation):
         if isinstance(row, Parametric) and not (isinstance(before, Dense) and before.activation == "identity"):
             raise ValueError("layers: Parametric follows Dense with the activation 'identity'")
     for place in places(inputs, rows):
-        shape = getattr(place.layer, "shape", None)
-        reads = getattr(place.layer, "reads", None) if shape is None else prod(shape)
+        reads = getattr(place.layer, "reads", None)
         if reads not in (None, place.n_in):
             raise ValueError(f"{place.layer}: the layer before leaves {place.n_in} numbers, not {reads}")
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
@@ -149,8 +147,7 @@ cdef class Layers:
         weighted = [place.layer for place in found if has_weights(place.layer)]
         self.hidden_activations = [getattr(row, "activation", "tanh") for row in weighted[:-1]]
         self.multiply_adds = sum(place.layer.multiply_adds(place.n_in, inputs) for place in found)
-        self.work = self.multiply_adds + sum(
-            place.n_out for place in found if has_weights(place.layer))
+        self.work = self.multiply_adds + sum(place.n_out for place in found if has_weights(place.layer))
         memset(&self.net, 0, sizeof(Pass))
         self.net.kernels = kernels_for(self.dtype, isa)
         self.net.blas = blas_for(self.dtype)
@@ -171,7 +168,9 @@ cdef class Layers:
             i += layer.n_parameters
             layer.beside = place.layer.beside
             layer.more = l + 1 < len(found) and found[l + 1].shared != l + 1
+            layer.weighted = has_weights(place.layer)
             self._set(layer, place)
+            self.scratch = max(self.scratch, lay_out_scratch(layer, self.net.itemsize))
         self.units = (inputs.n_features,)
         for l in range(self.net.n_layers - 1, -1, -1):
             # the last of the layers that share a trace knows its width
@@ -276,8 +275,6 @@ cdef class Layers:
             layer.channels = row.channels
             layer.constants = self._zeros(padded(layer.n_out, self.net.itemsize))
             self._set_shifts(layer, row)
-            layer.scratch = scratch_bytes(layer, self.net.itemsize)
-            self.scratch = max(self.scratch, layer.scratch)
         elif isinstance(row, MaxPool):
             layer.own_ld = padded(layer.n_out, self.net.itemsize)
         return 0
@@ -317,15 +314,12 @@ cdef class Layers:
         r.directions, r.reverse, r.lengths = 1 + row.bidirectional, row.reverse, row.lengths
         r.left = {"last": LAST_STATE, "mean": MEAN_STATE, "all": ALL_STATES}[row.output]
         if isinstance(row, GRU):
-            r.size, r.cell, r.back = 5 * r.units, kernels.gru, kernels.gru_back
+            kept, r.cell, r.back = 5, kernels.gru, kernels.gru_back       # four gates and h
         else:
-            r.size, r.cell, r.back = 6 * r.units, kernels.lstm, kernels.lstm_back
-        if r.size * self.net.itemsize % ALIAS_BYTES == 0:  # deltas of the steps are rows of products
-            r.size += FM_ROW_BYTES // self.net.itemsize
+            kept, r.cell, r.back = 6, kernels.lstm, kernels.lstm_back     # and c
+        r.size = padded(kept * r.units, self.net.itemsize)  # deltas of the steps are rows of products
         layer.own_ld = padded(r.directions * r.steps * r.size, self.net.itemsize)
         layer.constants = self._zeros(1)
-        layer.scratch = scratch_bytes(layer, self.net.itemsize)
-        self.scratch = max(self.scratch, layer.scratch)
         return 0
 
     cdef const char *_zeros(self, ptrdiff_t count) except NULL:

@@ -62,7 +62,7 @@ cdef class Plan:
         blocks = []
         for l in range(job.net.n_layers):
             layer = &job.net.layers[l]
-            if not layer.kind.dense and layer.channels == 0 and layer.recurrence.steps == 0:
+            if not layer.weighted:
                 continue
             n_out = job.net.parameters[layer.first + WEIGHTS].columns
             width = max(<ptrdiff_t> FM_COLUMNS, ceil_div(n_out, FM_MOST_ITEMS // (4 * job.net.n_layers)))

@@ -25,13 +25,6 @@ ctypedef struct Batch:
     void *own[RECURRENT_ROWS]
 
 
-cdef ptrdiff_t unaliased(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    """A row stride of whole lanes that is no multiple of ALIAS_BYTES."""
-    cdef ptrdiff_t lanes = FM_ROW_BYTES // itemsize
-    cdef ptrdiff_t ld = ceil_div(n, lanes) * lanes
-    return ld + lanes if ld * itemsize % ALIAS_BYTES == 0 else ld
-
-
 cdef char *take(char **at, ptrdiff_t nbytes) noexcept nogil:
     """The next piece of a workspace, aligned."""
     cdef char *piece = at[0]
@@ -44,7 +37,7 @@ cdef ptrdiff_t lay_out(const Layer *layer, ptrdiff_t n, char *base, Room *room) 
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t each = RECURRENT_ROWS * r.units * n, deep = r.channels + r.units, gates = r.gates * r.units
     cdef char *at = base
-    room.weights = take(&at, max(deep * unaliased(gates, n), gates * unaliased(deep, n)) * n)
+    room.weights = take(&at, max(deep * padded(gates, n), gates * padded(deep, n)) * n)
     room.x = take(&at, r.steps * RECURRENT_ROWS * r.channels * n)
     room.states = take(&at, r.steps * each if r.left == ALL_STATES else 0)
     room.z = take(&at, 4 * each)
@@ -98,18 +91,18 @@ cdef inline void turn_row(const Pass *p, bint back, char *steps, ptrdiff_t ld, c
                           ptrdiff_t all_steps, ptrdiff_t n) noexcept nogil:
     """steps (length, ld) = planes (n, all_steps) transposed, steps in the order in which they are taken."""
     if back:
-        p.kernels.turn(steps + (length - 1) * ld * p.itemsize, -ld, planes, all_steps, n, length)
+        p.kernels.transpose(steps + (length - 1) * ld * p.itemsize, -ld, planes, all_steps, n, length)
     else:
-        p.kernels.turn(steps, ld, planes, all_steps, n, length)
+        p.kernels.transpose(steps, ld, planes, all_steps, n, length)
 
 
 cdef inline void turn_steps(const Pass *p, bint back, char *planes, ptrdiff_t all_steps, const char *steps,
                             ptrdiff_t ld, ptrdiff_t length, ptrdiff_t n) noexcept nogil:
     """The way back: planes (n, all_steps) = steps (length, ld) transposed."""
     if back:
-        p.kernels.turn(planes, all_steps, steps + (length - 1) * ld * p.itemsize, -ld, length, n)
+        p.kernels.transpose(planes, all_steps, steps + (length - 1) * ld * p.itemsize, -ld, length, n)
     else:
-        p.kernels.turn(planes, all_steps, steps, ld, length, n)
+        p.kernels.transpose(planes, all_steps, steps, ld, length, n)
 
 
 cdef inline void add_sums(const Pass *p, const Recurrence *r, char *z, const char *a, ptrdiff_t a_ld, ptrdiff_t depth,
@@ -209,7 +202,7 @@ cdef void forward_recurrent(const Pass *p, const Layer *layer, const View *v, fm
         weights, ld = first_of(p, layer).value + direction * gates * n, columns
         if columns * n % ALIAS_BYTES == 0 and v.rows > 1:
             # once for all steps, which read them again and again
-            ld = unaliased(gates, n)
+            ld = padded(gates, n)
             for i in range(r.channels + r.units):
                 memcpy(room.weights + i * ld * n, weights + i * columns * n, gates * n)
             weights = room.weights
@@ -263,14 +256,14 @@ cdef void backward_recurrent(const Pass *p, const Layer *layer, const View *v, f
     """out NULL: the deltas of the sums alone, for the gradients of the parameters."""
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t n = p.itemsize, gates = r.gates * r.units, deep = r.channels + r.units
-    cdef ptrdiff_t transposed_ld = unaliased(deep, n), direction, batch, i
+    cdef ptrdiff_t transposed_ld = padded(deep, n), direction, batch, i
     cdef Room room
     cdef Batch b
     cdef char *x
     lay_out(layer, n, v.scratch, &room)
     for direction in range(r.directions):
-        p.kernels.turn(room.weights, transposed_ld, first_of(p, layer).value + direction * gates * n,
-                       r.directions * gates, deep, gates)
+        p.kernels.transpose(room.weights, transposed_ld, first_of(p, layer).value + direction * gates * n,
+                            r.directions * gates, deep, gates)
         for batch in range(ceil_div(v.rows, RECURRENT_ROWS)):
             line_up(p, layer, v, batch * RECURRENT_ROWS, direction, &b)
             read_deltas(p, layer, v, &b, &room, direction)
@@ -307,9 +300,6 @@ cdef void gradient_of_recurrent(const Pass *p, const Layer *layer, int i, const 
     cdef const char *deltas
     cdef const char *h
     cdef char *out
-    cdef double one = 1.0
-    cdef float single_one = 1.0
-    cdef const char *ones = <const char *> &single_one if n == sizeof(float) else <const char *> &one
     cdef bint back
     if not accumulate:
         memset(gradient, 0, (stop - start) * columns * n)
@@ -320,7 +310,7 @@ cdef void gradient_of_recurrent(const Pass *p, const Layer *layer, int i, const 
             deltas = v.own + (row * layer.own_ld + direction * r.steps * size) * n
             out = gradient + direction * (columns // r.directions) * n
             if i == BIAS:
-                add_over_steps(p, out, columns, ones, 1, 0, deltas, size, 1, 4 * u, length)
+                add_over_steps(p, out, columns, <const char *> one_of(p), 1, 0, deltas, size, 1, 4 * u, length)
                 continue
             x = v.x.dense + (row * v.x.ld + start * r.steps + (length - 1 if back else 0)) * n
             add_over_steps(p, out, columns, x, r.steps, -1 if back else 1, deltas, size, inputs, r.gates * u, length)

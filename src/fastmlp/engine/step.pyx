@@ -202,9 +202,9 @@ cdef void keep_transposed(Job *job, const Tile *tile) noexcept nogil:
     """Renew the part of a transpose that a tile has changed."""
     cdef Parameter *p = &job.net.parameters[tile.parameter]
     if p.transposed != NULL:
-        job.net.kernels.transpose(p.transposed, p.transposed_ld, tile.start,
-                                  p.value + tile.start * p.columns * job.net.itemsize, tile.stop - tile.start,
-                                  p.columns)
+        job.net.kernels.transpose(p.transposed + tile.start * job.net.itemsize, p.transposed_ld,
+                                  p.value + tile.start * p.columns * job.net.itemsize, p.columns,
+                                  tile.stop - tile.start, p.columns)
 
 
 cdef void prepare_phase(Job *job, const Tile *tile) noexcept nogil:

@@ -10,19 +10,6 @@
 #   backward    dX = W U', U' what the turned window sees of the framed D; with strides or groups U's elements are
 #               added where they come from: dU = W D
 
-# A worker's scratch, in elements from its start.
-ctypedef struct Places:
-    ptrdiff_t width             # of a row of positions: that of the framed planes, or of the outputs
-    ptrdiff_t positions
-    ptrdiff_t panel, ld         # positions of U at a time, and its row stride
-    ptrdiff_t unfolded          # U
-    ptrdiff_t sums              # (channels, plane): outputs or deltas over the whole width of framed planes
-    ptrdiff_t plane
-    ptrdiff_t turned            # (positions, channels_ld): deltas transposed
-    ptrdiff_t channels_ld
-    ptrdiff_t end
-
-
 cdef inline ptrdiff_t whole_lanes(ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
     return ceil_div(n * itemsize, FM_ROW_BYTES) * FM_ROW_BYTES // itemsize
 
@@ -32,11 +19,10 @@ cdef inline ptrdiff_t depth_of(const Layer *layer) noexcept nogil:
     return layer.window.channels * layer.window.size[0] * layer.window.size[1]
 
 
-cdef Places places_of(const Layer *layer, ptrdiff_t itemsize, bint back) noexcept nogil:
-    """Where in the scratch things are: first the framed planes of inputs or, for backward, of deltas."""
+cdef ptrdiff_t lay_out_convolution(Layer *layer, Unfolding *at, ptrdiff_t itemsize, bint back) noexcept:
+    """Say where in a worker's scratch things are, behind the framed planes; returns its bytes."""
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t framed = 0, depth = depth_of(layer), height = w.out[0], channels = layer.channels
-    cdef Places at
     at.width = w.out[1]
     if back and layer.delta_shifts != NULL:
         framed = layer.channels * layer.framed_delta[0] * layer.framed_delta[1]
@@ -53,22 +39,14 @@ cdef Places places_of(const Layer *layer, ptrdiff_t itemsize, bint back) noexcep
     # a function of the shape alone
     at.panel = min(at.positions, max(whole_lanes(1, itemsize),
                                      whole_lanes(UNFOLDED_BYTES // (depth * itemsize), itemsize)))
-    at.ld = whole_lanes(at.panel, itemsize)
-    if at.ld * itemsize % ALIAS_BYTES == 0:
-        at.ld += whole_lanes(1, itemsize)
+    at.ld = padded(at.panel, itemsize)
     # the last positions are made whole lanes, whose elements are read behind the framed planes
     at.unfolded = whole_lanes(framed, itemsize) + whole_lanes(1, itemsize)
     at.plane = whole_lanes(height * at.width, itemsize)
     at.sums = at.unfolded + depth * at.ld
     at.turned = at.sums + channels * at.plane
     at.channels_ld = whole_lanes(layer.channels, itemsize)
-    at.end = at.turned + (0 if back else height * at.width * at.channels_ld)
-    return at
-
-
-cdef ptrdiff_t convolution_scratch(const Layer *layer, ptrdiff_t itemsize) noexcept nogil:
-    """Bytes of a worker's scratch."""
-    return max(places_of(layer, itemsize, False).end, places_of(layer, itemsize, True).end) * itemsize
+    return (at.turned + (0 if back else height * at.width * at.channels_ld)) * itemsize
 
 
 cdef const char *framed_input(const Pass *p, const Layer *layer, const View *v, ptrdiff_t row) noexcept nogil:
@@ -82,7 +60,7 @@ cdef const char *framed_input(const Pass *p, const Layer *layer, const View *v, 
     return v.scratch
 
 
-cdef void unfold(const Pass *p, const Layer *layer, char *u, const Places *at, const char *x, ptrdiff_t group,
+cdef void unfold(const Pass *p, const Layer *layer, char *u, const Unfolding *at, const char *x, ptrdiff_t group,
                  ptrdiff_t start, ptrdiff_t stop, ptrdiff_t first, ptrdiff_t count) noexcept nogil:
     """Rows start to stop of U of a group of channels, `count` positions of it from the first-th on."""
     cdef const fm_window *w = &layer.window
@@ -99,7 +77,7 @@ cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, 
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer)
     cdef ptrdiff_t i, g, first, count
-    cdef Places at = places_of(layer, n, False)
+    cdef const Unfolding *at = &layer.unfolding
     cdef bint wide = at.width != w.out[1]
     cdef ptrdiff_t plane = at.plane if wide else w.out[0] * at.width
     cdef const char *bias = p.parameters[layer.first + BIAS].value
@@ -118,7 +96,7 @@ cdef void forward_convolution(const Pass *p, const Layer *layer, const View *v, 
                 count = min(at.panel, at.positions - first)
                 if wide and x == v.scratch:
                     count = whole_lanes(count, n)
-                unfold(p, layer, v.scratch + at.unfolded * n, &at, x, g, 0, depth, first, count)
+                unfold(p, layer, v.scratch + at.unfolded * n, at, x, g, 0, depth, first, count)
                 p.kernels.product(sums + (g * channels * plane + first) * n, plane, weights + g * channels * n, 1,
                                   layer.channels, v.scratch + at.unfolded * n, at.ld, channels, count, depth, True,
                                   NULL, NULL, 0)
@@ -133,7 +111,7 @@ cdef void backward_to_sums(const Pass *p, const Layer *layer, const View *v, ptr
     """dX of a row whose sums are shifted, as a convolution of the framed deltas."""
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, first = 0, count, depth = layer.channels * w.size[0] * w.size[1]
-    cdef Places at = places_of(layer, n, True)
+    cdef const Unfolding *at = &layer.unfolding_back
     cdef bint wide = at.width != w.in_[1]
     cdef ptrdiff_t plane = at.plane if wide else w.in_[0] * at.width
     cdef char *sums = v.scratch + at.sums * n if wide else out
@@ -157,7 +135,7 @@ cdef void backward_by_elements(const Pass *p, const Layer *layer, const View *v,
     """dX of a row: dU = W D, whose elements are added where U has them from."""
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, depth = depth_of(layer), g, first, count
-    cdef Places at = places_of(layer, n, True)
+    cdef const Unfolding *at = &layer.unfolding_back
     cdef char *u = v.scratch + at.unfolded * n
     memset(out, 0, layer.n_in * n)
     for g in range(layer.groups):
@@ -188,7 +166,7 @@ cdef void gradient_of_convolution(const Pass *p, const Layer *layer, int i, cons
     """U D^T for weights; for biases the sums of planes."""
     cdef const fm_window *w = &layer.window
     cdef ptrdiff_t n = p.itemsize, channels = layer.channels // layer.groups, row, g, first, count
-    cdef Places at = places_of(layer, n, False)
+    cdef const Unfolding *at = &layer.unfolding
     cdef const char *x
     cdef const char *delta
     cdef char *turned = v.scratch + at.turned * n
@@ -204,13 +182,13 @@ cdef void gradient_of_convolution(const Pass *p, const Layer *layer, int i, cons
             p.kernels.frame(v.scratch + at.sums * n, w.out[0], at.width, delta, w.out[0] * w.out[1], layer.channels,
                             w.out[0], w.out[1], 0, 0)
             delta = v.scratch + at.sums * n
-        p.kernels.transpose(turned, at.channels_ld, 0, delta, layer.channels, w.out[0] * at.width)
+        p.kernels.transpose(turned, at.channels_ld, delta, w.out[0] * at.width, layer.channels, w.out[0] * at.width)
         x = framed_input(p, layer, v, row)
         for g in range(layer.groups):
             first = 0
             while first < at.positions:
                 count = min(at.panel, at.positions - first)
-                unfold(p, layer, u, &at, x, g, start, stop, first, count)
+                unfold(p, layer, u, at, x, g, start, stop, first, count)
                 p.kernels.product(gradient + g * channels * n, layer.channels, u, at.ld, 1,
                                   turned + (first * at.channels_ld + g * channels) * n, at.channels_ld, stop - start,
                                   channels, count, True, NULL, NULL, 0)

@@ -80,26 +80,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
 {DOCUMENTATION["network"]}
 {DOCUMENTATION["training"]}
-    loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
-        "focal" is the log-loss with less weight on samples that are right already; "hinge" is about margins and gives
-        no probabilities.
-    class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``. For several
-        outputs a list with one for each, or "balanced"; a sample then has the product. Labels that y lacks may have a
-        weight if all that it has do.
-    label_smoothing : float, default=0.0
-        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
-    focal_gamma : float, default=2.0
-        Exponent of loss="focal". No effect with another loss.
+{DOCUMENTATION["classification"]}
 {DOCUMENTATION["more"]}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or list of such
-        Labels in ascending order; a list, one for each output, for multiclass-multioutput.
+{DOCUMENTATION["classes"]}
 {DOCUMENTATION["attributes"]}
-    out_activation_ : str
-        "softmax" or "logistic"; "identity" for "hinge".
+{DOCUMENTATION["outputs of classes"]}
 
     See Also
     --------

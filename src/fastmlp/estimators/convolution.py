@@ -5,7 +5,7 @@ from typing import ClassVar
 from ..borrowed import StrOptions
 from .classifier import MLPClassifier
 from .fitted import Attribute
-from .parameters import DOCUMENTATION, keep_parameters
+from .parameters import DOCUMENTATION, constructor
 from .planes import PLANES_DOCUMENTATION, PlanesMixin
 from .regressor import MLPRegressor
 from .values import LOSS_DOCUMENTATION
@@ -43,24 +43,15 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
     ----------
 {PLANES_DOCUMENTATION}
 {_TRAINING}
-    loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
-        "focal" is the log-loss with less weight on samples that are right already; "hinge" gives no probabilities.
-    class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes in the loss, as of `MLPClassifier`.
-    label_smoothing : float, default=0.0
-        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
-    focal_gamma : float, default=2.0
-        Exponent of loss="focal". No effect with another loss.
+{DOCUMENTATION["classification"]}
 {DOCUMENTATION["more"]}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or list of such
-        Labels in ascending order; a list, one for each output, for multiclass-multioutput.
+{DOCUMENTATION["classes"]}
 {DOCUMENTATION["attributes"]}
 {_SHAPE}
-    out_activation_ : str
-        "softmax" or "logistic"; "identity" for "hinge".
+{DOCUMENTATION["outputs of classes"]}
 
     See Also
     --------
@@ -87,56 +78,7 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
     _parameter_constraints: ClassVar[dict] = _constraints(MLPClassifier._parameter_constraints)
     _attributes: ClassVar[dict] = MLPClassifier._attributes | _OF_PLANES
 
-    def __init__(
-        self,
-        layers="auto",
-        activation="relu",
-        *,
-        data="images",
-        input_shape=None,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        loss="log_loss",
-        class_weight=None,
-        label_smoothing=0.0,
-        focal_gamma=2.0,
-        weight_init="auto",
-        dropout=0.0,
-        input_dropout=0.0,
-        weight_decay=None,
-        max_norm=None,
-        clip_norm=None,
-        clip_value=None,
-        lr_schedule=None,
-        lr_schedule_params=None,
-        warmup=0,
-        scoring=None,
-        callbacks=None,
-        dtype=None,
-        n_jobs=None,
-        checkpoint_path=None,
-        checkpoint_every=1,
-    ):
-        keep_parameters(self, locals())
+    __init__ = constructor(MLPClassifier, {"layers": "auto", "activation": "relu"}, data="images", input_shape=None)
 
 
 class ConvRegressor(PlanesMixin, MLPRegressor):
@@ -158,8 +100,7 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
     ----------
 {DOCUMENTATION["attributes"]}
 {_SHAPE}
-    out_activation_ : str
-        "identity", or "exp" for the losses that predict through it.
+{DOCUMENTATION["outputs of numbers"]}
 
     See Also
     --------
@@ -180,54 +121,9 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
     _parameter_constraints: ClassVar[dict] = _constraints(MLPRegressor._parameter_constraints)
     _attributes: ClassVar[dict] = MLPRegressor._attributes | _OF_PLANES
 
-    def __init__(
-        self,
-        loss="squared_error",
-        layers="auto",
-        activation="relu",
-        *,
+    __init__ = constructor(
+        MLPRegressor,
+        {"loss": "squared_error", "layers": "auto", "activation": "relu"},
         data="images",
         input_shape=None,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        quantile=0.5,
-        sort_quantiles=False,
-        huber_delta=1.0,
-        tweedie_power=1.5,
-        weight_init="auto",
-        dropout=0.0,
-        input_dropout=0.0,
-        weight_decay=None,
-        max_norm=None,
-        clip_norm=None,
-        clip_value=None,
-        lr_schedule=None,
-        lr_schedule_params=None,
-        warmup=0,
-        scoring=None,
-        callbacks=None,
-        dtype=None,
-        n_jobs=None,
-        checkpoint_path=None,
-        checkpoint_every=1,
-    ):
-        keep_parameters(self, locals())
+    )

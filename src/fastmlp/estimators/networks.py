@@ -80,7 +80,7 @@ def network_to_train(plan, solver, given=None, kept=None):
                 f"{described} does not go on from coefs_ of shapes {found}: set coefs_ to match, or fit anew with"
                 " warm_start=False."
             )
-    if kept is not None and kept[0] == plan:
+    if kept is not None and kept[0] == plan and list(map(type, kept[0]["layers"])) == list(map(type, layers)):
         network = kept[1]
     else:
         check_layers(shapes, described, solver, dtype.itemsize)

@@ -24,6 +24,7 @@ __all__ = [
     "OF_LOSSES",
     "ParametersMixin",
     "closest",
+    "constructor",
     "constructor_defaults",
     "did_you_mean",
     "keep_parameters",
@@ -143,6 +144,44 @@ def keep_parameters(estimator, given):
         ``locals()`` of its ``__init__``.
     """
     vars(estimator).update((name, value) for name, value in given.items() if name != "self")
+
+
+def constructor(kind, positional=None, **others):
+    """A constructor with parameters of another class.
+
+    Parameters
+    ----------
+    kind : type
+        Those that it takes by keyword alone are taken over.
+    positional : dict of str to object, default=None
+        The parameters that may be given by position, and their defaults; None: those of `kind`.
+    **others : object
+        Further ones, by keyword alone.
+
+    Returns
+    -------
+    __init__ : function
+        With the signature that scikit-learn, `help` and editors look at.
+    """
+    known = inspect.signature(kind.__init__).parameters
+    by_keyword = [parameter for parameter in known.values() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    first = [parameter for parameter in known.values() if parameter not in by_keyword]
+    if positional is not None:
+        first[1:] = _with_defaults(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    own = _with_defaults(others, inspect.Parameter.KEYWORD_ONLY)
+    signature = inspect.Signature([*first, *own, *(one for one in by_keyword if one.name not in others)])
+
+    def __init__(self, *args, **params):
+        given = signature.bind(self, *args, **params)
+        given.apply_defaults()
+        keep_parameters(self, given.arguments)
+
+    __init__.__signature__ = signature
+    return __init__
+
+
+def _with_defaults(defaults, kind):
+    return [inspect.Parameter(name, kind, default=default) for name, default in defaults.items()]
 
 
 @functools.cache
@@ -401,6 +440,27 @@ DOCUMENTATION = {
         Epochs without progress to put up with.
     max_fun : int, default=15000
         Most evaluations of loss and gradient by "lbfgs".""",
+    "classification": """\
+    loss : {"log_loss", "focal", "hinge"}, default="log_loss"
+        "focal" is the log-loss with less weight on samples that are right already; "hinge" is about margins and gives
+        no probabilities.
+    class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes in the loss, by label; "balanced" is ``n_samples / (n_classes * count)``. For several
+        outputs a list with one for each, or "balanced"; a sample then has the product. Labels that y lacks may have a
+        weight if all that it has do.
+    label_smoothing : float, default=0.0
+        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
+    focal_gamma : float, default=2.0
+        Exponent of loss="focal". No effect with another loss.""",
+    "classes": """\
+    classes_ : ndarray of shape (n_classes,) or list of such
+        Labels in ascending order; a list, one for each output, for multiclass-multioutput.""",
+    "outputs of classes": """\
+    out_activation_ : str
+        "softmax" or "logistic"; "identity" for "hinge".""",
+    "outputs of numbers": """\
+    out_activation_ : str
+        "identity", or "exp" for the losses that predict through it.""",
     "more": """\
     weight_init : str, default="auto"
         Distribution of the initial weights. "auto" is scikit-learn's: uniform in +-sqrt(6 / (fan_in + fan_out)),

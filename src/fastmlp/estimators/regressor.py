@@ -39,8 +39,7 @@ class MLPRegressor(ValuesMixin, RegressorMixin, BaseMLP):
     Attributes
     ----------
 {DOCUMENTATION["attributes"]}
-    out_activation_ : str
-        "identity", or "exp" for the losses that predict through it.
+{DOCUMENTATION["outputs of numbers"]}
 
     See Also
     --------

@@ -11,7 +11,7 @@ from ..engine.architecture import GRU, LSTM, Dense, Inputs
 from .classifier import MLPClassifier
 from .fitted import Attribute
 from .inputs import hidden_units
-from .parameters import DOCUMENTATION, keep_parameters
+from .parameters import DOCUMENTATION, constructor
 from .regressor import MLPRegressor
 from .shapes import ShapedRowsMixin, axes_of
 from .values import LOSS_DOCUMENTATION
@@ -25,6 +25,14 @@ _CONSTRAINTS = {
     "bidirectional": ["boolean"],
     "output": [StrOptions({"last", "mean"})],
     "input_shape": [tuple, list, None],
+}
+_POSITIONAL = {"hidden_layer_sizes": (64,), "cell": "gru"}
+_BY_KEYWORD = {
+    "bidirectional": False,
+    "output": "last",
+    "dense_layer_sizes": (),
+    "activation": "relu",
+    "input_shape": None,
 }
 _OF_SEQUENCES = {"input_shape_": Attribute("shape", needed=True)}
 _DOCUMENTATION = """\
@@ -181,24 +189,15 @@ class RecurrentClassifier(SequencesMixin, MLPClassifier):
     ----------
 {_DOCUMENTATION}
 {_TRAINING}
-    loss : {{"log_loss", "focal", "hinge"}}, default="log_loss"
-        "focal" is the log-loss with less weight on samples that are right already; "hinge" gives no probabilities.
-    class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes in the loss, as of `MLPClassifier`.
-    label_smoothing : float, default=0.0
-        Share of a target that is spread evenly over the classes, in [0, 1). No effect but with loss="log_loss".
-    focal_gamma : float, default=2.0
-        Exponent of loss="focal". No effect with another loss.
+{DOCUMENTATION["classification"]}
 {DOCUMENTATION["more"]}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or list of such
-        Labels in ascending order; a list, one for each output, for multiclass-multioutput.
+{DOCUMENTATION["classes"]}
 {DOCUMENTATION["attributes"]}
 {_SHAPE}
-    out_activation_ : str
-        "softmax" or "logistic"; "identity" for "hinge".
+{DOCUMENTATION["outputs of classes"]}
 
     See Also
     --------
@@ -220,59 +219,7 @@ class RecurrentClassifier(SequencesMixin, MLPClassifier):
     _parameter_constraints: ClassVar[dict] = MLPClassifier._parameter_constraints | _CONSTRAINTS
     _attributes: ClassVar[dict] = MLPClassifier._attributes | _OF_SEQUENCES
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(64,),
-        cell="gru",
-        *,
-        bidirectional=False,
-        output="last",
-        dense_layer_sizes=(),
-        activation="relu",
-        input_shape=None,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        loss="log_loss",
-        class_weight=None,
-        label_smoothing=0.0,
-        focal_gamma=2.0,
-        weight_init="auto",
-        dropout=0.0,
-        input_dropout=0.0,
-        weight_decay=None,
-        max_norm=None,
-        clip_norm=None,
-        clip_value=None,
-        lr_schedule=None,
-        lr_schedule_params=None,
-        warmup=0,
-        scoring=None,
-        callbacks=None,
-        dtype=None,
-        n_jobs=None,
-        checkpoint_path=None,
-        checkpoint_every=1,
-    ):
-        keep_parameters(self, locals())
+    __init__ = constructor(MLPClassifier, _POSITIONAL, **_BY_KEYWORD)
 
 
 class RecurrentRegressor(SequencesMixin, MLPRegressor):
@@ -295,8 +242,7 @@ class RecurrentRegressor(SequencesMixin, MLPRegressor):
     ----------
 {DOCUMENTATION["attributes"]}
 {_SHAPE}
-    out_activation_ : str
-        "identity", or "exp" for the losses that predict through it.
+{DOCUMENTATION["outputs of numbers"]}
 
     See Also
     --------
@@ -318,57 +264,4 @@ class RecurrentRegressor(SequencesMixin, MLPRegressor):
     _parameter_constraints: ClassVar[dict] = MLPRegressor._parameter_constraints | _CONSTRAINTS
     _attributes: ClassVar[dict] = MLPRegressor._attributes | _OF_SEQUENCES
 
-    def __init__(
-        self,
-        loss="squared_error",
-        hidden_layer_sizes=(64,),
-        cell="gru",
-        *,
-        bidirectional=False,
-        output="last",
-        dense_layer_sizes=(),
-        activation="relu",
-        input_shape=None,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        quantile=0.5,
-        sort_quantiles=False,
-        huber_delta=1.0,
-        tweedie_power=1.5,
-        weight_init="auto",
-        dropout=0.0,
-        input_dropout=0.0,
-        weight_decay=None,
-        max_norm=None,
-        clip_norm=None,
-        clip_value=None,
-        lr_schedule=None,
-        lr_schedule_params=None,
-        warmup=0,
-        scoring=None,
-        callbacks=None,
-        dtype=None,
-        n_jobs=None,
-        checkpoint_path=None,
-        checkpoint_every=1,
-    ):
-        keep_parameters(self, locals())
+    __init__ = constructor(MLPRegressor, {"loss": "squared_error"} | _POSITIONAL, **_BY_KEYWORD)

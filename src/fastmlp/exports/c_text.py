@@ -18,6 +18,7 @@ __all__ = [
     "escaped",
     "file_of",
     "float_literal",
+    "floats",
     "function",
     "labels_of",
     "single",
@@ -186,7 +187,7 @@ def array(declaration, values):
     return f"{declaration}[{len(values)}] = {{\n    " + ",\n    ".join(rows) + "\n};\n"
 
 
-def _floats(name, values):
+def floats(name, values):
     """The definition of an array of float32."""
     return array(f"static const float {name}", [*map(float_literal, values.ravel())])
 
@@ -282,17 +283,17 @@ def dense(name, number, coef, intercept, source, target, dtype, any_size=False):
     W, b, scale, factor = (f"{name}_{what}{number}" for what in ("W", "b", "scale", "factor"))
     if dtype == "float32":
         call = f"{name}_product({W}, {b}, {source}, {n_in}, {target}, {n_out});"
-        return [_floats(W, coef.T), _floats(b, intercept)], [call]
+        return [floats(W, coef.T), floats(b, intercept)], [call]
     constants = []
     if any_size:
         factors = np.abs(coef).max(axis=1)
-        constants.append(_floats(factor, factors))
+        constants.append(floats(factor, factors))
         coef = np.divide(coef, factors[:, None], out=np.zeros(coef.shape), where=factors[:, None] > 0)
     weights, steps = _quantised(coef)
     constants += [
         array(f"static const int8_t {W}", [str(weight) for weight in weights.ravel().tolist()]),
-        _floats(scale, steps),
-        _floats(b, intercept),
+        floats(scale, steps),
+        floats(b, intercept),
     ]
     # with which no sum of products is beyond 32 bits
     limit = min(2**15 - 1, (2**31 - 1) // max(1, int(np.abs(weights).sum(axis=1).max())))

@@ -1,9 +1,29 @@
 """Convolutions and pooling in C."""
 
 from ..engine.architecture import Convolution, MaxPool
-from .c_text import array, float_literal
+from .c_text import array, floats
 
 __all__ = ["WINDOW_HELPERS", "sliding"]
+
+
+def _pool(name, begin, each, end):
+    """A function that makes one number of what each window sees."""
+    return f"""\
+static void ${{name}}_{name}(const float *x, const int32_t *w, float *z)
+{{
+    for (int c = 0; c < w[0]; c++, x += w[1] * w[2])
+        for (int y = 0; y < w[4]; y++)
+            for (int o = 0; o < w[5]; o++) {{
+                const float *corner = x + y * w[8] * w[2] + o * w[9];
+                {begin}
+                for (int i = 0; i < w[6]; i++)
+                    for (int j = 0; j < w[7]; j++)
+                        {each}
+                *z++ = {end};
+            }}
+}}
+"""
+
 
 # w has of each window: channels, height and width of the input, those of the output, and height and width of the
 # window, its strides, its dilations, the zeros above and to the left; then the number of groups of channels
@@ -29,35 +49,12 @@ static void ${name}_convolution(const float *W, const float *b, const float *x, 
             }
 }
 """,
-    "max_pool": """\
-static void ${name}_max_pool(const float *x, const int32_t *w, float *z)
-{
-    for (int c = 0; c < w[0]; c++, x += w[1] * w[2])
-        for (int y = 0; y < w[4]; y++)
-            for (int o = 0; o < w[5]; o++) {
-                const float *corner = x + y * w[8] * w[2] + o * w[9];
-                float most = *corner;
-                for (int i = 0; i < w[6]; i++)
-                    for (int j = 0; j < w[7]; j++)
-                        if (corner[i * w[2] + j] > most) most = corner[i * w[2] + j];
-                *z++ = most;
-            }
-}
-""",
-    "average_pool": """\
-static void ${name}_average_pool(const float *x, const int32_t *w, float *z)
-{
-    for (int c = 0; c < w[0]; c++, x += w[1] * w[2])
-        for (int y = 0; y < w[4]; y++)
-            for (int o = 0; o < w[5]; o++) {
-                const float *corner = x + y * w[8] * w[2] + o * w[9];
-                float sum = 0.0f;
-                for (int i = 0; i < w[6]; i++)
-                    for (int j = 0; j < w[7]; j++) sum += corner[i * w[2] + j];
-                *z++ = sum / (float)(w[6] * w[7]);
-            }
-}
-""",
+    "max_pool": _pool(
+        "max_pool", "float most = *corner;", "if (corner[i * w[2] + j] > most) most = corner[i * w[2] + j];", "most"
+    ),
+    "average_pool": _pool(
+        "average_pool", "float sum = 0.0f;", "sum += corner[i * w[2] + j];", "sum / (float)(w[6] * w[7])"
+    ),
 }
 
 
@@ -69,8 +66,5 @@ def sliding(name, number, layer, coef, intercept, source, target):
     if not isinstance(layer, Convolution):
         kind = "max_pool" if isinstance(layer, MaxPool) else "average_pool"
         return [geometry], [f"{name}_{kind}({source}, {w}, {target});"]
-    weights, biases = (
-        array(f"static const float {key}", [*map(float_literal, values.ravel())])
-        for key, values in ((W, coef.T), (b, intercept))
-    )
-    return [geometry, weights, biases], [f"{name}_convolution({W}, {b}, {source}, {w}, {target});"]
+    constants = [geometry, floats(W, coef.T), floats(b, intercept)]
+    return constants, [f"{name}_convolution({W}, {b}, {source}, {w}, {target});"]

@@ -1,6 +1,5 @@
 """A fitted model as one network, which every export walks: its layers, and what its outputs mean."""
 
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..engine.architecture import GRU, LSTM, Dense, has_weights, weight_shapes
+from ..engine.architecture import Dense, has_weights, weight_shapes
 from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
@@ -48,7 +47,7 @@ class FittedNetwork(NamedTuple):
         first = self.layers[0]
         if first.window is None:
             return len(first.coef)
-        return first.window.reads if isinstance(first.window, GRU | LSTM) else prod(first.window.shape)
+        return first.window.reads
 
     @property
     def n_outputs(self):

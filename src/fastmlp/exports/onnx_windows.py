@@ -18,12 +18,6 @@ def slide(g, layer, a, coef=None, intercept=None):
     if not isinstance(layer, Convolution):
         kind = "MaxPool" if isinstance(layer, MaxPool) else "AveragePool"
         return g.add(kind, a, kernel_shape=list(window.size), strides=list(window.stride))
-    after = [
-        (n_out - 1) * stride + (n - 1) * apart + 1 - n_in - before
-        for n_out, stride, n, apart, n_in, before in zip(
-            window.out, window.stride, window.size, window.dilation, layer.shape[1:], window.before, strict=True
-        )
-    ]
     weights = coef.T.reshape(layer.channels, -1, *window.size)
     return g.add(
         "Conv",
@@ -34,5 +28,5 @@ def slide(g, layer, a, coef=None, intercept=None):
         strides=list(window.stride),
         dilations=list(window.dilation),
         group=layer.groups,
-        pads=[*window.before, *(max(0, n) for n in after)],
+        pads=[*window.before, *window.after],
     )

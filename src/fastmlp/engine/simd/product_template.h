@@ -287,7 +287,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
     }
     if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate && !finish) {
         FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0, NULL, NULL, 0);
-        FN(transpose)(c_, ldc, 0, copy, n, m);
+        FN(transpose)(c_, ldc, copy, m, n, m);
         return;
     }
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;

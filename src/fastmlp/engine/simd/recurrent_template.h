@@ -10,11 +10,6 @@
  * unit is read or written.
  */
 
-static void FN(turn)(void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n)
-{
-    FN(transpose_part)(out, ld, w, w_ld, rows, n);
-}
-
 static void FN(add_share)(void *out_, const void *x_, double share, ptrdiff_t count)
 {
     REAL *out = out_;
@@ -36,6 +31,14 @@ INLINE REAL FN(gate)(REAL z)
     REAL name[VECTOR_LANES];     \
     *(FN(vector) *)name = FN(load_up_to)(p, left)
 #define PUT(p, name) FN(store_up_to)(p, *(const FN(vector) *)(name), left)
+/* four of them, the gates or their deltas, which lie `units` apart, from unit j on */
+#define GATES_OF(a, b, c, d, p)    \
+    LANES_OF(a, (p) + j);          \
+    LANES_OF(b, (p) + units + j);  \
+    LANES_OF(c, (p) + 2 * units + j); \
+    LANES_OF(d, (p) + 3 * units + j)
+#define PUT_GATES(p, a, b, c, d) \
+    PUT((p) + j, a), PUT((p) + units + j, b), PUT((p) + 2 * units + j, c), PUT((p) + 3 * units + j, d)
 #define FOR_UNITS for (ptrdiff_t j = 0, left = units; j < units; j += VECTOR_LANES, left -= VECTOR_LANES)
 
 static void FN(gru)(void *h_, const void *before_, void *cells, const void *z_, void *const *own, ptrdiff_t at,
@@ -46,10 +49,7 @@ static void FN(gru)(void *h_, const void *before_, void *cells, const void *z_, 
         const REAL *z = (const REAL *)z_ + i * 4 * units, *before = (const REAL *)before_ + i * units;
         REAL *h = (REAL *)h_ + i * units, *kept = own ? (REAL *)own[i] + at : NULL;
         FOR_UNITS {
-            LANES_OF(r, z + j);
-            LANES_OF(u, z + units + j);
-            LANES_OF(n, z + 2 * units + j);
-            LANES_OF(m, z + 3 * units + j);
+            GATES_OF(r, u, n, m, z);
             LANES_OF(s, before + j);
             FOR_VECTOR r[l] = FN(gate)(r[l]);
             FOR_VECTOR u[l] = FN(gate)(u[l]);
@@ -57,10 +57,7 @@ static void FN(gru)(void *h_, const void *before_, void *cells, const void *z_, 
             FOR_VECTOR s[l] = FN(fma)(u[l], s[l] - n[l], n[l]);
             PUT(h + j, s);
             if (!kept) continue;
-            PUT(kept + j, r);
-            PUT(kept + units + j, u);
-            PUT(kept + 2 * units + j, n);
-            PUT(kept + 3 * units + j, m);
+            PUT_GATES(kept, r, u, n, m);
             PUT(kept + 4 * units + j, s);
         }
     }
@@ -73,10 +70,7 @@ static void FN(gru_back)(void *dh_, void *dcells, void *d_, void *const *own, pt
     for (ptrdiff_t i = 0; i < rows; i++) {
         REAL *dh = (REAL *)dh_ + i * units, *d = (REAL *)d_ + i * 4 * units, *kept = (REAL *)own[i] + at;
         FOR_UNITS {
-            LANES_OF(r, kept + j);
-            LANES_OF(u, kept + units + j);
-            LANES_OF(n, kept + 2 * units + j);
-            LANES_OF(m, kept + 3 * units + j);
+            GATES_OF(r, u, n, m, kept);
             LANES_OF(g, dh + j);
             REAL before[VECTOR_LANES] = {0};
             if (at) *(FN(vector) *)before = FN(load_up_to)(kept - size + 4 * units + j, left);
@@ -89,15 +83,8 @@ static void FN(gru_back)(void *dh_, void *dcells, void *d_, void *const *own, pt
                 r[l] = to_n * r[l];
             }
             PUT(dh + j, g);
-            PUT(d + j, m);
-            PUT(d + units + j, u);
-            PUT(d + 2 * units + j, n);
-            PUT(d + 3 * units + j, r);
-            if (!keep) continue;
-            PUT(kept + j, m);
-            PUT(kept + units + j, u);
-            PUT(kept + 2 * units + j, n);
-            PUT(kept + 3 * units + j, r);
+            PUT_GATES(d, m, u, n, r);
+            if (keep) PUT_GATES(kept, m, u, n, r);
         }
     }
 }
@@ -111,10 +98,7 @@ static void FN(lstm)(void *h_, const void *before, void *cells_, const void *z_,
         REAL *h = (REAL *)h_ + k * units, *cells = (REAL *)cells_ + k * units;
         REAL *kept = own ? (REAL *)own[k] + at : NULL;
         FOR_UNITS {
-            LANES_OF(i, z + j);
-            LANES_OF(f, z + units + j);
-            LANES_OF(g, z + 2 * units + j);
-            LANES_OF(o, z + 3 * units + j);
+            GATES_OF(i, f, g, o, z);
             LANES_OF(c, cells + j);
             REAL s[VECTOR_LANES];
             FOR_VECTOR i[l] = FN(gate)(i[l]);
@@ -126,10 +110,7 @@ static void FN(lstm)(void *h_, const void *before, void *cells_, const void *z_,
             PUT(cells + j, c);
             PUT(h + j, s);
             if (!kept) continue;
-            PUT(kept + j, i);
-            PUT(kept + units + j, f);
-            PUT(kept + 2 * units + j, g);
-            PUT(kept + 3 * units + j, o);
+            PUT_GATES(kept, i, f, g, o);
             PUT(kept + 4 * units + j, s);
             PUT(kept + 5 * units + j, c);
         }
@@ -143,10 +124,7 @@ static void FN(lstm_back)(void *dh_, void *dcells_, void *d_, void *const *own, 
         REAL *dh = (REAL *)dh_ + k * units, *dcells = (REAL *)dcells_ + k * units;
         REAL *d = (REAL *)d_ + k * 4 * units, *kept = (REAL *)own[k] + at;
         FOR_UNITS {
-            LANES_OF(i, kept + j);
-            LANES_OF(f, kept + units + j);
-            LANES_OF(g, kept + 2 * units + j);
-            LANES_OF(o, kept + 3 * units + j);
+            GATES_OF(i, f, g, o, kept);
             LANES_OF(c, kept + 5 * units + j);
             LANES_OF(e, dh + j);
             LANES_OF(dc, dcells + j);
@@ -165,15 +143,8 @@ static void FN(lstm_back)(void *dh_, void *dcells_, void *d_, void *const *own, 
             }
             PUT(dh + j, e);
             PUT(dcells + j, dc);
-            PUT(d + j, i);
-            PUT(d + units + j, f);
-            PUT(d + 2 * units + j, g);
-            PUT(d + 3 * units + j, o);
-            if (!keep) continue;
-            PUT(kept + j, i);
-            PUT(kept + units + j, f);
-            PUT(kept + 2 * units + j, g);
-            PUT(kept + 3 * units + j, o);
+            PUT_GATES(d, i, f, g, o);
+            if (keep) PUT_GATES(kept, i, f, g, o);
         }
     }
 }

@@ -364,11 +364,11 @@ static void FN(periodic)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t
         }
         for (ptrdiff_t j = 0; j < n_columns; j++) {
             const ptrdiff_t some = (n_columns - j < LANES) ? n_columns - j : LANES;
-            if (j % LANES == 0) FN(transpose_part)(columns, LANES, x + j, x_ld, height, some);
+            if (j % LANES == 0) FN(transpose)(columns, LANES, x + j, x_ld, height, some);
             for (ptrdiff_t m = 0; m < width; m += PERIODIC_SUMS) {
                 const ptrdiff_t count = (width - m < PERIODIC_SUMS) ? width - m : PERIODIC_SUMS;
                 if (filled + count > PERIODIC_SUMS) {
-                    FN(transpose_part)(out, out_ld, sums, LANES, filled, height);
+                    FN(transpose)(out, out_ld, sums, LANES, filled, height);
                     out += filled;
                     filled = 0;
                 }
@@ -377,7 +377,7 @@ static void FN(periodic)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t
                 filled += count;
             }
         }
-        FN(transpose_part)(out, out_ld, sums, LANES, filled, height);
+        FN(transpose)(out, out_ld, sums, LANES, filled, height);
     }
 }
 

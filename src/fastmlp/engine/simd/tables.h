@@ -291,8 +291,8 @@ typedef int (*fm_all_finite)(const void *x, ptrdiff_t count);
 typedef void (*fm_product)(void *c, ptrdiff_t ldc, const void *a, ptrdiff_t a_row, ptrdiff_t a_k, const void *b,
                            ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate,
                            fm_epilogue finish, const void *operand, ptrdiff_t operand_ld);
-/* columns first, first + 1, ... of out (n, ld) = w (rows, n) transposed */
-typedef void (*fm_transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n);
+/* out (n, ld) = w (rows, w_ld) transposed, n columns of it; strides may be negative */
+typedef void (*fm_transpose)(void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n);
 /* z (rows, ld) = X w for the given rows of X */
 typedef void (*fm_csr_product)(void *z, const fm_csr *x, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                                const void *w, ptrdiff_t n, ptrdiff_t ld);
@@ -421,8 +421,6 @@ typedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w);
 
 /* ---- cells of recurrent layers (recurrent_template.h) ---- */
 
-/* out (n, ld) = w (rows, w_ld) transposed; strides may be negative */
-typedef void (*fm_turn)(void *out, ptrdiff_t ld, const void *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n);
 /* out (count,) += share * x */
 typedef void (*fm_add_share)(void *out, const void *x, double share, ptrdiff_t count);
 /* A step: the states h (rows, units) from the sums z (rows, 4, units) and the states before, which may be h itself;
@@ -445,7 +443,7 @@ typedef fm_cell_back fm_gru_back, fm_lstm_back;
     ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient) \
     ROW(unfold) ROW(fold) ROW(frame) ROW(shifted) ROW(spread) ROW(plane_sums)                \
     ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)                            \
-    ROW(turn) ROW(add_share) ROW(gru) ROW(gru_back) ROW(lstm) ROW(lstm_back)
+    ROW(add_share) ROW(gru) ROW(gru_back) ROW(lstm) ROW(lstm_back)
 #define FM_ENUM_LAYER_KERNEL(name) FM_LAYER_KERNEL_##name,
 enum { FM_LAYER_KERNELS(FM_ENUM_LAYER_KERNEL) FM_N_LAYER_KERNELS };
 #define FM_LAYER_KERNEL(name) fm_##name name;

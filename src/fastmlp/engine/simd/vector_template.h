@@ -141,8 +141,10 @@ INLINE void FN(transpose_square)(FN(vector) *r)
 }
 
 /* out (n, ld) = w (rows, w_ld) transposed, n columns of it */
-static void FN(transpose_part)(REAL *out, ptrdiff_t ld, const REAL *w, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n)
+static void FN(transpose)(void *out_, ptrdiff_t ld, const void *w_, ptrdiff_t w_ld, ptrdiff_t rows, ptrdiff_t n)
 {
+    REAL *out = out_;
+    const REAL *w = w_;
     for (ptrdiff_t i = 0; i < rows; i += VECTOR_LANES) {
         const ptrdiff_t height = (rows - i < VECTOR_LANES) ? rows - i : VECTOR_LANES;
         for (ptrdiff_t j = 0; j < n; j += VECTOR_LANES) {
@@ -155,10 +157,4 @@ static void FN(transpose_part)(REAL *out, ptrdiff_t ld, const REAL *w, ptrdiff_t
                 if (l < width) FN(store_up_to)(out + (j + l) * ld + i, r[l], height);
         }
     }
-}
-
-/* out (n, ld), columns first..first + rows - 1 = w (rows, n) transposed */
-static void FN(transpose)(void *out, ptrdiff_t ld, ptrdiff_t first, const void *w, ptrdiff_t rows, ptrdiff_t n)
-{
-    FN(transpose_part)((REAL *)out + first, ld, w, n, rows, n);
 }

@@ -174,6 +174,12 @@ INLINE REAL FN(greatest)(const REAL *x, ptrdiff_t rows, ptrdiff_t columns, ptrdi
     return most;
 }
 
+/* For each place of the window in each plane of x: `at`, where in the plane its first element is. */
+#define FOR_PLACES                                                                                             \
+    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * width)                                         \
+        for (ptrdiff_t y = 0; y < w->out[0]; y++)                                                              \
+            for (ptrdiff_t o = 0, at = y * w->stride[0] * width; o < w->out[1]; o++, at += w->stride[1])
+
 static void FN(max_pool)(void *out_, int32_t *places, const void *x_, const fm_window *w)
 {
     const ptrdiff_t width = w->in[1];
@@ -181,14 +187,11 @@ static void FN(max_pool)(void *out_, int32_t *places, const void *x_, const fm_w
     REAL *out = out_;
     const REAL *x = x_;
     int32_t unwanted;
-    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * width)
-        for (ptrdiff_t y = 0; y < w->out[0]; y++)
-            for (ptrdiff_t o = 0; o < w->out[1]; o++) {
-                const ptrdiff_t at = y * w->stride[0] * width + o * w->stride[1];
-                int32_t *place = places ? places++ : &unwanted;
-                *out++ = halves ? FN(greatest)(x + at, 2, 2, width, at, place)
-                                : FN(greatest)(x + at, w->size[0], w->size[1], width, at, place);
-            }
+    FOR_PLACES {
+        int32_t *place = places ? places++ : &unwanted;
+        *out++ = halves ? FN(greatest)(x + at, 2, 2, width, at, place)
+                        : FN(greatest)(x + at, w->size[0], w->size[1], width, at, place);
+    }
 }
 
 static void FN(max_unpool)(void *x_, const int32_t *places, const void *d_, const fm_window *w)
@@ -202,30 +205,26 @@ static void FN(max_unpool)(void *x_, const int32_t *places, const void *d_, cons
 static void FN(mean_pool)(void *out_, const void *x_, const fm_window *w)
 {
     const REAL share = R(1.0) / (REAL)(w->size[0] * w->size[1]);
+    const ptrdiff_t width = w->in[1];
     REAL *out = out_;
     const REAL *x = x_;
-    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
-        for (ptrdiff_t y = 0; y < w->out[0]; y++)
-            for (ptrdiff_t o = 0; o < w->out[1]; o++) {
-                const REAL *corner = x + y * w->stride[0] * w->in[1] + o * w->stride[1];
-                REAL sum = 0;
-                for (ptrdiff_t i = 0; i < w->size[0]; i++)
-                    for (ptrdiff_t j = 0; j < w->size[1]; j++) sum += corner[i * w->in[1] + j];
-                *out++ = sum * share;
-            }
+    FOR_PLACES {
+        REAL sum = 0;
+        for (ptrdiff_t i = 0; i < w->size[0]; i++)
+            for (ptrdiff_t j = 0; j < w->size[1]; j++) sum += x[at + i * width + j];
+        *out++ = sum * share;
+    }
 }
 
 static void FN(mean_unpool)(void *x_, const void *d_, const fm_window *w)
 {
     const REAL share = R(1.0) / (REAL)(w->size[0] * w->size[1]);
+    const ptrdiff_t width = w->in[1];
     REAL *x = x_;
     const REAL *d = d_;
-    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
-        for (ptrdiff_t y = 0; y < w->out[0]; y++)
-            for (ptrdiff_t o = 0; o < w->out[1]; o++) {
-                REAL *corner = x + y * w->stride[0] * w->in[1] + o * w->stride[1];
-                const REAL part = *d++ * share;
-                for (ptrdiff_t i = 0; i < w->size[0]; i++)
-                    for (ptrdiff_t j = 0; j < w->size[1]; j++) corner[i * w->in[1] + j] += part;
-            }
+    FOR_PLACES {
+        const REAL part = *d++ * share;
+        for (ptrdiff_t i = 0; i < w->size[0]; i++)
+            for (ptrdiff_t j = 0; j < w->size[1]; j++) x[at + i * width + j] += part;
+    }
 }
