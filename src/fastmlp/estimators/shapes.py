@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.sources import Source
-from ..engine.architecture import Dense
+from ..exports.layers import network_of, told
 
 __all__ = ["ShapedRowsMixin", "axes_of", "told_layers"]
 
@@ -211,8 +211,4 @@ class ShapedRowsMixin:
 
 def told_layers(estimator):
     """The shape of a row, and what each layer leaves; list of str."""
-    told = [" x ".join(map(str, estimator.input_shape_))]
-    for layer in estimator._layers(estimator.n_features_in_, estimator.n_outputs_)[1:]:
-        after = f"{layer.units}" if isinstance(layer, Dense) else " x ".join(map(str, layer.shape_out))
-        told.append(f"{after} {getattr(layer, 'activation', type(layer).__name__)}")
-    return [*told[:-1], told[-1].replace("identity", estimator.out_activation_)]
+    return [" x ".join(map(str, estimator.input_shape_)), *map(told, network_of(estimator).layers)]

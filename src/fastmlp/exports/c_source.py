@@ -8,7 +8,7 @@ import numpy as np
 from ..engine.architecture import GRU, LSTM
 from .c_text import HELPERS, activated, check_options, dense, escaped, file_of, function, labels_of, single
 from .c_windows import WINDOW_HELPERS, sliding
-from .layers import network_of
+from .layers import network_of, told
 
 __all__ = ["c_source"]
 
@@ -60,14 +60,6 @@ def _network(name, layers, dtype):
     return constants, declared + calls
 
 
-def _told(layer):
-    """A layer in the first comment."""
-    if layer.window is None:
-        return f"{len(layer.intercept)} {layer.activation}"
-    shape = " x ".join(map(str, layer.window.shape_out))
-    return f"{shape} {type(layer.window).__name__ if layer.coef is None else layer.activation}"
-
-
 def _score_body(name, network, blocks):
     """What gives the outputs, or the probabilities of both classes where there is one output."""
     if network.ranks is not None:
@@ -95,12 +87,8 @@ def _predict_body(name, network, blocks):
     return [*forward, *(f"out[{k}] = {name}_argmax(z{offset}, {size});" for k, (offset, size) in enumerate(blocks))]
 
 
-def c_source(estimator, name, dtype):
-    """The text of `SaveMixin.to_c`, which has the parameters."""
-    check_options(name, dtype)
-    network = network_of(estimator)
-    if any(isinstance(layer.window, GRU | LSTM) for layer in network.layers):
-        raise ValueError(f"to_c has no recurrent layers, which {type(estimator).__name__} has: to_onnx has them.")
+def _in_single(network):
+    """The layers of a network, in float32."""
     layers, numbers = [], count()
     for layer in network.layers:
         if layer.coef is not None:
@@ -110,6 +98,16 @@ def c_source(estimator, name, dtype):
                 intercept=single(layer.intercept, network.biases.format(i)),
             )
         layers.append(layer)
+    return layers
+
+
+def c_source(estimator, name, dtype):
+    """The text of `SaveMixin.to_c`, which has the parameters."""
+    check_options(name, dtype)
+    network = network_of(estimator)
+    if any(isinstance(layer.window, GRU | LSTM) for layer in network.layers):
+        raise ValueError(f"to_c has no recurrent layers, which {type(estimator).__name__} has: to_onnx has them.")
+    layers = _in_single(network)
     target, output = network.target, network.activation
     sizes = {"N_FEATURES": network.n_features, "N_OUTPUTS": network.n_outputs}
     labels = {f"_{k}" if target == "multioutput" else "": classes for k, classes in enumerate(network.classes)}
@@ -141,7 +139,7 @@ def c_source(estimator, name, dtype):
         estimator,
         name,
         what="the network",
-        layers=": " + ", ".join([f"{network.n_features} inputs", *map(_told, layers)]),
+        layers=": " + ", ".join([f"{network.n_features} inputs", *map(told, layers)]),
         dtype=dtype,
         usage=_USAGE[target],
         rules="x must be finite, and no part of the output.",

@@ -11,7 +11,7 @@ from ..engine import ACTIVATIONS
 from ..engine.architecture import Dense, has_weights, weight_shapes
 from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
-__all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of"]
+__all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of", "told"]
 
 # Klambauer et al. (2017)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
@@ -57,6 +57,14 @@ class FittedNetwork(NamedTuple):
     def activation(self):
         """That of the outputs."""
         return self.layers[-1].activation
+
+
+def told(layer):
+    """What a layer leaves, and how, in a few words: "6 x 8 x 8 relu"."""
+    if layer.window is None:
+        return f"{len(layer.intercept)} {layer.activation}"
+    shape = " x ".join(map(str, layer.window.shape_out))
+    return f"{shape} {getattr(layer.window, 'activation', type(layer.window).__name__)}"
 
 
 def network_of(estimator):

@@ -20,28 +20,34 @@ def _forward(g, network, a):
     check_size(sum(layer.coef.size + layer.intercept.size for layer in layers if layer.coef is not None), g.dtype)
     numbers, planes = count(), False
     for layer in layers:
-        if layer.coef is None:
-            a, planes = slide(g, layer.window, a if planes else in_planes(g, layer.window, a)), True
-            continue
-        i, parameters = next(numbers), []
-        for name, values in zip((network.weights, network.biases), layer[:2], strict=True):
-            if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
-                raise ValueError(f"{name.format(i)} has values beyond {g.dtype}, in which the graph computes.")
-            parameters.append(values.astype(g.dtype, copy=False))
-        if isinstance(layer.window, GRU | LSTM):
-            a, planes = read_sequences(g, layer.window, a, *parameters), False
-            continue
-        if layer.window is not None:
-            a, planes = slide(g, layer.window, a if planes else in_planes(g, layer.window, a), *parameters), True
-            a = activate(g, layer.activation, a)
-            continue
-        a, planes = g.add("Gemm", g.add("Flatten", a, axis=1) if planes else a, *parameters), False
+        a, planes = _sums(g, layer, a, planes, _parameters(g, network, layer, numbers))
         if layer is layers[-1] and network.target == "multioutput":
             segments = network.segments
             parts = g.add("Split", a, np.array(segments, np.int64), n_outputs=len(segments), axis=1)
             return [activate(g, layer.activation, part) for part in parts]
         a = activate(g, layer.activation, a)
     return a
+
+
+def _parameters(g, network, layer, numbers):
+    """The weights and biases of a layer that has them, in the precision of the graph."""
+    if layer.coef is None:
+        return []
+    i, parameters = next(numbers), []
+    for name, values in zip((network.weights, network.biases), layer[:2], strict=True):
+        if values.dtype.itemsize > g.dtype.itemsize and not fits_precision(values, g.dtype):
+            raise ValueError(f"{name.format(i)} has values beyond {g.dtype}, in which the graph computes.")
+        parameters.append(values.astype(g.dtype, copy=False))
+    return parameters
+
+
+def _sums(g, layer, a, planes, parameters):
+    """What a layer leaves before its activation, and whether that is planes, as `a` is or is not."""
+    if layer.window is None:
+        return g.add("Gemm", g.add("Flatten", a, axis=1) if planes else a, *parameters), False
+    if isinstance(layer.window, GRU | LSTM):
+        return read_sequences(g, layer.window, a, *parameters), False
+    return slide(g, layer.window, a if planes else in_planes(g, layer.window, a), *parameters), True
 
 
 def _class_labels(network, numbered):
