@@ -11,16 +11,17 @@ import argparse
 import platform
 import time
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from compare import machine
+from engine_nets import adam
+from report import table
 from timing import Lane, headline, interleave, ratio
 
 import fastmlp
 from fastmlp import ConvClassifier
-from fastmlp.engine import OPTIMIZERS, Network, Predictor
+from fastmlp.engine import Network, Predictor
 from fastmlp.engine.architecture import places
 from fastmlp.engine.kernels import fma_peak
 from fastmlp.estimators.planes import layers_for
@@ -39,17 +40,6 @@ NETS = {
 }  # fmt: skip
 
 
-@dataclass
-class Adam:
-    """What the engine reads of an optimizer."""
-
-    state: list
-    name: str = "adam"
-    rate: float = 1e-3
-    t: int = 0
-    hyper: dict = field(default_factory=lambda: {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8})
-
-
 def ours(entries, shape, threads):
     """A training pass over some batches, a prediction of one row, and multiply-adds of a row."""
     layers = layers_for(entries, "relu", shape, 10)
@@ -57,7 +47,7 @@ def ours(entries, shape, threads):
     initialize(network, "he_uniform", np.dtype(np.float32), np.random.RandomState(0))
     X, y = data(shape)
     network.bind(X, y)
-    optimizer = Adam([network.new_state() for _ in range(OPTIMIZERS["adam"])])
+    optimizer = adam(network)
     predictor = Predictor.of(layers, [array for _, array, _ in network.parameters], "softmax")
     row = X[:1].copy()
     adds = [place.layer.multiply_adds(place.n_in, layers[0]) for place in places(layers[0], layers[1:])]
@@ -153,11 +143,6 @@ def mnist(path):
         rows.append((seconds, epochs, model.score(X[test], y[test])))
         print(f"{epochs} epochs: {seconds:.1f} s, {rows[-1][2]:.2%}")
     return len(train), rows
-
-
-def table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
 
 
 def main():

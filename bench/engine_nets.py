@@ -9,6 +9,17 @@ from peers import BETA_1, BETA_2, EPSILON, RATE
 from fastmlp.engine import OPTIMIZERS, Network
 
 
+def adam(network):
+    """An Adam for a network at its start, as the engine reads it."""
+    return SimpleNamespace(
+        name="adam",
+        rate=RATE,
+        t=0,
+        hyper={"beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON},
+        state=[network.new_state() for _ in range(OPTIMIZERS["adam"])],
+    )
+
+
 class EngineNet:
     """A Network at the net's start, bound to its data, with an Adam and one order of rows.
 
@@ -28,13 +39,7 @@ class EngineNet:
             coef[:], intercept[:] = weights, biases
         self.network.bind(X, y)
         self.rows = random.permutation(X.shape[0])
-        self.optimizer = SimpleNamespace(
-            name="adam",
-            rate=RATE,
-            t=0,
-            hyper={"beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON},
-            state=[self.network.new_state() for _ in range(OPTIMIZERS["adam"])],
-        )
+        self.optimizer = adam(self.network)
 
     def epoch(self):
         """One epoch of Adam; its loss."""

@@ -6,18 +6,17 @@ Adam in float32, batches of 256 rows, by turns with what is named in the last co
 """
 
 import argparse
-from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse
+from engine_nets import adam
 from timing import Lane, interleave, ratio
 
-from fastmlp.engine import OPTIMIZERS, Network, single_threaded_blas
+from fastmlp.engine import Network, single_threaded_blas
 from fastmlp.engine.architecture import Dense, Embedding, Inputs, Numbers, Parametric, Periodic, Scale
 
 BATCH, N_BATCHES, N_CLASSES = 256, 20, 10
 N_ROWS = BATCH * N_BATCHES
-HYPER = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
 
 def numbers(n):
@@ -73,8 +72,7 @@ def lane_of(name, layers, X, categories, n_threads):
         if parameter.startswith(("scales", "activations")):
             array[:] = 1
     network.bind(X, rng.integers(N_CLASSES, size=N_ROWS), codes=categories)
-    state = [network.new_state() for _ in range(OPTIMIZERS["adam"])]
-    optimizer = SimpleNamespace(name="adam", rate=1e-3, t=0, hyper=HYPER, state=state)
+    optimizer = adam(network)
     rows = rng.permutation(N_ROWS)
 
     def epoch():

@@ -15,18 +15,11 @@ from multiprocessing import get_context
 
 import numpy as np
 from compare import machine
+from engine_nets import adam
 
-from fastmlp.engine import OPTIMIZERS, Network
+from fastmlp.engine import Network
 
 _state = {}
-
-
-class _Optimizer:
-    name, rate, t = "adam", 1e-3, 0
-    hyper = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-
-    def __init__(self, network):
-        self.state = [network.new_state() for _ in range(OPTIMIZERS[self.name])]
 
 
 def member(units, n_rows, number):
@@ -36,7 +29,7 @@ def member(units, n_rows, number):
     for weights in network.coefs:
         weights[:] = rng.standard_normal(weights.shape) / np.sqrt(len(weights))
     network.bind(rng.standard_normal((n_rows, units[0])).astype(np.float32), rng.integers(units[-1], size=n_rows))
-    return network, _Optimizer(network), np.arange(n_rows), rng
+    return network, adam(network), np.arange(n_rows), rng
 
 
 def train(one, epochs, batch_size):

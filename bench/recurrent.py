@@ -8,18 +8,17 @@ both give way between lanes. Set no OPENBLAS_CORETYPE.
 """
 
 import argparse
-from types import SimpleNamespace
 
 import numpy as np
 import torch
+from engine_nets import adam
 from timing import Lane, interleave, ratio
 
-from fastmlp.engine import OPTIMIZERS, Network, Predictor
+from fastmlp.engine import Network, Predictor
 from fastmlp.engine.architecture import GRU, LSTM, Dense, Inputs
 
 BATCH, N_BATCHES, N_CLASSES, STEPS, CHANNELS, UNITS = 32, 4, 6, 128, 9, 64
 N_ROWS = BATCH * N_BATCHES
-HYPER = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 NETS = {
     "GRU-64": [GRU(STEPS, CHANNELS, UNITS)],
     "GRU-64, both directions": [GRU(STEPS, CHANNELS, UNITS, bidirectional=True)],
@@ -98,10 +97,9 @@ def training(name, n_threads):
     X, y, lengths = data_for(name)
     network = network_of(name, n_threads)
     network.bind(X, y)
-    state = [network.new_state() for _ in range(OPTIMIZERS["adam"])]
-    optimizer = SimpleNamespace(name="adam", rate=1e-3, t=0, hyper=HYPER, state=state)
+    optimizer = adam(network)
     module, x, targets = Module(name), sequences(X), torch.from_numpy(y)
-    adam = torch.optim.Adam(module.parameters(), 1e-3)
+    of_torch = torch.optim.Adam(module.parameters(), 1e-3)
 
     def ours():
         return network.epoch(None, BATCH, optimizer, 0.0)
@@ -110,11 +108,11 @@ def training(name, n_threads):
         total = 0.0
         for start in range(0, N_ROWS, BATCH):
             rows = slice(start, start + BATCH)
-            adam.zero_grad()
+            of_torch.zero_grad()
             known = torch.from_numpy(lengths[rows]) if NETS[name][0].lengths else None
             loss = torch.nn.functional.cross_entropy(module(x[rows], known), targets[rows])
             loss.backward()
-            adam.step()
+            of_torch.step()
             total += loss.item() / N_BATCHES
         return total
 

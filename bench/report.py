@@ -13,7 +13,7 @@ RESULTS = Path(__file__).with_name("results")
 COLOURS = {"fastmlp": "#d1495b", "PyTorch": "#edae49", "JAX": "#00798c"}
 
 
-def _table(header, rows):
+def table(header, rows):
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
 
@@ -58,7 +58,7 @@ def _times_faster(entries):
         means = {peer: np.exp(np.mean(np.log(pairs), axis=0)) for (of, peer), pairs in factors.items() if of == dtype}
         rows.append([f"geometric mean, {dtype}", "", *_cells(means, columns)] + ["", ""] * shares)
     header = ["net", "fastmlp, us", *(f"x {column}" for column in columns)]
-    return _table(header + ["GFLOP/s", "of FMA peak"] * shares, rows)
+    return table(header + ["GFLOP/s", "of FMA peak"] * shares, rows)
 
 
 def _cells(factors, columns):
@@ -76,7 +76,7 @@ def _all_times(entries):
         rows.append(
             [_what(entry), *(f"{lane['best_us']:.0f} ({lane['median_us']:.0f})" if lane else "" for lane in cells)]
         )
-    return _table(["net", *(f"{peer}, {threads or 'own'} thr." for peer, threads in columns)], rows)
+    return table(["net", *(f"{peer}, {threads or 'own'} thr." for peer, threads in columns)], rows)
 
 
 def _memory(entries):
@@ -85,7 +85,7 @@ def _memory(entries):
         [f"{entry['net']}, {entry['dtype']}", entry.get("data_mib", ""), *(entry["peak_mib"].get(p, "") for p in peers)]
         for entry in entries
     ]
-    return _table(["net", "data", *peers], rows)
+    return table(["net", "data", *peers], rows)
 
 
 def markdown(results):

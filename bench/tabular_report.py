@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
+from report import table
 from scipy.stats import rankdata
 from tabular_sets import PARTS, TITLES
 
@@ -64,7 +65,7 @@ def _summary(results, names, reference, trusted):
     columns = {title: cells for title, cells in columns.items() if cells}
     order = sorted(filter(counts.get, names), key=lambda name: ranks["both"].get(name, np.inf))
     rows = [[name, *(cells.get(name, "") for cells in columns.values())] for name in order]
-    return _table(["learner", *columns], rows)
+    return table(["learner", *columns], rows)
 
 
 def _of(results, tasks):
@@ -137,9 +138,4 @@ def _each(results, names, cell):
     for set_name, draws in _by_set(results).items():
         found = {name: [lines[name] for lines in draws if name in lines] for name in names}
         rows.append([set_name, *(cell(lines) if lines else "" for lines in found.values())])
-    return _table(["set", *names], rows)
-
-
-def _table(titles, rows):
-    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return table(["set", *names], rows)
