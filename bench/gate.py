@@ -3,10 +3,10 @@
     python bench/gate.py
     python bench/gate.py --record bench/results/gate.jsonl      # also adds a line for the commit, see history.py
 
-Median ratios over interleaved rounds, with wide margins: about half of what bench/results shows with AVX-512, two
-thirds to three quarters of what a processor with AVX2 reaches, so that a busy machine passes and a kernel that no
-longer vectorises does not. A net that falls short is timed again, up to OCCASIONS times: a neighbour who takes a core
-away for a minute is no regression.
+Median ratios over interleaved rounds, with wide margins: a third to two fifths of what bench/results shows with
+AVX-512, two thirds to three quarters of what a processor with AVX2 reaches, so that a busy machine passes and a kernel
+that no longer vectorises does not. A net that falls short is timed again, up to OCCASIONS times: a neighbour who takes
+a core away for a minute is no regression.
 """
 
 import argparse
