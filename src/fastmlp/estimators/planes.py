@@ -80,6 +80,7 @@ _ENTRIES: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
     "global_pool": ((), ()),
     "dense": ((None,), ("activation",)),
 }
+_WEIGHTED = [name for name, (_, options) in _ENTRIES.items() if "activation" in options]
 
 
 def _read(entry):
@@ -109,7 +110,7 @@ def hidden_units_of(layers):
     units = []
     for entry in layers:
         name, numbers, _ = _read(entry)
-        if name in ("conv", "dense"):
+        if name in _WEIGHTED:
             if not isinstance(numbers[0], Integral) or isinstance(numbers[0], bool) or numbers[0] < 1:
                 raise ValueError(f"layers has {entry!r}: {numbers[0]!r} must be an integer > 0.")
             units.append(int(numbers[0]))
@@ -143,7 +144,7 @@ def layers_for(entries, activation, shape, n_outputs):
     made: list[Any] = [Inputs(prod(shape))]
     for entry in entries:
         name, numbers, options = _read(entry)
-        if name in ("conv", "dense"):
+        if name in _WEIGHTED:
             own = options.get("activation", next(activations))
             if own not in tuple(ACTIVATIONS):
                 raise ValueError(f"layers has {entry!r}: {own!r} is none of {', '.join(sorted(ACTIVATIONS))}.")
