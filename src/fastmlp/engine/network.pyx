@@ -516,7 +516,8 @@ cdef class Network:
         gradients : list of ndarray
             Shaped as ``coefs + intercepts``.
         optimizer : object
-            As for :meth:`epoch`; none that averages parameters. Arrays of numbers for batches have one.
+            As for :meth:`epoch`, but not one that averages parameters. Its arrays of numbers for batches, such as
+            ``rates``, are of shape (1,).
         alpha : float
             L2 penalty, as in :meth:`epoch`.
 

@@ -97,7 +97,7 @@ class Listeners:
             self.step = step.call_on_fit_task_begin(**self.data)
 
     def part_ends(self):
-        """After a part of an epoch, of which scikit-learn's callbacks are told; a wish to stop waits for its end."""
+        """After a part of an epoch: tell scikit-learn's callbacks. If one asks to stop, the fit ends with the epoch."""
         if self.step is not None:
             part = self.step.subcontext(task_name="part").call_on_fit_task_begin(**self.data)
             self.stop |= part.call_on_fit_task_end(**self.data)
