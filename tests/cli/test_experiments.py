@@ -203,12 +203,21 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_is_reproduced(folder, call
         ("folds = 3", "folds = 3\nheld_out = 0.2", "line 10: splits must have folds or held_out, not both"),
         ('path = "wine.csv"\n', "", "line 4: data.path is missing"),
         ('["accuracy", "neg_log_loss"]', "[]", "line 2: metrics must have an entry"),
-        ('["accuracy", "neg_log_loss"]', '["accurcy"]', "there is no score 'accurcy'; did you mean 'accuracy'?"),
-        ('"wine.csv"', '"wine.cvs"', "There is no file"),
+        (
+            '["accuracy", "neg_log_loss"]',
+            '["accurcy"]',
+            "line 2: there is no score 'accurcy'; did you mean 'accuracy'?",
+        ),
+        ('"wine.csv"', '"wine.cvs"', "line 5: There is no file"),
+        ('"wine.csv"', '"wine.csv"\ndelimiter = ";"', "line 6: "),
+        ('"wine.csv"', '"wine.csv"\ndelimiter = ";"', "its delimiter is another, try data.delimiter = ','."),
+        ('"cultivar"', '"cultivar"\ndrop = ["hu"]', "line 7: "),
+        ('"cultivar"', '"cultivar"\ntask = "regression"\nmetrics = []', "there is no key 'metrics' in [data]"),
+        ('"cultivar"', '"cultivr"', "line 6: "),
         ('"cultivar"', '"cultivr"', "has no column 'cultivr'; did you mean 'cultivar'?"),
-        ('"MLPClassifier"', '"MLPClasifier"', "there is no estimator 'MLPClasifier' in fastmlp; did you mean"),
-        ('"MLPClassifier"', '"nowhere.Class"', "'nowhere.Class' cannot be imported"),
-        ("max_iter = 5", "max_itr = 5", "MLPClassifier has no parameter 'max_itr'; did you mean 'max_iter'?"),
+        ('"MLPClassifier"', '"MLPClasifier"', "line 12: there is no estimator 'MLPClasifier' in fastmlp; did"),
+        ('"MLPClassifier"', '"nowhere.Class"', "line 12: 'nowhere.Class' cannot be imported"),
+        ("max_iter = 5", "max_itr = 5", "line 16: MLPClassifier has no parameter 'max_itr'; did you mean 'max_iter'?"),
         ("max_iter = 5", "max_iter = 0", "max_iter"),
         ("max_iter = 5", "max_iter = ", "Invalid value (at line 16"),
         ('name = "wine"', 'name = "../wine"', "line 1: name must be of letters"),
@@ -226,6 +235,11 @@ def test_what_is_wrong_is_said_in_a_sentence(experiment, folder, tmp_path, call,
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        (
+            ["run", "experiment.toml", "-P", "max_itr=3"],
+            "-P max_itr: MLPClassifier has no parameter 'max_itr'; did you",
+        ),
+        (["run", "experiment.toml", "-P", "data.target=x"], "-P data.target: "),
         (["run", "none.toml"], "There is no file none.toml"),
         (["run", "experiment.toml", "-P", "alpha"], "-P alpha: must be NAME=VALUE"),
         (["run", "experiment.toml", "-P", "splits.folds=x"], "-P splits.folds: splits.folds must be a whole number"),
@@ -249,11 +263,28 @@ def test_a_full_disk_loses_nothing(folder, tmp_path, call):
         (tmp_path / "filler").write_bytes(b"0" * 24 * 1024)
         code, _, errors = call(*args)
         assert code == 1 and "No space left on device" in errors and errors.count("\n") == 1
+        assert errors.endswith("What is done is kept, and the same command goes on.\n")
         (tmp_path / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=4m", tmp_path], check=True)
         assert call(*args)[0] == 0
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_disk_that_fills_up_between_folds_keeps_the_first(folder, call, command):
+    resource = pytest.importorskip("resource")
+    other = "estimator={name='sklearn.linear_model.LogisticRegression', params={max_iter=9}}"
+    args = ["run", "experiment.toml", "--runs", "filling", *ALONE, "-P", other, "--keep-data", "0"]
+    # run.json is the file that grows
+    process = command(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1450, 1450)))
+    errors = process.communicate()[1]
+    assert process.returncode == 1 and "run.json cannot be written: File too large. What is done is kept" in errors
+    (path,) = folder.glob("filling/*/run.json")
+    done = json.loads(path.read_text())["folds"]
+    assert 0 < len(done) < 3
+    assert call(*args)[0] == 0
+    folds = json.loads(path.read_text())["folds"]
+    assert len(folds) == 3 and {key: folds[key] for key in done} == done
 
 
 def test_data_that_change_under_a_run_end_it(folder, tmp_path, call):
@@ -359,8 +390,20 @@ def test_a_run_is_recorded_in_mlflow(folder, tmp_path, call, capsys, monkeypatch
     assert below["0/1"].data.metrics["accuracy"] == run.scores("accuracy")[1]
     history = [metric.value for metric in client.get_metric_history(below["0/1"].info.run_id, "loss")]
     assert history == run.state["folds"]["0/1"]["curves"]["loss"]
+    code, _, errors = call("sweep", "experiment.toml", "-q", "--runs", tmp_path / "swept", "-P", "search.trials=2")
+    digests = {json.loads(path.read_text())["model"]["digest"] for path in tmp_path.glob("swept/*/run.json")}
+    runs = client.search_runs([whole.info.experiment_id])
+    assert code == 0 and len(digests) == 2 and digests < {other.data.tags.get("digest") for other in runs}
     os.chmod(tmp_path / "store.db", 0o600)
     (tmp_path / "store.db").write_bytes(b"no database")
     capsys.readouterr()
     code, said, errors = call("run", "experiment.toml", "-q", "--runs", tmp_path / "others")
     assert code == 1 and "MLflow did not record it" in errors and run.state["model"]["digest"] in said
+    assert errors.count("\n") == 1
+    code, said, errors = call("sweep", "experiment.toml", "-q", "--runs", tmp_path / "more", "-P", "search.trials=1")
+    assert code == 1 and "1 runs of wine-sweep-" in said and errors.count("\n") == 1
+    assert errors.startswith("fastmlp: the runs are not recorded in MLflow: ")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where nobody listens, which is said at once
+    code, said, errors = call("run", "experiment.toml", "-q", "--runs", tmp_path / "unheard")
+    assert code == 1 and run.state["model"]["digest"] in said
+    assert errors.endswith("did not record it: there is no server at http://127.0.0.1:9: Connection refused\n")

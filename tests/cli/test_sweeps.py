@@ -129,7 +129,7 @@ def test_workers_share_a_sweep_and_end_with_it(folder, call, command):
     state = json.loads(path.read_text())
     assert state["folds"]["0/0"] == before[path]["folds"]["0/0"]
     alpha = state["experiment"]["estimator"]["params"]["alpha"]
-    code, said, _ = call("run", "experiment.toml", "--runs", "unbroken", *ALONE, *_overrides(*LONG, f"alpha={alpha!r}"),
+    _, said, _ = call("run", "experiment.toml", "--runs", "unbroken", *ALONE, *_overrides(*LONG, f"alpha={alpha!r}"),
                         "--json")  # fmt: skip
     assert json.loads(said)["digest"] == state["model"]["digest"]
 
@@ -195,7 +195,8 @@ def test_a_sweep_that_was_interrupted_is_done_before_it_is_reproduced(folder, ca
     del state["folds"]["0/2"]
     (runs / last / "run.json").write_text(json.dumps(state))
     log = (sweep.folder / "study.log").read_text().splitlines(keepends=True)
-    (sweep.folder / "study.log").write_text("".join(log[:-1]))  # without the end of the last trial
+    # a part of the last line, on the end of the last trial, as a full disk leaves it
+    (sweep.folder / "study.log").write_text("".join([*log[:-1], log[-1][:20]]))
     sweep.state["finished"] = not sweep.state["trials"].pop("1")
     sweep.write()
     code, said, _ = call("reproduce", sweep.folder, "--all")
@@ -218,14 +219,42 @@ def test_two_processes_never_train_in_one_folder(whole, call):
         ("search.space.alpha=3", "must be a list of values, or low and high, got 3"),
         ("search.space.alpha={low=1}", "search.space.alpha must have low and high, and may have log"),
         ("search.space.alpha.high=x", "search.space.alpha must have numbers as low and high"),
-        ("search.space.alpa=[1]", "no parameter 'alpa'; did you mean 'alpha'?"),
+        ("search.space.alpa=[1]", "-P search.space.alpa: MLPClassifier has no parameter 'alpa'; did you mean 'alpha'?"),
+        ("data.target=cultivr", "has no column 'cultivr'; did you mean 'cultivar'?"),
+        ("metrics=['acuracy']", "-P metrics: there is no score 'acuracy'; did you mean 'accuracy'?"),
         ("search.sampler=tpa", "search.sampler must be tpe or random, got 'tpa'"),
         ("search.trials=0", "search.trials must be at least 1"),
     ],
 )
 def test_what_is_wrong_with_a_search_is_said(folder, call, override, said):
-    code, _, errors = call("sweep", "experiment.toml", *ALONE, "-P", override)
-    assert code == 1 and said in errors and errors.count("\n") == 1
+    code, _, errors = call("sweep", "experiment.toml", "--runs", "refused", *ALONE, "-P", override)
+    assert code == 1 and said in errors and errors.count("\n") == 1 and not (folder / "refused").exists()
+
+
+def test_trials_that_fail_are_said_in_quiet_too(folder, call):
+    given = _overrides("search.space={max_iter=[-1, 2]}")
+    code, said, errors = call("sweep", "experiment.toml", "--runs", "failing", *ALONE, *given)
+    assert code == 1 and said.startswith("best: wine-") and "1 runs of wine-sweep-" in said
+    assert errors.startswith("fastmlp: 1 trials went wrong; wine-") and "The 'max_iter' parameter of" in errors
+
+
+def test_a_full_disk_ends_a_sweep_and_loses_nothing(folder, call, command):
+    resource = pytest.importorskip("resource")
+    args = ["sweep", "experiment.toml", "--runs", "full", *ALONE, "--keep-data", "0"]
+    args += _overrides(
+        "estimator={name='sklearn.linear_model.LogisticRegression', params={max_iter=9}}", "search.trials=9",
+        f"search.space={{C={[n / 100 for n in range(1, 900)]}}}", "search.sampler=random", "splits.folds=2",
+    )  # fmt: skip
+    # no file can grow beyond this: the sweep's journal, which has the space with each trial, is the first that would
+    process = command(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000)))
+    errors = process.communicate()[1]
+    assert process.returncode == 1 and errors.endswith("What is done is kept, and the same command goes on.\n")
+    assert "study.log cannot be written: File too large." in errors and errors.count("\n") == 1
+    before = {path: path.read_text() for path in folder.glob("full/*/run.json")}
+    done = {path: text for path, text in before.items() if "model" in json.loads(text)}
+    code, said, _ = call(*args)
+    assert code == 0 and "; 9 runs of wine-sweep-" in said
+    assert 0 < len(done) < 9 and done == {path: path.read_text() for path in done}
 
 
 def test_lines_of_a_wrong_space_are_named(folder, tmp_path, call):

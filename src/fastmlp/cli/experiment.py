@@ -4,10 +4,11 @@ import json
 import os
 import re
 import tomllib
+from contextlib import contextmanager
 
 from ..estimators.parameters import did_you_mean
 
-__all__ = ["ExperimentError", "check", "flat", "from_text", "read_experiment", "to_toml"]
+__all__ = ["ExperimentError", "check", "flat", "from_text", "naming_lines", "read_experiment", "to_toml"]
 
 # A kind is a type, a list with the type of its entries, a dict of keys to kinds, or a tuple of texts that are allowed
 SCHEMA = {
@@ -30,7 +31,35 @@ _NAMES = {str: "a text", int: "a whole number", float: "a number with a point", 
 
 
 class ExperimentError(ValueError):
-    """A sentence about the file of an experiment, with the line."""
+    """A sentence about an experiment; `keys` are what it is about where the sentence does not name the line."""
+
+    def __init__(self, said, keys=()):
+        super().__init__(said)
+        self.keys = [*keys]
+
+
+@contextmanager
+def naming_lines(path, overrides=()):
+    """Say where in the file of an experiment, or in which override, the keys are that an error is about.
+
+    Raises
+    ------
+    ExperimentError
+        In place of one with keys.
+    """
+    try:
+        yield
+    except ExperimentError as error:
+        if not error.keys:
+            raise
+        place = path
+        if any(_keys_of(override.partition("=")[0]) == error.keys for override in overrides):
+            place = f"-P {'.'.join(error.keys).removeprefix('estimator.params.')}"
+        else:
+            with open(path, encoding="utf-8") as file:
+                line = _line(file.read(), error.keys)
+            place = f"{path}, line {line}" if line else path
+        raise ExperimentError(f"{place}: {error}") from error
 
 
 def read_experiment(path, overrides=()):
@@ -177,12 +206,16 @@ def _override(experiment, override):
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    keys = name.split(".")
-    if keys[0] not in SCHEMA:
-        keys = ["estimator", "params", *keys]
+    keys = _keys_of(name)
     for key in keys[:-1]:
         experiment = experiment.setdefault(key, {})
     experiment[keys[-1]] = value
+
+
+def _keys_of(name):
+    """The keys that an override names: those of the schema, or a parameter of the estimator."""
+    keys = name.split(".")
+    return keys if keys[0] in SCHEMA else ["estimator", "params", *keys]
 
 
 def flat(table, prefix=""):

@@ -3,12 +3,16 @@
 import json
 import os
 import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import numpy as np
 
+from ..tracking.callback import first_line
 from .arguments import command, count, json_option, runs_option, size
-from .experiment import ExperimentError, read_experiment
+from .experiment import ExperimentError, naming_lines, read_experiment
+from .files import WriteError
+from .recording import quiet_mlflow
 from .reproducing import data_of, refuse_other_code, reproduce
 from .runs import Run, find_folder, open_run, train
 from .sweeping import Sweep, conduct, open_sweep
@@ -66,18 +70,27 @@ def _teller(args):
     return (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
 
 
+@contextmanager
+def _said_to_be_kept():
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(f"{error} What is done is kept, and the same command goes on.") from error
+
+
 def _run(args):
     experiment = read_experiment(args.experiment, args.overrides)
     experiment.pop("search", None)
-    run = open_run(experiment, os.path.dirname(args.experiment), args.runs, args.data, args.keep_data)
     tell = _teller(args)
     complaint = None
-    if run.finished:
-        tell(f"{run.name} is done already; remove {run.folder} to train it again")
-    else:
-        if run.state["folds"]:
-            tell(f"{run.name} goes on after {len(run.state['folds'])} folds")
-        complaint = train(run, tell, not args.no_mlflow)
+    with naming_lines(args.experiment, args.overrides), _said_to_be_kept():
+        run = open_run(experiment, os.path.dirname(args.experiment), args.runs, args.data, args.keep_data)
+        if run.finished:
+            tell(f"{run.name} is done already; remove {run.folder} to train it again")
+        else:
+            if run.state["folds"]:
+                tell(f"{run.name} goes on after {len(run.state['folds'])} folds")
+            complaint = train(run, tell, not args.no_mlflow)
     means = {}
     for metric in run.metrics():
         scores = run.scores(metric)
@@ -96,10 +109,12 @@ def _run(args):
 def _sweep(args):
     experiment = read_experiment(args.experiment, args.overrides)
     base = os.path.abspath(os.path.dirname(args.experiment))
-    sweep = open_sweep(experiment, base, os.path.abspath(args.runs), args.data)
-    tracking_uri = None if args.no_mlflow else _database(experiment["name"])
+    with naming_lines(args.experiment, args.overrides):
+        sweep = open_sweep(experiment, base, os.path.abspath(args.runs), args.data)
+    tracking_uri, lost = (None, False) if args.no_mlflow else _database(experiment["name"])
     try:
-        complaints = conduct(sweep, _teller(args), args.workers, args.dask, tracking_uri, args.keep_data)
+        with _said_to_be_kept():
+            complaints = conduct(sweep, _teller(args), args.workers, args.dask, tracking_uri, args.keep_data)
     except KeyboardInterrupt:
         print(f"{sweep.name} goes on with the same command", file=sys.stderr)
         raise
@@ -109,21 +124,25 @@ def _sweep(args):
     elif best is not None:
         shown = f"best: {best['run']}, {sweep.state['metric']} {best['score']:.4g}"
         print(f"{shown}; {len(sweep.runs)} runs of {sweep.name} in {args.runs}")
-    return int(complaints > 0)
+    if complaints:
+        print(f"fastmlp: {len(complaints)} trials went wrong; {complaints[0]}", file=sys.stderr)
+    return int(bool(complaints) or lost)
 
 
 def _database(name):
-    """The address where MLflow records, with its tables made before processes start; None if it does not."""
+    """The address where MLflow records, with its tables made before processes start, and whether it refuses to."""
     if not (find_spec("mlflow") and find_spec("sqlalchemy")):
-        return None
+        return None, False
     from ..tracking import MLflowCallback
 
     callback = MLflowCallback(name)
     try:
-        callback.prepare()
-    except Exception as error:  # the runs will say it, too, and go on
-        print(f"fastmlp: MLflow does not record: {str(error).splitlines()[0]}", file=sys.stderr)
-    return callback.tracking_uri
+        with quiet_mlflow():
+            callback.prepare()
+    except Exception as error:  # of the database, the server, the disk: each trial would wait for it again
+        print(f"fastmlp: the runs are not recorded in MLflow: {first_line(error)}", file=sys.stderr)
+        return None, True
+    return callback.tracking_uri, False
 
 
 def _reproduce(args):

@@ -14,6 +14,7 @@ from ..training.disk import replace_file
 
 __all__ = [
     "TableError",
+    "WriteError",
     "column",
     "columns_of",
     "files_of",
@@ -38,7 +39,11 @@ class TableError(ValueError):
     """A sentence about a file of a table."""
 
 
-def read_file(path, delimiter=None):
+class WriteError(TableError):
+    """A sentence about a file that cannot be written."""
+
+
+def read_file(path, delimiter=None, setting="--delimiter"):
     """A table from a file, or from the files of a folder, in the order of their names.
 
     Parameters
@@ -47,6 +52,8 @@ def read_file(path, delimiter=None):
         CSV, also gzipped; Parquet; Arrow or Feather; or a folder of files of one of these kinds.
     delimiter : str, default=None
         Between the fields of CSV. None is a tab for ``.tsv``, else a comma.
+    setting : str, default="--delimiter"
+        What the user sets it by.
 
     Returns
     -------
@@ -58,8 +65,8 @@ def read_file(path, delimiter=None):
         If there is no table in it, or it cannot be read. The sentence says why.
     """
     if os.path.isdir(path):
-        return _joined(path, [_read(file, delimiter) for file in files_of(path)])
-    return _read(path, delimiter)
+        return _joined(path, [_read(file, delimiter, setting) for file in files_of(path)])
+    return _read(path, delimiter, setting)
 
 
 def files_of(folder):
@@ -87,7 +94,7 @@ def _joined(folder, tables):
     return pandas.concat([table[expected] for table in tables], ignore_index=True)
 
 
-def _read(path, delimiter):
+def _read(path, delimiter, setting):
     try:
         if os.path.getsize(path) == 0:
             raise TableError(f"{path} is empty.")
@@ -103,7 +110,7 @@ def _read(path, delimiter):
         raise TableError(f"{path} cannot be read: {said[0] if said else type(error).__name__}.") from error
     names = columns_of(table)
     if len(names) == 1 and _kind(path) == "csv":
-        _refuse_wrong_delimiter(path, str(names[0]), delimiter)
+        _refuse_wrong_delimiter(path, str(names[0]), delimiter, setting)
     if len(table) == 0:
         raise TableError(f"{path} has no rows.")
     return table
@@ -162,12 +169,13 @@ def _as_dates(series):
     return dates if dates.notna().sum() == series.notna().sum() else series
 
 
-def _refuse_wrong_delimiter(path, header, delimiter):
+def _refuse_wrong_delimiter(path, header, delimiter, setting):
     for other in _DELIMITERS:
         if other != (delimiter or ",") and other in header:
-            name = "$'\\t'" if other == "\t" else f"'{other}'"
+            tab = "$'\\t'" if setting.startswith("-") else '"\\t"'  # of a shell, or of TOML
+            name = tab if other == "\t" else f"'{other}'"
             shown = header if len(header) <= 60 else f"{header[:60]}..."
-            raise TableError(f"{path} has one column, {shown!r}: its delimiter is another, try --delimiter {name}.")
+            raise TableError(f"{path} has one column, {shown!r}: its delimiter is another, try {setting} {name}.")
 
 
 def _similar(path):
@@ -184,13 +192,13 @@ def writing(path):
 
     Raises
     ------
-    TableError
+    WriteError
         In place of an OSError.
     """
     try:
         yield
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 # What the commands need of a table of either library

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -14,7 +15,7 @@ from ..estimators.parameters import did_you_mean
 from ..estimators.tabular_base import BaseTabularMLP
 from ..interchange import KINDS
 from .experiment import ExperimentError
-from .files import column, columns_of, read_file, rows_where, with_values, without
+from .files import TableError, column, columns_of, read_file, rows_where, with_values, without
 from .models import targets_of
 
 __all__ = ["load_data", "make", "rows_of", "scorers_of", "splits_of"]
@@ -26,15 +27,16 @@ def _class(name):
     module, dot, attribute = name.rpartition(".")
     if not dot:
         raise ExperimentError(
-            f"estimator.name: there is no estimator {name!r} in fastmlp{did_you_mean(name, KINDS)}"
-            " Others are named with their module, as in sklearn.linear_model.Ridge."
+            f"there is no estimator {name!r} in fastmlp{did_you_mean(name, KINDS)}"
+            " Others are named with their module, as in sklearn.linear_model.Ridge.",
+            ["estimator", "name"],
         )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # modules beside the experiment, as for a script
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ExperimentError(f"estimator.name: {name!r} cannot be imported: {error}.") from error
+        raise ExperimentError(f"{name!r} cannot be imported: {error}.", ["estimator", "name"]) from error
 
 
 def make(experiment, **more):
@@ -48,7 +50,10 @@ def make(experiment, **more):
         for name in params:
             if name not in known:
                 owner = experiment["estimator"]["name"]
-                raise ExperimentError(f"estimator.params: {owner} has no parameter {name!r}{did_you_mean(name, known)}")
+                raise ExperimentError(
+                    f"{owner} has no parameter {name!r}{did_you_mean(name, known)}",
+                    ["estimator", "params", name],
+                )
     estimator = kind(**params)
     for name, value in estimator.get_params().items():
         if value is None and (given := more.get(name.rpartition("__")[2])) is not None:
@@ -56,17 +61,32 @@ def make(experiment, **more):
     return estimator
 
 
+@contextmanager
+def _of(*keys):
+    """Let an error of a table be one about these keys of the experiment."""
+    try:
+        yield
+    except TableError as error:
+        raise ExperimentError(str(error), keys) from error
+
+
 def load_data(experiment, path):
     """The table without its target, and the target."""
     data = experiment["data"]
-    table = read_file(path, data.get("delimiter"))
-    values = column(table, data["target"], path)
-    for name in data.get("drop", ()):
-        column(table, name, path)
+    with _of("data", "delimiter"):
+        table = read_file(path, data.get("delimiter"), "data.delimiter =")
+    with _of("data", "target"):
+        values = column(table, data["target"], path)
+    with _of("data", "drop"):
+        for name in data.get("drop", ()):
+            column(table, name, path)
     table, values = with_values(table, values)
+    if not values:
+        raise ExperimentError(f"The target {data['target']!r} has no values.", ["data", "target"])
     estimator = make(experiment)
     task = data.get("task") or ("classification" if is_classifier(estimator) else "regression")
-    y = targets_of(values, task, data["target"])
+    with _of("data", "target"):
+        y = targets_of(values, task, data["target"])
     X = without(table, [data["target"], *data.get("drop", ())])
     if isinstance(estimator, BaseTabularMLP):
         return X, y
@@ -86,7 +106,7 @@ def scorers_of(experiment, estimator):
     names = experiment.get("metrics") or (["accuracy", "neg_log_loss"] if is_classifier(estimator) else ["r2"])
     for name in names:
         if name not in get_scorer_names():
-            raise ExperimentError(f"metrics: there is no score {name!r}{did_you_mean(name, get_scorer_names())}")
+            raise ExperimentError(f"there is no score {name!r}{did_you_mean(name, get_scorer_names())}", ["metrics"])
     return {name: get_scorer(name) for name in names}
 
 

@@ -1,15 +1,30 @@
 """Runs of experiments recorded in MLflow: a run of each, and below it one of each fit with its curves."""
 
+import logging
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
 from ..tracking import MLflowCallback
-from ..tracking.callback import status_after
+from ..tracking.callback import first_line, status_after
 from .experiment import flat
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "quiet_mlflow"]
+
+
+@contextmanager
+def quiet_mlflow():
+    """Keep MLflow's log, with its tracebacks, off the terminal: what matters of it the commands say in a sentence."""
+    import mlflow  # noqa: F401  which sets up its log
+
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Recorder:
@@ -26,9 +41,13 @@ class Recorder:
             try:
                 act()
             except Exception as error:  # of the database, the server, the disk
-                self.complaint = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                self.complaint = first_line(error)
 
     def __enter__(self):
+        with ExitStack() as stack:
+            if self.wanted:
+                stack.enter_context(quiet_mlflow())
+            self._quiet = stack.pop_all()
         return self
 
     def begin(self):
@@ -78,8 +97,9 @@ class Recorder:
                 ))  # fmt: skip
 
     def __exit__(self, kind, error, trace):
-        if self.parent is not None:
-            self._try(lambda: self._end("FINISHED" if error is None else status_after(error)))
+        with self._quiet:
+            if self.parent is not None:
+                self._try(lambda: self._end("FINISHED" if error is None else status_after(error)))
 
     def _end(self, status):
         client, run = self.callback.client, self.run

@@ -7,6 +7,7 @@ import shutil
 import time
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import blake2b, file_digest
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,10 @@ from ..estimators.display import network_in
 from ..estimators.parameters import did_you_mean
 from ..interchange import KINDS
 from ..tracking import arrays_digest, git_state, machine, versions
-from ..training.disk import replace_file
+from ..training.disk import FULL, replace_file
 from ..training.fits import INTERRUPTED
 from .experiment import ExperimentError, flat, to_toml
-from .files import files_of, read_file, writing
+from .files import TableError, WriteError, files_of, read_file, writing
 from .parts import load_data, make, rows_of, scorers_of, splits_of
 from .recording import Recorder
 
@@ -157,7 +158,11 @@ def described(experiment, base, data=None):
     difference : str or None
     """
     path = os.path.abspath(data or os.path.join(base, os.path.expanduser(experiment["data"]["path"])))
-    state = {"experiment": experiment, "data": {"path": path, "hash": data_hash(path)}, "fastmlp": __version__}
+    try:
+        hashed = data_hash(path)
+    except TableError as error:
+        raise ExperimentError(str(error), () if data else ["data", "path"]) from error
+    state = {"experiment": experiment, "data": {"path": path, "hash": hashed}, "fastmlp": __version__}
     git = git_state()
     state["git"] = None if git is None else {
         "commit": git["commit"], "root": git["root"], "folder": os.path.relpath(os.getcwd(), git["root"]),
@@ -215,8 +220,8 @@ def _keep_data(run, most):
                     os.link(other, target)
                     break
             else:
-                shutil.copyfile(file, f"{target}.part")
-                os.replace(f"{target}.part", target)
+                with open(file, "rb") as original:
+                    replace_file(target, partial(shutil.copyfileobj, original))
 
 
 def open_run(experiment, base, runs, data=None, keep=0):
@@ -275,6 +280,8 @@ def train(run, tell=print, recorded=True, tracking_uri=None):
     ------
     KeyboardInterrupt
         If a fit was interrupted. What it has learned since its checkpoint is no part of the run.
+    WriteError
+        If the disk is full. What is done stays.
     """
     with only_one(run.folder / "checkpoints", run.name):
         if (run.folder / "run.json").exists():
@@ -331,6 +338,10 @@ def _fit(run, key, seed, X, y, recorder):
             estimator.fit(X, y)
         except UserWarning as error:  # the fit would be kept as if it had come to its end
             raise KeyboardInterrupt from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise WriteError(f"{checkpoint} cannot be written: {error.strerror}.") from error
     for name, value in estimator.get_params().items():
         if value == checkpoint:
             estimator.set_params(**{name: None})

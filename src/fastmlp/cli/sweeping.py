@@ -15,8 +15,8 @@ import numpy as np
 
 from ..training.disk import replace_file
 from .experiment import ExperimentError, to_toml
-from .files import writing
-from .parts import make
+from .files import WriteError, writing
+from .parts import load_data, make, scorers_of
 from .runs import Run, described, identity_of, only_one, open_run, train
 
 __all__ = ["Sweep", "conduct", "open_sweep"]
@@ -100,8 +100,11 @@ def open_sweep(experiment, base, runs, data=None):
     """
     search = {"trials": 20, "seed": 0, "sampler": "tpe"} | experiment.get("search", {})
     experiment = experiment | {"search": search}
-    _space(experiment)  # refuses what is wrong before there is a folder
+    # what is wrong is refused before there is a folder, and once, not by each trial
+    _space(experiment)
+    scorers_of(experiment, make(experiment))
     state, difference = described(experiment, base, data)
+    load_data(experiment, state["data"]["path"])
     # the number of trials is no part of it: with more of them a sweep goes on
     same = experiment | {"search": {name: value for name, value in search.items() if name != "trials"}}
     folder = Path(runs, f"{experiment['name']}-sweep-{identity_of(same, state)}")
@@ -127,7 +130,12 @@ def _space(experiment):
     space = default_space(make(experiment)) if given is None else _distributions(given)
     made = Space(space, dict.fromkeys(space) | params)
     first = {name: _first(part) for name, part in made.distributions.items()}
-    make(_with(experiment, made.params(first)))  # refuses names that are none
+    try:
+        make(_with(experiment, made.params(first)))  # refuses names that are none
+    except ExperimentError as error:
+        if error.keys[2:] and error.keys[2] in space:
+            error.keys = ["search", "space", *error.keys[2:]]
+        raise
     return made
 
 
@@ -202,25 +210,36 @@ class _Trials:
                 self.study_at(0).enqueue_trial(drawn, skip_if_exists=True)
         states = optuna.trial.TrialState
         trials = self.study_at(0).get_trials(deepcopy=False)
-        self.left = [trial for trial in trials if trial.state == states.RUNNING]  # of a sweep that was interrupted
-        self.n_drawn = sum(trial.state != states.WAITING for trial in trials)
+        self.left = []  # by a sweep that was interrupted: numbers and what was drawn
+        for trial in trials:
+            if trial.state == states.RUNNING:
+                drawn = trial.system_attrs.get("fixed_params", trial.params)
+                if drawn.keys() == self.space.distributions.keys():
+                    self.left.append((trial.number, drawn))
+                else:  # it ended while it drew, and draws again
+                    self.study_at(0).tell(trial.number, state=states.FAIL)
+        trials = self.study_at(0).get_trials(deepcopy=False)
+        self.n_drawn = sum(trial.state not in (states.WAITING, states.FAIL) for trial in trials)
 
     def next(self):
         """Number and experiment of a trial that is to be done; None if there is none."""
         if self.left:
-            trial = self.left.pop(0)
+            number, drawn = self.left.pop(0)
         elif self.n_drawn < self.n_trials:
-            trial = self.study_at(self.n_drawn).ask(self.space.distributions)
+            with writing(self.sweep.folder / "study.log"):
+                trial = self.study_at(self.n_drawn).ask(self.space.distributions)
+            number, drawn = trial.number, trial.params
             self.n_drawn += 1
         else:
             return None
-        return trial.number, _with(self.experiment, self.space.params(trial.params))
+        return number, _with(self.experiment, self.space.params(drawn))
 
     def told(self, number, run, score):
         """Keep a score in the sweep, and tell Optuna of it; if killed in between, the trial is told again."""
         self.sweep.state["trials"][str(number)] = {"run": run, "score": score}
         self.sweep.write()
-        self.study_at(0).tell(number, score)
+        with writing(self.sweep.folder / "study.log"):
+            self.study_at(0).tell(number, score)
 
 
 def conduct(sweep, tell, n_workers=1, dask=None, tracking_uri=None, keep=0):
@@ -243,12 +262,12 @@ def conduct(sweep, tell, n_workers=1, dask=None, tracking_uri=None, keep=0):
 
     Returns
     -------
-    n_failed : int
-        Trials that came to no score, or that MLflow did not record.
+    complaints : list of str
+        Of trials that came to no score, or that MLflow did not record.
     """
     with only_one(sweep.folder, sweep.name), _executor(n_workers, dask) as (executor, at_a_time):
         sweep.take_up()
-        trials, failed = _Trials(sweep, at_a_time > 1), 0
+        trials, complaints = _Trials(sweep, at_a_time > 1), []
         base, data = os.getcwd(), sweep.state["data"]["path"]
         doing, numbers = {}, {}  # future -> run; name of a run -> numbers of the trials that come to it
         while True:
@@ -265,16 +284,17 @@ def conduct(sweep, tell, n_workers=1, dask=None, tracking_uri=None, keep=0):
             for future in wait(doing, return_when=FIRST_COMPLETED).done:
                 run = doing.pop(future)
                 metric, score, complaint = _result(future)
-                shown = "no score" if score is None else f"{metric} {score:.4g}"
-                failed += complaint is not None
+                if complaint is not None:
+                    complaints.append(f"{run.name}: {complaint}")
                 if score is not None:
                     sweep.state["metric"] = metric
                     for number in numbers.pop(run.name):
                         trials.told(number, run.name, score)
-                tell(f"{len(sweep.state['trials'])} of {trials.n_trials}: {run.name}: {complaint or shown}")
+                shown = complaint or f"{metric} {score:.4g}"
+                tell(f"{len(sweep.state['trials'])} of {trials.n_trials}: {run.name}: {shown}")
         sweep.state["finished"] = len(sweep.state["trials"]) == trials.n_trials
         sweep.write()
-    return failed
+    return complaints
 
 
 def _train(run, base, tracking_uri):
@@ -285,6 +305,8 @@ def _train(run, base, tracking_uri):
     try:
         if not run.finished:
             complaint = train(run, lambda line: None, tracking_uri is not None, tracking_uri)
+    except WriteError:  # as the next trial's would be, too
+        raise
     except (ValueError, TypeError, OSError, ImportError) as error:
         return None, None, str(error)
     metric = run.metrics()[0]

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -9,6 +10,8 @@ import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ..estimators.base import BaseMLP
 from ..estimators.display import TrainingCurveDisplay, network_in
@@ -17,7 +20,7 @@ from ..estimators.tabular_base import BaseTabularMLP
 from ..exports import SKOPS_TRUSTED_TYPES
 from .provenance import arrays_digest, data_fingerprint, git_state, machine, versions
 
-__all__ = ["MLflowCallback", "status_after"]
+__all__ = ["MLflowCallback", "first_line", "status_after"]
 
 SHARE = 200  # a write may come when this many times the time of the last one has passed
 MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 500  # that MLflow takes in a batch, and characters of a value
@@ -124,13 +127,13 @@ class MLflowCallback:
                 yield True
             except Exception as error:  # of the database, the server, the disk: whatever it is, the fit goes on
                 self._broken = True
-                said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                warnings.warn(f"MLflow at {self.tracking_uri} does not record: {said}")
+                warnings.warn(f"MLflow at {self.tracking_uri} does not record: {first_line(error)}")
 
     # Runs
 
     def prepare(self):
         """Make the database and the experiment, once, before workers start; gives the experiment's id."""
+        _refuse_silent_server(self.tracking_uri)
         with _only_process(self.tracking_uri):
             found = self.client.get_experiment_by_name(self.experiment)
             return self.client.create_experiment(self.experiment) if found is None else found.experiment_id
@@ -381,6 +384,23 @@ def _only_process(uri):
     with open(f"{uri.removeprefix('sqlite:///')}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _refuse_silent_server(uri):
+    """Raise an OSError where no server listens: MLflow's client would try for four minutes."""
+    address = urlsplit(uri)
+    port = {"http": 80, "https": 443}.get(address.scheme)
+    if port is None or address.scheme in getproxies() and not proxy_bypass(address.hostname):
+        return
+    try:
+        socket.create_connection((address.hostname, address.port or port), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(f"there is no server at {uri}: {error.strerror or error}") from error
+
+
+def first_line(error):
+    """The first line of what an error says, or its class."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def status_after(error):

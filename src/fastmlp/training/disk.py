@@ -16,13 +16,13 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None
 
-__all__ = ["check_regular", "check_writable", "replace_file"]
+__all__ = ["FULL", "check_regular", "check_writable", "replace_file"]
 
 # What a system says where there can be no other file beside a file, which itself may be writable: in a read-only
 # directory; and where no other file can get its name: a mount point, or a file of another user
 _NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_NEW_NAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room on the disk, or for this user, or in a file
 _MOST_LINKS = 40  # in a row, as Linux follows them
 
 
@@ -216,7 +216,7 @@ def _overwrite(path, source):
                 try:
                     os.posix_fallocate(file.fileno(), 0, size)
                 except OSError as error:
-                    if error.errno in _FULL:
+                    if error.errno in FULL:
                         raise
             _put(file, iter(lambda: source.read(1 << 20), b""))
         except BaseException:

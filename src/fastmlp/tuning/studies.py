@@ -48,8 +48,8 @@ def open_study(storage, name, identity):
     optuna = import_optuna()
     if isinstance(storage, str | os.PathLike) and "://" not in os.fspath(storage):
         journal, path = optuna.storages.journal, os.path.abspath(storage)
-        lock = journal.JournalFileOpenLock(path) if os.name == "nt" else None  # symbolic links need rights there
-        storage = optuna.storages.JournalStorage(journal.JournalFileBackend(path, lock_obj=lock))
+        backend = journal.JournalFileBackend(path, lock_obj=_LineLock(journal, path))
+        storage = optuna.storages.JournalStorage(backend)
     storage = optuna.storages.get_storage(storage)
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     before = study.user_attrs.get(_IDENTITY)
@@ -61,6 +61,31 @@ def open_study(storage, name, identity):
             " Give study_name another name."
         )
     return storage
+
+
+class _LineLock:
+    """A lock on a journal for a writer, which begins on a line of its own.
+
+    A writer that was killed, or that met a full disk, may have left a part of a line. Nothing behind it could be read.
+    """
+
+    def __init__(self, journal, path):
+        # symbolic links need rights on Windows
+        kind = journal.JournalFileOpenLock if os.name == "nt" else journal.JournalFileSymlinkLock
+        self.lock, self.path = kind(path), path
+
+    def acquire(self):
+        taken = self.lock.acquire()
+        with open(self.path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        return taken
+
+    def release(self):
+        self.lock.release()
 
 
 def study_at(storage, name, seed, draw, *, sampler="tpe", parallel=False, pruner=None):
