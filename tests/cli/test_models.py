@@ -168,6 +168,82 @@ def test_regression_and_a_time_limit(folder, tmp_path, capsys):
     assert lines[0] == "prediction" and len(lines) == 443 and fastmlp.load(path).random_state == 5
 
 
+@pytest.fixture(scope="module")
+def windows(wine, tmp_path_factory):
+    """The same table as a folder of Parquet, an Arrow file and CSV; three row groups in each file of the folder."""
+    folder = tmp_path_factory.mktemp("windows")
+    (folder / "parts").mkdir()
+    for part in range(3):
+        wine[60 * part : 60 * (part + 1)].to_parquet(folder / "parts" / f"{part}.parquet", row_group_size=20)
+    wine.to_feather(folder / "wine.arrow", chunksize=30)
+    wine.to_csv(folder / "wine.csv", index=False)
+    return folder
+
+
+def test_files_larger_than_memory_are_read_by_windows(windows, wine, tmp_path, capsys):
+    path = tmp_path / "model.fastmlp"
+    train = ["train", windows / "parts", "-t", "cultivar", "-o", path, "--window-rows", "60", *SHORT]
+    code, said, _ = _run(capsys, *train, "--drop", "bottled")
+    assert code == 0 and said.startswith(f"178 rows, 7 columns in {windows / 'parts'}, read by windows\n")
+    assert "numbers: magnesium, color_intensity, proline\ncategories: strong\nempty: empty\n" in said
+    features = ["magnesium", "color_intensity", "proline", "strong", "empty"]
+    source = fastmlp.scan_parquet(windows / "parts", target="cultivar", features=features, window_rows=60)
+    expected = fastmlp.TabularMLPClassifier(2, max_iter=3, random_state=0).fit(source)
+    assert f"out of fold: accuracy {expected.oof_score_:.4g}\n" in said
+    own = fastmlp.load(path)
+    np.testing.assert_array_equal(own.predict_proba(wine[features]), expected.predict_proba(wine[features]))
+    outputs = []
+    for more in ([], ["--window-rows", "60"]):
+        assert (
+            _run(capsys, "predict", path, windows / "parts", "--keep", "proline", "-o", tmp_path / "o.csv", *more)[0]
+            == 0
+        )
+        outputs.append((tmp_path / "o.csv").read_text())
+    assert outputs[0] == outputs[1] and outputs[0].count("\n") == 179
+
+
+def test_row_groups_are_set_aside(windows, wine, tmp_path, capsys):
+    path = tmp_path / "model.fastmlp"
+    train = ["train", windows / "parts", "-t", "cultivar", "-o", path, "--window-rows", "80", *SHORT, "--json"]
+    code, said, errors = _run(capsys, *train, "--holdout", "0.3")
+    scores = json.loads(said)["scores"]
+    aside = sorted(np.random.default_rng(0).permutation(9)[:3])
+    rows = [row for group in aside for row in range(20 * group, min(178, 20 * group + 20))]
+    held_out = wine.iloc[rows]
+    correct = fastmlp.load(path).predict(held_out.drop(columns="cultivar")) == held_out["cultivar"].to_numpy()
+    assert code == 0 and scores[f"{len(rows)} rows set aside"]["accuracy"] == correct.mean()
+    said = "has 9 row groups, of which --holdout would leave none to train on: write it with more row groups.\n"
+    assert _run(capsys, *train, "--holdout", "0.95")[2].endswith(said)
+
+
+@pytest.mark.parametrize("name", ["wine.arrow", "wine.csv"])
+def test_other_files_are_read_by_windows_too(windows, wine, tmp_path, capsys, name):
+    train = ["train", windows / name, "-t", "cultivar", "-o", tmp_path / "m.fastmlp", "--window-rows", "80", *SHORT]
+    assert _run(capsys, *train, "--drop", "bottled", "empty")[0] == 0
+    own = fastmlp.load(tmp_path / "m.fastmlp")
+    wine.to_parquet(tmp_path / "wine.parquet", row_group_size=10)
+    features = ["magnesium", "color_intensity", "proline", "strong"]
+    source = fastmlp.scan_parquet(tmp_path / "wine.parquet", target="cultivar", features=features, window_rows=80)
+    expected = fastmlp.TabularMLPClassifier(2, max_iter=3, random_state=0).fit(source)
+    np.testing.assert_array_equal(own.predict_proba(wine[features]), expected.predict_proba(wine[features]))
+
+
+def test_what_is_wrong_with_windows_is_a_sentence(windows, tmp_path, capsys):
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    for data, more, said in (
+        (windows / "parts", ["-t", "cultivr"], "has no column 'cultivr'; did you mean 'cultivar'? It has magnesium,"),
+        (windows / "parts", ["-t", "cultivar", "--drop", "stong"], "has no column 'stong'; did you mean 'strong'?"),
+        (windows / "parts", ["-t", "cultivar", "--categorical", "stong"], "has no column 'stong'"),
+        (windows / "parts", ["-t", "cultivar", "--window-rows", "9"], "has 20 rows, a window at most 9: set"),
+        (windows / "none", ["-t", "cultivar"], f"There is no file {windows}/none."),
+        (tmp_path / "broken.parquet", ["-t", "cultivar"], "broken.parquet cannot be read: "),
+        (windows / "wine.csv", ["-t", "cultivar", "--delimiter", ";"], "has no column 'cultivar'"),
+    ):  # fmt: skip
+        window = [] if "--window-rows" in more else ["--window-rows", "60"]
+        code, _, errors = _run(capsys, "train", data, "-o", tmp_path / "m.fastmlp", *SHORT, *more, *window)
+        assert code == 1 and said in errors and errors.count("\n") == 1, errors
+
+
 def test_show(model, tmp_path, capsys):
     code, said, _ = _run(capsys, "show", model)
     assert code == 0 and "model: TabularMLPClassifier\n" in said and "classes: barbera, barolo, grignolino\n" in said

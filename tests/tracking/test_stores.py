@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -20,7 +22,7 @@ pytest.importorskip("sqlalchemy")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, y = load_iris(return_X_y=True)
-N_PROCESSES, N_FITS, N_EPOCHS = 3, 3, 40
+N_PROCESSES, N_FITS, N_EPOCHS = 3, 2, 15
 # each epoch is written by itself, and all begin at once, before there is a database
 RECORD = """
 import os, sys, time, warnings
@@ -31,7 +33,7 @@ from fastmlp.tracking import MLflowCallback
 warnings.filterwarnings("error", message="MLflow at .* does not record")
 number, n_fits, n_epochs = map(int, sys.argv[1:])
 callback = MLflowCallback("shared", tracking_uri="sqlite:///shared.db", run_name=f"process {number}", log_model=False)
-callback.client  # which imports what takes seconds
+import mlflow.store.tracking.sqlalchemy_store  # which takes seconds
 open(f"ready-{number}", "w").close()
 while not os.path.exists("begin"):
     time.sleep(0.01)
@@ -57,15 +59,14 @@ def _environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
 
 
+def _record(folder, *args):
+    """A process that does RECORD."""
+    command = [sys.executable, "-c", RECORD, *map(str, args)]
+    return subprocess.Popen(command, cwd=folder, env=_environment(), stderr=subprocess.PIPE, text=True)
+
+
 def test_processes_begin_at_once_with_a_database_that_none_has_made(tmp_path):
-    command = [sys.executable, "-c", RECORD]
-    processes = [
-        subprocess.Popen(
-            [*command, str(number), str(N_FITS), str(N_EPOCHS)], cwd=tmp_path, env=_environment(),
-            stderr=subprocess.PIPE, text=True,
-        )
-        for number in range(N_PROCESSES)
-    ]  # fmt: skip
+    processes = [_record(tmp_path, number, N_FITS, N_EPOCHS) for number in range(N_PROCESSES)]
     while len([*tmp_path.glob("ready-*")]) < N_PROCESSES and all(process.poll() is None for process in processes):
         time.sleep(0.01)
     (tmp_path / "begin").touch()
@@ -80,6 +81,20 @@ def test_processes_begin_at_once_with_a_database_that_none_has_made(tmp_path):
         seed = int(run.data.params["random_state"])
         model = MLPClassifier((3,), max_iter=N_EPOCHS, tol=0, random_state=seed).fit(X, y)
         assert run.info.status == "FINISHED" and _losses(callback, run) == model.loss_curve_
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    """A process that records in a database which is locked; MLflow waits 20 s for it."""
+    folder = tmp_path_factory.mktemp("locked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        MLflowCallback("shared", tracking_uri="sqlite:///shared.db").prepare()
+    (folder / "begin").touch()
+    database = sqlite3.connect(folder / "shared.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    yield _record(folder, 0, 1, 2)
+    database.close()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +126,7 @@ def server(tmp_path_factory):
         process.wait()
 
 
-def test_a_server_records_a_fit_and_gives_it_back(server, monkeypatch):
+def test_a_server_records_a_fit_and_gives_it_back(locked, server, monkeypatch):
     pytest.importorskip("safetensors")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     callback = MLflowCallback("on a server")
@@ -124,3 +139,31 @@ def test_a_server_records_a_fit_and_gives_it_back(server, monkeypatch):
     assert run.data.tags["digest"] == arrays_digest(model) and _losses(callback, run) == model.loss_curve_
     loaded = mlflow.pyfunc.load_model(f"{run.info.artifact_uri}/model")
     assert run.info.artifact_uri.startswith("mlflow-artifacts:") and (loaded.predict(X) == model.predict(X)).all()
+
+
+def test_a_locked_database_is_said(locked):
+    errors = locked.communicate()[1]
+    assert locked.returncode == 1 and "does not record: database is locked" in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="another user's files can be written")
+def test_a_database_that_cannot_be_written_costs_a_warning_and_no_fit():
+    with tempfile.TemporaryDirectory() as folder:
+        callback = MLflowCallback("read", tracking_uri=f"sqlite:///{folder}/read.db", log_model=False)
+        callback.prepare()
+        os.chmod(folder, 0o555)
+        os.chmod(f"{folder}/read.db", 0o444)
+        model = MLPClassifier((3,), max_iter=2, random_state=0, callbacks=callback)
+        user = os.geteuid()
+        if user == 0:  # who may write everything
+            os.seteuid(65534)
+        try:
+            with (
+                pytest.warns(UserWarning, match="does not record: attempt to write a readonly"),
+                callback.run(model),
+            ):
+                model.fit(X, y)
+        finally:
+            os.seteuid(user)
+        os.chmod(folder, 0o755)
+    assert arrays_digest(model) == arrays_digest(MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y))

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ..tracking.callback import first_line
+from ..tracking.callback import reason_of
 from .arguments import command, count, json_option, runs_option, size
 from .experiment import ExperimentError, naming_lines, read_experiment
 from .files import WriteError
@@ -140,7 +140,7 @@ def _database(name):
         with quiet_mlflow():
             callback.prepare()
     except Exception as error:  # of the database, the server, the disk: each trial would wait for it again
-        print(f"fastmlp: the runs are not recorded in MLflow: {first_line(error)}", file=sys.stderr)
+        print(f"fastmlp: the runs are not recorded in MLflow: {reason_of(error)}", file=sys.stderr)
         return None, True
     return callback.tracking_uri, False
 

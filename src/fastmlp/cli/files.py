@@ -17,8 +17,11 @@ __all__ = [
     "WriteError",
     "column",
     "columns_of",
+    "delimiter_of",
     "files_of",
+    "kind_of",
     "read_file",
+    "refuse_absent",
     "rows_where",
     "with_values",
     "without",
@@ -109,21 +112,27 @@ def _read(path, delimiter, setting):
         said = str(error).strip().splitlines()
         raise TableError(f"{path} cannot be read: {said[0] if said else type(error).__name__}.") from error
     names = columns_of(table)
-    if len(names) == 1 and _kind(path) == "csv":
+    if len(names) == 1 and kind_of(path) == "csv":
         _refuse_wrong_delimiter(path, str(names[0]), delimiter, setting)
     if len(table) == 0:
         raise TableError(f"{path} has no rows.")
     return table
 
 
-def _kind(path):
+def kind_of(path):
+    """What a file's name says that it is: csv, parquet or arrow."""
     return _KINDS.get(os.path.splitext(path)[1].lower(), "csv")
 
 
+def delimiter_of(path, given):
+    """What is between the fields of a CSV file: what was given, a tab for ``.tsv``, or a comma."""
+    return given or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+
+
 def _table(path, delimiter):
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "csv":
-        return _csv(path, delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ","))
+        return _csv(path, delimiter_of(path, delimiter))
     if find_spec("pyarrow") is None:
         raise TableError(f'{path} needs PyArrow: pip install "fastmlp[arrow]".')
     if kind == "parquet":
@@ -221,14 +230,18 @@ def column(table, name, path):
     TableError
         If there is no such column.
     """
-    names = columns_of(table)
-    if name not in names:
-        listed = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
-        raise TableError(f"{path} has no column {name!r}{did_you_mean(name, names)} It has {listed}.")
+    refuse_absent(name, columns_of(table), path)
     if _is_arrow(table):
         return [None if value != value else value for value in table.column(name).to_pylist()]  # NaN is no value
     values = table[name]
     return [None if missing else value for value, missing in zip(values.tolist(), values.isna(), strict=True)]
+
+
+def refuse_absent(name, names, path):
+    """Raise a TableError if a name is not among those of the columns."""
+    if name not in names:
+        listed = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
+        raise TableError(f"{path} has no column {name!r}{did_you_mean(name, names)} It has {listed}.")
 
 
 def without(table, names):
@@ -262,7 +275,7 @@ def write_columns(path, columns):
     columns : dict of str to list or ndarray
     """
     values = {name: part.tolist() if isinstance(part, np.ndarray) else part for name, part in columns.items()}
-    kind = "csv" if path is None else _kind(path)
+    kind = "csv" if path is None else kind_of(path)
     if kind == "csv":
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")

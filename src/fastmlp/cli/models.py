@@ -27,7 +27,19 @@ from ..estimators.tabular_regressor import TabularMLPRegressor
 from ..interchange import load
 from ..training.disk import check_writable, replace_file
 from .arguments import command, count, json_option, positive, share
-from .files import TableError, column, columns_of, read_file, rows_where, with_values, without, write_columns, writing
+from .files import (
+    TableError,
+    column,
+    columns_of,
+    read_file,
+    refuse_absent,
+    rows_where,
+    with_values,
+    without,
+    write_columns,
+    writing,
+)
+from .larger import scanned
 
 __all__ = ["add", "targets_of"]
 
@@ -54,7 +66,7 @@ def add(subparsers):
     train.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     train.add_argument("--jobs", type=int, metavar="N", help="threads; default: the physical cores")
     train.add_argument("--quiet", "-q", action="store_true", help="print no progress")
-    _delimiter(train)
+    _table_options(train)
     json_option(train)
     predict = command(
         subparsers, "predict", _predict, "predict the rows of a table",
@@ -66,7 +78,7 @@ def add(subparsers):
     predict.add_argument("--output", "-o", metavar="FILE", help="CSV, Parquet or Feather; default: CSV on the terminal")
     predict.add_argument("--keep", nargs="+", default=[], metavar="COLUMN", help="columns to copy to the output")
     predict.add_argument("--labels-only", action="store_true", help="leave out the probabilities of classes")
-    _delimiter(predict)
+    _table_options(predict)
     show = command(subparsers, "show", _show, "say what is in a model", "fastmlp show model.fastmlp")
     _model(show)
     json_option(show)
@@ -83,8 +95,12 @@ def _model(parser):
     parser.add_argument("model", help="file that `fastmlp train` or `save` wrote")
 
 
-def _delimiter(parser):
+def _table_options(parser):
     parser.add_argument("--delimiter", metavar="CHARACTER", help="between the fields of CSV; default: a comma")
+    parser.add_argument(
+        "--window-rows", type=count, metavar="N",
+        help="rows in memory at a time; default: all of a table that is small beside the machine's memory",
+    )  # fmt: skip
 
 
 # train
@@ -93,32 +109,20 @@ def _delimiter(parser):
 def _train(args):
     with writing(args.output):
         check_writable(args.output)
-    table = read_file(args.data, args.delimiter)
-    values = column(table, args.target, args.data)
-    for name in [*args.drop, *(args.categorical or ())]:
-        column(table, name, args.data)
-    n_rows = len(values)
-    table, values = with_values(table, values)
-    if not values:
-        raise TableError(f"The target {args.target!r} has no values.")
     tell = _teller(args)
-    tell(f"{n_rows:,} rows, {len(columns_of(table)):,} columns in {args.data}")
-    if len(values) < n_rows:
-        tell(f"{n_rows - len(values):,} rows without a target are left out")
-    task, why = _task_of(values, args.task)
-    y = targets_of(values, task, args.target)
-    tell(f"target {args.target}: {task}, {why}")
-    X = without(table, [args.target, *args.drop])
-    if not columns_of(X):
-        raise TableError("No column is left to predict from.")
-    model = _model_of(args, X, task)
-    encoder = TableEncoder(categorical_features=model.categorical_features, estimator="train")
-    columns = _columns_of(encoder.fit(X))
-    for kind, names in columns.items():
-        tell(f"{kind}: {', '.join(names)}")
-    began = time.perf_counter()
-    scores = _fitted(model, X, y, args)
-    seconds = time.perf_counter() - began
+    with scanned(args.data, args.delimiter, args.window_rows) as larger:
+        if larger is None:
+            rows = _Whole(args, tell)
+        else:
+            rows = _Windows(args, tell, larger)
+        model = _model_of(args, rows.example, rows.task)
+        encoder = TableEncoder(categorical_features=model.categorical_features, estimator="train")
+        columns = _columns_of(encoder.fit(rows.example))
+        for kind, names in columns.items():
+            tell(f"{kind}: {', '.join(names)}")
+        began = time.perf_counter()
+        scores = rows.fit(model)
+        seconds = time.perf_counter() - began
     model.set_params(callbacks=None)
     with writing(args.output):
         model.save(args.output)
@@ -126,9 +130,73 @@ def _train(args):
         tell(f"{how}: {', '.join(f'{name} {value:.4g}' for name, value in of_rows.items())}")
     tell(f"{len(model.members_)} networks in {seconds:.1f} s, written to {args.output}")
     if args.json:
-        result = {"model": args.output, "task": task, "rows": len(y), "columns": columns, "scores": scores}
+        result = {"model": args.output, "task": rows.task, "rows": rows.n_rows, "columns": columns, "scores": scores}
         print(json.dumps(result | {"members": len(model.members_), "seconds": round(seconds, 3)}))
     return 0
+
+
+class _Whole:
+    """A table that is read whole.
+
+    Attributes
+    ----------
+    example : table
+        Features, by which the columns are told apart.
+    task : {"classification", "regression"}
+    n_rows : int
+        That have a target.
+    """
+
+    def __init__(self, args, tell):
+        self.args = args
+        table = read_file(args.data, args.delimiter)
+        values = column(table, args.target, args.data)
+        for name in [*args.drop, *(args.categorical or ())]:
+            refuse_absent(name, columns_of(table), args.data)
+        n_rows = len(values)
+        table, values = with_values(table, values)
+        if not values:
+            raise TableError(f"The target {args.target!r} has no values.")
+        tell(f"{n_rows:,} rows, {len(columns_of(table)):,} columns in {args.data}")
+        if len(values) < n_rows:
+            tell(f"{n_rows - len(values):,} rows without a target are left out")
+        self.task, why = _task_of(values, args.task)
+        self.y, self.n_rows = targets_of(values, self.task, args.target), len(values)
+        tell(f"target {args.target}: {self.task}, {why}")
+        self.example = without(table, [args.target, *args.drop])
+        if not columns_of(self.example):
+            raise TableError("No column is left to predict from.")
+
+    def fit(self, model):
+        """Fit the model; gives its scores by what they are of."""
+        return _fitted(model, self.example, self.y, self.args)
+
+
+class _Windows:
+    """A table of which a part at a time is in memory; attributes and `fit` are as those of `_Whole`."""
+
+    def __init__(self, args, tell, table):
+        aside = None
+        if args.holdout is not None:
+            rows, aside = table.divided(args.holdout, args.seed)
+        self.source = table.source(args.target, args.drop, None if aside is None else rows)
+        self.aside = None if aside is None else table.source(args.target, args.drop, aside)
+        for name in args.categorical or ():
+            refuse_absent(name, table.columns, args.data)
+        self.n_rows = self.source.n_rows + (0 if aside is None else self.aside.n_rows)
+        tell(f"{self.n_rows:,} rows, {len(table.columns):,} columns in {args.data}, read by windows")
+        self.task, why = _task_of(np.unique(self.source.targets()[0]).tolist(), args.task)
+        tell(f"target {args.target}: {self.task}, {why}")
+        self.example = self.source.table([0], targets=False)[0]
+
+    def fit(self, model):
+        model.fit(self.source)
+        name = "accuracy" if is_classifier(model) else "R2"
+        scores = {"out of fold": {name: float(model.oof_score_)}}
+        if self.aside is not None:
+            predicted = (model.predict_proba if is_classifier(model) else model.predict)(self.aside)
+            scores[f"{self.aside.n_rows:,} rows set aside"] = _scores(self.aside.targets()[0], predicted, model)
+        return scores
 
 
 def _teller(args):
@@ -239,7 +307,21 @@ def _predict(args):
     model = load(args.model)
     if not hasattr(model, "n_features_in_"):
         raise TableError(f"{args.model} has a model that is not fitted.")
-    table = read_file(args.data, args.delimiter)
+    with scanned(args.data, args.delimiter, args.window_rows) as larger:
+        if larger is None:
+            columns = _predicted(model, read_file(args.data, args.delimiter), args)
+        else:
+            source = larger.source()
+            parts = [
+                _predicted(model, source.table([block], targets=False)[0], args) for block in range(len(source.blocks))
+            ]
+            columns = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+    write_columns(args.output, columns)
+    return 0
+
+
+def _predicted(model, table, args):
+    """The columns of the output: those to keep, predictions, and the probabilities of classes."""
     columns = {name: column(table, name, args.data) for name in args.keep}
     X = _features(model, table, args)
     columns["prediction"] = model.predict(X)
@@ -249,8 +331,7 @@ def _predict(args):
     if np.ndim(columns["prediction"]) > 1:
         outputs = columns.pop("prediction")
         columns |= {f"prediction {i + 1}": part for i, part in enumerate(outputs.T)}
-    write_columns(args.output, columns)
-    return 0
+    return {name: part.tolist() if isinstance(part, np.ndarray) else part for name, part in columns.items()}
 
 
 def _features(model, table, args):

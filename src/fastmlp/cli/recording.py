@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from ..tracking import MLflowCallback
-from ..tracking.callback import first_line, status_after
+from ..tracking.callback import reason_of, status_after
 from .experiment import flat
 
 __all__ = ["Recorder", "quiet_mlflow"]
@@ -41,7 +41,7 @@ class Recorder:
             try:
                 act()
             except Exception as error:  # of the database, the server, the disk
-                self.complaint = first_line(error)
+                self.complaint = reason_of(error)
 
     def __enter__(self):
         with ExitStack() as stack:

@@ -14,7 +14,7 @@ from ..training.disk import replace_file
 from .arguments import command, json_option, runs_option
 from .experiment import ExperimentError
 from .files import writing
-from .report import page
+from .report import page, shown
 from .runs import Run, find_run, names_of_curves
 
 __all__ = ["add", "corrected_t_test"]
@@ -91,7 +91,7 @@ def _runs(args):
     for row in rows:
         score = "-" if row["score"] is None else f"{row['score']:.4f} ± {row['std']:.4f}"
         name = row["run"] + ("" if row["state"] == "done" else " (interrupted)")
-        lines.append([name, score, row["folds"], row["seconds"], *row["params"].values()])
+        lines.append([name, score, row["folds"], row["seconds"], *map(shown, row["params"].values())])
     _print_table(heading, [[str(value) for value in line] for line in lines])
     return 0
 

@@ -7,11 +7,13 @@ import numpy as np
 
 from .runs import mean_curve, names_of_curves
 
-__all__ = ["page"]
+__all__ = ["page", "shown"]
 
-_STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25em .8em;text-align:left;
-border-bottom:1px solid #ddd}svg{max-width:100%;height:auto}div.wide{overflow-x:auto}"""
+_STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:76em;margin:2em auto;padding:0 1em;color:#222;
+background:#fff}table{border-collapse:collapse;font-variant-numeric:tabular-nums;white-space:nowrap}
+td,th{padding:.25em .8em;text-align:left;border-bottom:1px solid #ddd}p{color:#555}
+div.wide{overflow-x:auto}svg{width:100%;min-width:44em;max-width:var(--width);height:auto}"""
+_UNSET = -0.2  # where lines cross the axis of a parameter that their run does not set
 _MOST = 12  # runs whose curves are drawn, the best ones
 
 
@@ -45,19 +47,31 @@ def page(runs, metric, names):
             ("Score against time", _time(runs, metric)),
         ]
     body = "".join(f"<h2>{html.escape(title)}</h2>\n{content}\n" for title, content in parts if content)
-    head = f'<meta charset="utf-8"><title>Runs</title><style>{_STYLE}</style>'
-    body = f"<h1>{len(runs)} runs</h1>\n{body}"
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{len(runs)} runs</title><style>{_STYLE}</style>"
+    best = f"The best by {metric}: {runs[0].name}, {_score(runs[0], metric)}"
+    body = f"<h1>{len(runs)} runs</h1>\n<p>{html.escape(best)} over {len(runs[0].scores(metric))} fits.</p>\n{body}"
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def shown(value):
+    """A value of a parameter as tables show it: numbers with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _score(run, metric):
+    scores = run.scores(metric)
+    return f"{scores.mean():.4f} ± {scores.std():.4f}"
 
 
 def _table(runs, metric, names):
     heading = ["run", metric, "folds", "seconds", "digest", *names]
     rows = []
     for run in runs:
-        scores, params = run.scores(metric), run.params()
+        params = run.params()
         digest = run.state["model"]["digest"][:8] if run.finished else "interrupted"
-        row = [run.name, f"{scores.mean():.4f} ± {scores.std():.4f}", len(scores), f"{run.seconds:.1f}", digest]
-        rows.append([*row, *(params.get(name, "-") for name in names)])
+        row = [run.name, _score(run, metric), len(run.scores(metric)), f"{run.seconds:.1f}", digest]
+        rows.append([*row, *(shown(params.get(name, "-")) for name in names)])
     cells = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row) for row in rows]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heading)
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
@@ -72,20 +86,22 @@ def _figure(width, height):
 def _svg(figure):
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue().partition("<svg")[2].join(("<svg", ""))
+    width = f' style="--width:{96 * figure.get_figwidth():.0f}px"'
+    return f'<div class="wide"><svg{width}{text.getvalue().partition("<svg")[2]}</div>'
 
 
 def _places(runs, name):
     """Where the values of a parameter stand on an axis, their ticks, and whether the axis is logarithmic.
 
-    Of numbers, runs that do not set the parameter are left out.
+    Numbers of runs that do not set the parameter are NaN.
     """
     values = [run.params().get(name, "-") for run in runs]
     numbers = [value for value in values if value != "-"]
     if all(type(value) in (int, float) for value in numbers):
         log = min(numbers) > 0 and max(numbers) / min(numbers) > 50
         return np.array([np.nan if value == "-" else value for value in values], dtype=float), None, log
-    labels = sorted(set(map(str, values)))
+    key = None if all(isinstance(value, list) for value in values) else str
+    labels = list(dict.fromkeys(map(str, sorted(values, key=key))))
     return np.array([labels.index(str(value)) for value in values], dtype=float), labels, False
 
 
@@ -110,37 +126,46 @@ def _against(runs, metric, names):
     return _svg(figure)
 
 
+def _axis(runs, name):
+    """Places of a parameter's values from 0 to 1, NaN of those that are not set, and labels by their places."""
+    places, labels, log = _places(runs, name)
+    places = np.log(places) if log else places
+    low, high = np.nanmin(places), np.nanmax(places)
+    scaled = (places - low) / (high - low) if high > low else np.where(np.isnan(places), np.nan, 0.5)
+    if labels is not None:
+        return scaled, {i / max(1, len(labels) - 1): label for i, label in enumerate(labels)}
+    low, high = (np.exp(bound) if log else bound for bound in (low, high))
+    return scaled, {0: f"{low:.3g}", 1: f"{high:.3g}"} if high > low else {0.5: f"{low:.3g}"}
+
+
 def _parallel(runs, metric, names):
     if not names or len(runs) < 2:
         return ""
     import matplotlib
 
     means = np.array([run.scores(metric).mean() for run in runs])
-    columns, ends = [], []
-    for name in names:
-        places, labels, log = _places(runs, name)
-        places = np.log(places) if log else places
-        low, high = np.nanmin(places), np.nanmax(places)
-        columns.append((places - low) / (high - low) if high > low else np.full(len(runs), 0.5))
-        real = [np.exp(bound) if log else bound for bound in (low, high)]
-        ends.append([f"{bound:.3g}" for bound in real] if labels is None else [labels[0], labels[-1]])
     shares = (means - means.min()) / (np.ptp(means) or 1)
-    columns.append(shares)
-    ends.append([f"{means.min():.4g}", f"{means.max():.4g}"])
-    figure = _figure(max(7, 1.8 * len(columns)), 3.6)
+    axes_of = [_axis(runs, name) for name in names]
+    axes_of.append((shares, {0: f"{means.min():.4g}", 1: f"{means.max():.4g}"}))
+    lines = np.array([places for places, _ in axes_of]).T
+    figure = _figure(max(7, 1.8 * len(axes_of)), 3.8)
     axes = figure.add_subplot()
     colors = matplotlib.colormaps["viridis_r"]
-    for line, share in zip(np.array(columns).T, shares, strict=True):
-        axes.plot(line, color=colors(share), linewidth=1 + share, alpha=0.8)
-    for place, (low, high) in enumerate(ends):
-        axes.axvline(place, color="0.6", linewidth=0.8)
-        axes.text(place, -0.04, low[:14], ha="center", va="top", fontsize=8)
-        axes.text(place, 1.04, high[:14], ha="center", va="bottom", fontsize=8)
-    axes.set_xticks(range(len(columns)), [*names, metric])
+    for line, share in reversed([*zip(lines, shares, strict=True)]):  # the best on top
+        axes.plot(np.where(np.isnan(line), _UNSET, line), color=colors(share), linewidth=1 + share, alpha=0.8)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    for x, (places, labels) in enumerate(axes_of):
+        axes.plot([x, x], [0, 1], color="0.6", linewidth=0.8)
+        if np.isnan(places).any():
+            labels = labels | {_UNSET: "not set"}
+        for y, label in labels.items():
+            axes.text(x, y, f" {label[:14]}", ha="left", va="center", fontsize=8, bbox=box)
+    axes.set_xticks(range(len(axes_of)), [*names, metric])
     axes.set_yticks([])
-    axes.set_ylim(-0.15, 1.15)
+    axes.set_xlim(-0.2, len(axes_of) - 0.5)
+    axes.set_ylim(_UNSET - 0.1, 1.1)
     axes.spines[:].set_visible(False)
-    return _svg(figure)
+    return "<p>Each line is a run; the darker, the better.</p>" + _svg(figure)
 
 
 def _curves(runs):

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,7 +20,7 @@ from ..estimators.tabular_base import BaseTabularMLP
 from ..exports import SKOPS_TRUSTED_TYPES
 from .provenance import arrays_digest, data_fingerprint, git_state, machine, versions
 
-__all__ = ["MLflowCallback", "first_line", "status_after"]
+__all__ = ["MLflowCallback", "reason_of", "status_after"]
 
 SHARE = 200  # a write may come when this many times the time of the last one has passed
 MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 500  # that MLflow takes in a batch, and characters of a value
@@ -113,7 +113,8 @@ class MLflowCallback:
         if "_client_" not in vars(self):
             from mlflow import MlflowClient
 
-            self._client_ = MlflowClient(self.tracking_uri)
+            with _only_process(self.tracking_uri):  # which may make the database
+                self._client_ = MlflowClient(self.tracking_uri)
         return self._client_
 
     @contextmanager
@@ -127,16 +128,17 @@ class MLflowCallback:
                 yield True
             except Exception as error:  # of the database, the server, the disk: whatever it is, the fit goes on
                 self._broken = True
-                warnings.warn(f"MLflow at {self.tracking_uri} does not record: {first_line(error)}")
+                warnings.warn(f"MLflow at {self.tracking_uri} does not record: {reason_of(error)}")
 
     # Runs
 
     def prepare(self):
         """Make the database and the experiment, once, before workers start; gives the experiment's id."""
         _refuse_silent_server(self.tracking_uri)
+        client = self.client
         with _only_process(self.tracking_uri):
-            found = self.client.get_experiment_by_name(self.experiment)
-            return self.client.create_experiment(self.experiment) if found is None else found.experiment_id
+            found = client.get_experiment_by_name(self.experiment)
+            return client.create_experiment(self.experiment) if found is None else found.experiment_id
 
     def _begin(self, key, parent, name, estimator, tags=None):
         """Open a run below that of another key, with the parameters of the estimator."""
@@ -381,8 +383,10 @@ def _only_process(uri):
         return
     import fcntl
 
-    with open(f"{uri.removeprefix('sqlite:///')}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with suppress(OSError):  # where nothing can be written, the database will say so
+            file = stack.enter_context(open(f"{uri.removeprefix('sqlite:///')}.lock", "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -395,11 +399,13 @@ def _refuse_silent_server(uri):
     try:
         socket.create_connection((address.hostname, address.port or port), timeout=10).close()
     except OSError as error:
-        raise ConnectionError(f"there is no server at {uri}: {error.strerror or error}") from error
+        raise ConnectionError(f"there is no server at {uri}: {error.strerror or error}") from None
 
 
-def first_line(error):
-    """The first line of what an error says, or its class."""
+def reason_of(error):
+    """In a line what was first to go wrong: SQLAlchemy and MLflow wrap what the database said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
