@@ -56,6 +56,28 @@ def dropout_mask(rate, seed, t, layer, first, shape):
     return (random >= threshold) / (1 - threshold / 2**16)
 
 
+def augmented(X, augmentation, seed, t, first):
+    """Rows of a batch as the update after the t-th sees them; `first` is the place in the epoch of the first."""
+    key = _mixed(_mixed(_mixed(seed) ^ t) ^ 2**32)
+    changed = []
+    for i, x in enumerate(X.reshape(-1, *augmentation.shape)):
+        word = _mixed(key ^ (first + i))
+        for axis, (most, flip) in enumerate(zip(augmentation.shift, augmentation.flip, strict=True), start=1):
+            if flip and word >> (31 + axis) & 1:
+                x = np.flip(x, axis)
+            by = ((word >> 16 * (axis - 1) & 0xFFFF) * (2 * most + 1) >> 16) - most
+            places = np.arange(x.shape[axis]) - by
+            inside = (places >= 0) & (places < x.shape[axis])
+            x = np.moveaxis(np.moveaxis(x, axis, 0)[places * inside] * inside[:, None, None], 0, axis)
+        noise = _mixed(word)
+        counter = (np.arange(x.size, dtype=np.uint64) + np.uint64(noise % 2**32)) % np.uint64(2**32)
+        words = _scrambled(_scrambled(counter.astype(np.uint32)) ^ np.uint32(noise >> 32))
+        length = np.sqrt(-2 * np.log(((words >> np.uint32(16)) + 0.5) / 2**16))
+        normal = length * np.cos(2 * np.pi * (words & np.uint32(0xFFFF)) / 2**16)
+        changed.append(x.ravel() + augmentation.noise * normal)
+    return np.array(changed)
+
+
 def _softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -446,6 +468,7 @@ class TwinNetwork:
         *,
         loss_options=None,
         dropout=None,
+        augmentation=None,
         n_threads=None,
         max_threads=None,
         isa=None,
@@ -457,7 +480,7 @@ class TwinNetwork:
             self._inputs, self._layers = _perceptron(layers, activation)
         self._places = places(self._inputs, self._layers)
         self.activation, self.loss, self.dtype = activation, loss, np.dtype(dtype)
-        self.dropout = dropout
+        self.dropout, self.augmentation = dropout, augmentation
         self._options = _LOSS_OPTIONS | (loss_options or {}) | {"eps": np.finfo(self.dtype).eps}
         self.segments = self._options["segments"]
         self.team_size = 1
@@ -470,6 +493,10 @@ class TwinNetwork:
         self.groups = tuple(self._shrinks)
         self._values = self.new_state()
         self.coefs, self.intercepts = self.views(self._values)
+
+    @property
+    def draws(self):
+        return self.augmentation is not None or bool(self.dropout and any(self.dropout))
 
     @property
     def layer_units(self):
@@ -553,9 +580,17 @@ class TwinNetwork:
         loss, gradients = self._gradients(rows, alpha, self._shrinks)
         return loss, *self._of_dense(gradients)
 
-    def _gradients(self, rows, alpha, penalised, masks=None):
+    def _augmented(self, batch, optimizer, first):
+        """All rows, those of a batch that starts at a row of the epoch changed."""
+        if self.augmentation is None:
+            return self._X
+        X = self._X.copy()
+        X[batch] = augmented(X[batch], self.augmentation, optimizer.dropout_seed, optimizer.t, first)
+        return X
+
+    def _gradients(self, rows, alpha, penalised, masks=None, X=None):
         """Loss of the given rows, penalty included, and the gradient of each parameter; `penalised` by group."""
-        Z, back = self._pass(self._X, rows, self._codes, masks)
+        Z, back = self._pass(self._X if X is None else X, rows, self._codes, masks)
         y = self._y if rows is None else self._y[rows]
         w = np.ones(len(y)) if self._w is None else self._w if rows is None else self._w[rows]
         parameters = [array.astype(np.float64) for array in self.arrays_in(self._values)]
@@ -604,7 +639,8 @@ class TwinNetwork:
         for k, start in enumerate(range(0, len(rows), batch_size)):
             batch = rows[start : start + batch_size]
             masks = self._masks(optimizer, 1.0 if factors is None else factors[k], start, len(batch))
-            loss, gradients = self._gradients(batch, alpha, penalised, masks)
+            X = self._augmented(batch, optimizer, start)
+            loss, gradients = self._gradients(batch, alpha, penalised, masks, X)
             accumulated += loss * len(batch)
             optimizer.t += 1
             now = SimpleNamespace(
@@ -626,7 +662,7 @@ class TwinNetwork:
                     param *= 1 - now.rate * now.decay
                 step(param, gradient, [state[i] for state in states], now)
             if "max_norm" in hyper:
-                for W in self.coefs:
+                for W in filter(lambda W: W.ndim == 2, self.coefs):
                     _shorten(W, hyper["max_norm"])
         if averages:
             for param, z in zip(params, states[0], strict=True):

@@ -18,13 +18,16 @@ from fastmlp.engine.architecture import (
     Dense,
     Embedding,
     Indicators,
+    LayerNorm,
     MaxPool,
     Numbers,
     Parametric,
     Periodic,
     Piecewise,
+    Residual,
     Scale,
     places,
+    sources,
 )
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
@@ -124,6 +127,31 @@ def _dense(layer, parameters, x):
 def _scale(layer, parameters, x):
     (s,) = parameters
     return x * s, lambda d: (d * s, [(d * x).sum(axis=0)])
+
+
+def _layer_norm(layer, parameters, x):
+    s, b = (np.repeat(parameter, x.shape[1] // layer.shape[0]) for parameter in parameters)
+    function, slope = HIDDEN[layer.activation]
+    difference = x - x.mean(axis=1, keepdims=True)
+    inverse = 1 / np.sqrt((difference**2).mean(axis=1, keepdims=True) + layer.epsilon)
+    u = difference * inverse
+    z = s * u + b
+    a = function(z)
+
+    def back(d):
+        d = d * slope(z, a)
+        g = s * d
+        of_x = inverse * (g - g.mean(axis=1, keepdims=True) - u * (g * u).mean(axis=1, keepdims=True))
+        return of_x, [part.sum(axis=0).reshape(layer.shape[0], -1).sum(axis=1) for part in (d * u, d)]
+
+    return a, back
+
+
+def _residual(layer, parameters, x):
+    """x is the sum already."""
+    function, slope = HIDDEN[layer.activation]
+    a = function(x)
+    return a, lambda d: (d * slope(x, a), [])
 
 
 def _parametric(layer, parameters, x):
@@ -321,6 +349,8 @@ def _one_direction(layer, W, b, steps, lengths):
         dx, dW, db = np.zeros(steps.shape), np.zeros(W.shape), np.zeros(b.shape)
         dh = dc = np.zeros(h.shape)
         for s in range(len(steps) - 1, -1, -1):
+            if layer.truncation and (s + 1) % layer.truncation == 0:
+                dh, dc = (np.where((lengths > s + 1)[:, None], 0, part) for part in (dh, dc))
             x, before, goes_on, way = ways[s]
             dh = dh + d[s]
             dz, dm, passed, dcells = way(dh * goes_on, dc * goes_on)
@@ -332,6 +362,16 @@ def _one_direction(layer, W, b, steps, lengths):
         return dx, dW, db
 
     return np.array(states), back
+
+
+def _of_lengths_of_inputs(layer, parameters, x, inputs):
+    outputs, way = _recurrent(layer._replace(lengths=True), parameters, np.hstack([x, inputs[:, -1:]]))
+
+    def back(d):
+        of_x, gradients = way(d)
+        return of_x[:, :-1], gradients
+
+    return outputs, back
 
 
 def _recurrent(layer, parameters, x):
@@ -387,6 +427,8 @@ _KINDS = {
     MaxPool: _pool,
     Dense: _dense,
     Scale: _scale,
+    LayerNorm: _layer_norm,
+    Residual: _residual,
     Parametric: _parametric,
     Numbers: _numbers,
     Periodic: _periodic,
@@ -406,28 +448,38 @@ def pass_rows(inputs, layers, parameters, X, codes=None, masks=None):
     masks = masks or [None] * len(layers)
     values = iter([parameter.astype(np.float64) for parameter in parameters])
     x = X if masks[0] is None else X * masks[0]
-    table, steps, n_read = Table(inputs, x, codes), [], 0
+    table, steps, n_read, added = Table(inputs, x, codes), [], 0, sources(inputs, layers)
+    left = {-1: x}  # by the number of the last of the layers that leave it
     for _, beside in groupby(places(inputs, layers), lambda place: place.shared):
-        parts = []
+        parts, source = [], added.get(n_read)
+        if source is not None:
+            x = x + left[source]
         for place in beside:
             if place.reads_codes:
                 x = np.hstack([x, *table.categories(None)])
             own = [next(values) for _ in place.parameters]
+            if getattr(place.layer, "lengths", False) == "inputs":
+                parts.append(_of_lengths_of_inputs(place.layer, own, x, left[-1]))
+                continue
             parts.append(_KINDS[type(place.layer)](place.layer, own, table if place.layer.beside else x))
         n_read += len(parts)
         mask = masks[n_read] if n_read < len(layers) else None
         x = np.hstack([outputs for outputs, _ in parts])
         x = x if mask is None else x * mask
+        left[n_read - 1] = x
         ends = np.cumsum([outputs.shape[1] for outputs, _ in parts])[:-1]
-        steps.append((mask, ends, [back for _, back in parts]))
+        steps.append((n_read - 1, source, mask, ends, [back for _, back in parts]))
 
     def back(d):
-        gradients = []
-        for mask, ends, ways in reversed(steps):
+        gradients, of_sources = [], {}
+        for number, source, mask, ends, ways in reversed(steps):
+            d = d + of_sources.get(number, 0)
             deltas = np.split(d if mask is None else d * mask, ends, axis=1)
             below = [way(delta) for way, delta in zip(ways, deltas, strict=True)]
             gradients = [gradient for _, own in below for gradient in own] + gradients
             d = sum(of_inputs for of_inputs, _ in below)
-        return d[:, : inputs.n_features], gradients
+            if source is not None:
+                of_sources[source] = of_sources.get(source, 0) + d
+        return d[:, : inputs.n_features] + of_sources.get(-1, 0), gradients
 
     return x, back

@@ -235,6 +235,6 @@ def test_seeds(seed):
     network = bound((4, 3, 2), "tanh", "log_loss", np.float64, 20, dropout=(0.0, 0.5))
     optimizer, before = optimizer_for(network, "sgd"), parameters(network)
     optimizer.dropout_seed = seed
-    with pytest.raises(ValueError, match=f"dropout_seed={seed}: a network with dropout needs an int"):
+    with pytest.raises(ValueError, match=f"dropout_seed={seed}: a network with dropout or augmentation needs an int"):
         network.epoch(None, 10, optimizer, 0.0)
     assert optimizer.t == 0 and same_bits(parameters(network), before)

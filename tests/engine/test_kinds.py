@@ -32,11 +32,13 @@ from fastmlp.engine.architecture import (
     Embedding,
     Indicators,
     Inputs,
+    LayerNorm,
     MaxPool,
     Numbers,
     Parametric,
     Periodic,
     Piecewise,
+    Residual,
     Scale,
 )
 
@@ -109,6 +111,29 @@ KINDS = {
     "gru": (lambda n: [Inputs(n), GRU(n, 1, 5, "all"), GRU(n, 5, 6, bidirectional=True)], ISAS),
     "gru of unequal lengths": (lambda n: [Inputs(n), GRU(n - 1, 1, 7, "mean", reverse=True, lengths=True)], ISAS),
     "lstm": (lambda n: [Inputs(n), LSTM(n, 1, 5, "all"), LSTM(n, 5, 6, bidirectional=True)], ISAS),
+    "layernorm": (
+        lambda n: [
+            Inputs(n),
+            Convolution((1, 1, n), 6, (1, 3), padding="same"),
+            LayerNorm((6, 1, n), "gelu"),
+            Dense(21),
+            LayerNorm((21,), "relu"),
+            LayerNorm((21,)),
+        ],
+        ISAS,
+    ),
+    "residual": (
+        lambda n: [
+            Inputs(n),
+            Dense(n, "gelu"),
+            Residual((n,), 1, "mish"),
+            Dense(n, "tanh"),
+            Dense(n, "silu"),
+            Residual((n,), 2, "relu"),
+            Residual((n,), 4),
+        ],
+        ISAS,
+    ),
     "every layer": (every_layer, ISAS),
 }
 CASES = [(kind, isa) for kind, (_, isas) in KINDS.items() for isa in isas]
@@ -261,11 +286,51 @@ SIZES = {
     "one step": [Inputs(9), LSTM(1, 9, 17, "all"), GRU(1, 17, 5, bidirectional=True), Dense(2)],
     "a vector, and more": [Inputs(30), GRU(10, 3, 16, "all", bidirectional=True), LSTM(10, 32, 33), Dense(2)],
     "rows of weights on the same sets of a cache": [Inputs(18), LSTM(6, 3, 64, "all"), GRU(6, 64, 43), Dense(2)],
+    "lengths of the inputs behind others": [
+        Inputs(16), LSTM(5, 3, 9, "all", lengths=True), LayerNorm((9, 1, 5)), GRU(5, 9, 4, lengths="inputs"), Dense(2)
+    ],
     "lengths": [Inputs(26), LSTM(5, 5, 9, "all", bidirectional=True, lengths=True), GRU(5, 18, 4, "mean"), Dense(2)],
     "recurrence behind a convolution": [
         Inputs(20), Convolution((2, 1, 10), 4, (1, 3), "relu"), GRU(8, 4, 6, "mean", bidirectional=True), Dense(2)
     ],
     "recurrence behind dense units": [Inputs(5), Dense(12, "mish"), LSTM(4, 3, 5, reverse=True), Dense(2)],
+    "one unit, normalised": [Inputs(3), Dense(1), LayerNorm((1,)), Dense(2)],
+    "inputs, normalised": [Inputs(33), LayerNorm((33,), "tanh", 1e-3), Dense(2)],
+    "planes, normalised": [Inputs(60), LayerNorm((3, 4, 5)), Convolution((3, 4, 5), 9, (3, 3)),
+                           LayerNorm((9, 2, 3), "silu"), LayerNorm((9, 2, 3)), Dense(2)],
+    "planes of a place, normalised": [Inputs(37), LayerNorm((37, 1, 1)), Dense(2)],
+    "one plane, normalised": [Inputs(35), LayerNorm((1, 5, 7)), Dense(2)],
+    "a residual block": [
+        Inputs(48), Convolution((3, 4, 4), 5, (3, 3), "relu", padding="same"),
+        Convolution((5, 4, 4), 5, (3, 3), "relu", padding="same"), LayerNorm((5, 4, 4), "gelu"),
+        Convolution((5, 4, 4), 5, (3, 3), padding="same"), Residual((5, 4, 4), 3, "relu"), MaxPool((5, 4, 4), (2, 2)),
+        Dense(2),
+    ],
+    "one output added twice": [
+        Inputs(9), Dense(17, "mish"), Dense(17, "tanh"), Residual((17,), 1), Dense(17, "gelu"), Residual((17,), 3),
+        Dense(2),
+    ],
+    "inputs added twice": [
+        Inputs(9), Dense(9, "mish"), Residual((9,), 1), Dense(9, "tanh"), Residual((9,), 3, "silu"), Dense(2)
+    ],
+    "embeddings and numbers added": [
+        Inputs(3, (4, 5)), Numbers(), Embedding(5), Dense(13, "tanh"), Residual((13,), 1), Dense(2)
+    ],
+    "numbers added to what embeddings give": [
+        Inputs(3, (4, 5)), Embedding(5), Periodic(frequencies=4, width=2), Dense(3, "tanh"), Residual((3,), 2), Dense(2)
+    ],
+    "numbers added where categories are one-hot": [Inputs(3, (4, 5)), Dense(3, "tanh"), Residual((3,), 1), Dense(2)],
+    "parametric activations added": [
+        Inputs(5), Dense(7), Parametric("mish"), Dense(7), Parametric("silu"), Residual((7,), 2), Dense(2)
+    ],
+    "what parametric activations read, added": [
+        Inputs(5), Dense(7), Parametric("mish"), Residual((7,), 1), Dense(7), Parametric("silu"), Residual((7,), 3),
+        Dense(2),
+    ],
+    "pools and recurrent states added": [
+        Inputs(24), GRU(4, 6, 6, "all"), Residual((24,), 1), MaxPool((6, 1, 4), (1, 1)), Residual((6, 1, 4), 2),
+        Dense(2),
+    ],
     # parameters of a tile, an element less, an element more
     "tile": [Inputs(0, (4096,)), Embedding(1), Dense(2)],
     "tile - 1": [Inputs(0, (4095,)), Embedding(1), Dense(2)],
@@ -288,7 +353,7 @@ def test_odd_sizes(n, dtype, isa):
     layers = [
         Inputs(2, (n, 2)), Periodic(frequencies=n, width=n), Piecewise(edges_of(2, n), width=n), Embedding(n), Scale(),
         Dense(n), Parametric("gelu"), Dense(2 * n, "tanh"), Convolution((2, 1, n), n, (1, 3), "relu", padding="same"),
-        Dense(n + 1),
+        LayerNorm((n, 1, n)), Dense(n, "relu"), LayerNorm((n,)), Residual((n,), 1), Dense(n + 1),
     ]  # fmt: skip
     check_twin(layers, dtype, n + 1, n, isa, epochs=1)
 
@@ -675,9 +740,13 @@ def test_csr_is_for_dense_layers(kind):
     network, codes = network_of(kind, np.float64, 20), codes_for(layers, 20)
     before = train(network_of(kind, np.float64, 20), optimizer_for(network, "adam"), 8)
     for given in (None, codes):
-        with pytest.raises(ValueError, match="X: dense, for these layers|codes: .* beside dense X"):
+        with pytest.raises(
+            ValueError, match="X: dense, for these layers|X: dense, for a resid|codes: .* beside dense X"
+        ):
             network.bind(X, y, codes=given)
-        with pytest.raises(ValueError, match="X: dense, for these layers|codes: .* beside dense X"):
+        with pytest.raises(
+            ValueError, match="X: dense, for these layers|X: dense, for a resid|codes: .* beside dense X"
+        ):
             network.predict(X, codes=given)
     assert train(network, optimizer_for(network, "adam"), 8) == before
 
@@ -794,6 +863,17 @@ def layers_like(*layers, inputs=None):
         (layers_like(Piecewise([[0, 1], [0, np.inf]])), "edges: .*finite"),
         (layers_like(Piecewise([[-np.inf, 1], [0, 1]])), "edges: .*finite"),
         (layers_like(Piecewise([[0, 1], [0, 1]], width=0)), r"Piecewise\(.*width=0"),
+        (layers_like(LayerNorm((3,)), inputs=Inputs(2)), r"the layer before leaves 2 numbers, not 3"),
+        (layers_like(LayerNorm((0,)), inputs=Inputs(2)), r"shape=\(0,\): \(units,\) or \(channels, height, width\)"),
+        (layers_like(LayerNorm((1, 2)), inputs=Inputs(2)), r"shape=\(1, 2\): \(units,\)"),
+        (layers_like(LayerNorm(2), inputs=Inputs(2)), r"shape=2: \(units,\)"),
+        (layers_like(LayerNorm((2,), epsilon=0.0), inputs=Inputs(2)), "epsilon=0.0: a number > 0"),
+        (layers_like(LayerNorm((2,), "softmax"), inputs=Inputs(2)), "activation='softmax': not of hidden layers"),
+        (layers_like(Residual((2,)), inputs=Inputs(2)), "layers is an integer from 1 to 0, the layers before"),
+        (layers_like(Dense(2), Residual((2,)), inputs=Inputs(2)), "layers is an integer from 1 to 1"),
+        (layers_like(Dense(2), Residual((2,), 0), inputs=Inputs(2)), "layers=0.*: layers is an integer from 1 to 1"),
+        (layers_like(Dense(3), Residual((3,), 1), inputs=Inputs(2)), r"Residual\(.*: adds 2 numbers to 3"),
+        (layers_like(Numbers(), Embedding(2), Residual((4,), 1)), r"Residual\(.*: adds 2 numbers to 4"),
         (layers_like(Indicators([1], [0])), r"on, off: shape \(3,\), not \(1,\) and \(1,\)"),
         (layers_like(Indicators([1, 1, 1], [0])), r"on, off: shape \(3,\), not \(3,\) and \(1,\)"),
     ],

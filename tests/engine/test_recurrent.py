@@ -25,9 +25,13 @@ def of_lengths(lengths, dtype, *, seed=0, behind=0.0):
     return np.hstack([X.reshape(len(X), -1), np.asarray(lengths, dtype=float)[:, None]]).astype(dtype)
 
 
-def layers_with(cell, output="last", *, lengths=True, **direction):
-    layer = cell(STEPS, CHANNELS, UNITS, output, lengths=lengths, **direction)
-    return [Inputs(layer.reads), layer, Dense(4)]
+def layers_with(cell, output="last", *, lengths=True, layers=1, **direction):
+    first = cell(STEPS, CHANNELS, UNITS, output if layers == 1 else "all", lengths=lengths, **direction)
+    made = [Inputs(first.reads), first]
+    for i in range(1, layers):
+        before, left = made[-1].shape_out[0], output if i == layers - 1 else "all"
+        made.append(cell(STEPS, before, UNITS + i, left, lengths=lengths and "inputs", **direction))
+    return [*made, Dense(4)]
 
 
 # more rows than take their steps together, in no order
@@ -35,13 +39,18 @@ LENGTHS = np.array([7, 0, 3, 3, 1, 6, 7, 2, 5, 0, 4, 7, 1, 3, 6, 2, 7, 7, 0, 5, 
 Y = np.random.default_rng(5).integers(4, size=len(LENGTHS))
 
 
+# further layers, which read how many steps there are from the network's input, and deltas that go back some steps alone
+MORE = ({}, {"layers": 3}, {"truncation": 3}, {"layers": 2, "truncation": 2}, {"truncation": 1})
+
+
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("more", MORE, ids=str)
 @every_dtype
 @every_cell
 @every_output
 @every_direction
-def test_unequal_lengths(direction, output, cell, dtype, isa):
-    layers = layers_with(cell, output, **direction)
+def test_unequal_lengths(direction, output, cell, dtype, more, isa):
+    layers = layers_with(cell, output, **direction, **more)
     X, reached = of_lengths(LENGTHS, dtype), []
     for kind, more in ((Network, {"isa": isa, "n_threads": 2}), (TwinNetwork, {})):
         network = network_for(layers, None, "log_loss", dtype, kind=kind, **more)
@@ -60,10 +69,11 @@ def test_unequal_lengths(direction, output, cell, dtype, isa):
 @every_cell
 @every_output
 @every_direction
-def test_what_stands_behind_the_last_step_is_not_read(direction, output, cell, dtype):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_stands_behind_the_last_step_is_not_read(layers, direction, output, cell, dtype):
     reached = []
     for behind in (0.0, 100.0, np.nan):
-        network = network_for(layers_with(cell, output, **direction), None, "log_loss", dtype)
+        network = network_for(layers_with(cell, output, layers=layers, **direction), None, "log_loss", dtype)
         X = of_lengths(LENGTHS, dtype, behind=behind)
         network.bind(X, Y)
         losses = train(network, optimizer_for(network, "adam"), 20)
@@ -92,10 +102,34 @@ def test_a_row_is_what_a_layer_of_its_length_makes_of_it(direction, output, cell
         np.testing.assert_allclose(reached, softmax(z), rtol=1e-12)
 
 
+@every_cell
+@every_output
+def test_truncation_is_a_network_for_each_part(output, cell):
+    """Deltas as of a network that begins with the states before, which are taken as they are; outputs as without."""
+    layers = {k: layers_with(cell, output, lengths=False, truncation=k) for k in (None, 3, 4, STEPS, STEPS + 1)}
+    X = np.random.default_rng(0).standard_normal((9, CHANNELS * STEPS))
+    networks = {k: network_for(made, None, "log_loss", np.float64) for k, made in layers.items()}
+    reached = {}
+    for k, network in networks.items():
+        network.bind(X, Y[:9])
+        reached[k] = gradients(network)
+        assert same_bits([network.predict(X)], [networks[None].predict(X)])
+    for k in (STEPS, STEPS + 1):
+        assert same_bits(reached[k], reached[None])
+    if output == "last":  # the inputs of the parts before have no part in it
+        arrays = [array for _, array, _ in networks[3].parameters]
+        slopes = input_gradients(Predictor.of(layers[3], arrays, "softmax"), X).reshape(9, 4, CHANNELS, STEPS)
+        assert not slopes[..., :6].any() and slopes[..., 6:].all()
+        whole = input_gradients(Predictor.of(layers[None], arrays, "softmax"), X).reshape(9, 4, CHANNELS, STEPS)
+        np.testing.assert_allclose(slopes[..., 6], whole[..., 6], rtol=1e-12)
+    assert distance(reached[3][:1], reached[None][:1]) > 1e-3
+
+
 @every_dtype
-def test_lengths_that_are_no_counts(dtype):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_lengths_that_are_no_counts(layers, dtype):
     """Fractions are cut off; beyond the ends they are those of the ends; NaN shows."""
-    predict = network_for(layers_with(GRU, "mean"), None, "squared_error", dtype).predict
+    predict = network_for(layers_with(GRU, "mean", layers=layers), None, "squared_error", dtype).predict
     odd, counts = [2.9, 0.99, -0.0, -3.0, -np.inf, 7.5, 1e30, np.inf], [2, 0, 0, 0, 0, 7, 7, 7]
     assert same_bits([predict(of_lengths(odd, dtype))], [predict(of_lengths(counts, dtype))])
     reached = predict(of_lengths([3, np.nan, 5], dtype))
@@ -113,6 +147,9 @@ def test_lengths_that_are_no_counts(dtype):
         (GRU(7, 3, 5, "first"), r"output='first': one of \('last', 'mean', 'all'\)"),
         (LSTM(7, 3, 5, reverse=True, bidirectional=True), "reverse=True: of one direction, not with bidirectional"),
         (GRU(7, 4, 5), "the layer before leaves 21 numbers, not 28"),
+        (GRU(7, 3, 5, lengths="input"), "lengths='input': False, True or \"inputs\""),
+        (GRU(7, 3, 5, truncation=0), "truncation=0: an integer of 1 or more, or None"),
+        (LSTM(7, 3, 5, truncation=1.5), "truncation=1.5: an integer of 1 or more, or None"),
         (GRU(7, 3, 5, lengths=True), "the layer before leaves 21 numbers, not 22"),
     ],
     ids=str,

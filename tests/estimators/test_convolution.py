@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from twin_layers import pass_rows
 
 import fastmlp
 from fastmlp import ConvClassifier, ConvRegressor, RecurrentClassifier, RecurrentRegressor
-from fastmlp.engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
+from fastmlp.engine.architecture import AveragePool, Convolution, Dense, Inputs, LayerNorm, MaxPool, Residual
 from fastmlp.estimators.planes import layers_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,6 +44,17 @@ NETS = {
         SERIES, "series", [("conv", 6, 5), ("pool", 2), ("conv", 3, 3, {"padding": (0, 2, 0, 1)}), ("global_pool",)]
     ),
     "padded": (COLOURED, "images", [("conv", 3, 3, {"padding": (1, 0, 2, 1)}), ("pool", (2, 1)), ("dense", 5)]),
+    "normalised": (
+        COLOURED, "images",
+        [("conv", 6, 3, {"activation": "identity"}), ("norm", {"activation": "relu"}), ("pool", 2), ("norm",),
+         ("dense", 9), ("norm",)],
+    ),
+    "residual": (
+        COLOURED, "images",
+        [("norm",), ("conv", 3, 3), ("conv", 3, 3, {"activation": "identity"}), ("residual", {"activation": "relu"}),
+         ("residual", 4), ("conv", 5, 3), ("conv", 5, 3), ("residual", 1), ("global_pool",), ("dense", 5),
+         ("dense", 5), ("residual",)],
+    ),
     "dense alone": (COLOURED, "images", [("dense", 8, {"activation": "tanh"}), ("dense", 5)]),
     "nothing": (SERIES, "series", []),
     "default": (IMAGES[:60], "images", "auto"),
@@ -63,6 +75,12 @@ def test_layers():
     assert made == (
         Inputs(216), Convolution((3, 8, 9), 4, (3, 3), "relu", padding="same"), MaxPool((4, 8, 9), (2, 2)),
         Convolution((4, 4, 4), 2, (1, 2), "relu", (1, 2)), AveragePool((2, 4, 2), (2, 2)), Dense(5, "tanh"), Dense(2),
+    )  # fmt: skip
+    assert layers_for([("norm",), ("conv", 2), ("conv", 3), ("residual", {"activation": "relu"}), ("dense", 4),
+                       ("norm", {"activation": "tanh"}), ("residual", 1)], "relu", (3, 2, 2), 1)[1:-1] == (
+        LayerNorm((3, 2, 2)), Convolution((3, 2, 2), 2, (3, 3), "relu", padding="same"),
+        Convolution((2, 2, 2), 3, (3, 3), "relu", padding="same"), Residual((3, 2, 2), 2, "relu"), Dense(4, "relu"),
+        LayerNorm((4,), "tanh"), Residual((4,), 1),
     )  # fmt: skip
     # a number is of each axis along which planes are longer than 1
     assert layers_for([("conv", 4, 3), ("pool", 2)], "relu", (1, 1, 9), 2)[1:3] == (
@@ -94,6 +112,13 @@ def test_layers():
         ([("dense", 3, {"activation": None})], "None is none of"),
         ([("conv", 3, 9, {"padding": "valid"})], "reaches over 9"),
         ([("pool", 9)], "reaches over 9"),
+        ([("norm", 4)], "behind 'norm' stands nothing"),
+        ([("norm", {"activation": "relu7"})], "'relu7' is none of"),
+        ([("residual", 2, 3)], "behind 'residual' stands a number of layers"),
+        ([("residual",)], r"layers has \('residual',\): .*layers is an integer from 1 to 0"),
+        ([("conv", 1), ("residual", 2)], "layers is an integer from 1 to 1"),
+        ([("conv", 1), ("residual", 1.0)], "layers is an integer from 1 to 1"),
+        ([("conv", 3), ("residual", 1)], r"layers has .*: .*adds 64 numbers to 192"),
         ([("dense", 4), ("conv", 3)], "behind a dense layer"),
         ([("dense", 4), ("pool", 2)], "behind a dense layer"),
         ("automatic", "layers"),
@@ -145,6 +170,86 @@ def test_bytes_are_divided_by_255():
     models = [ConvClassifier(SMALL, random_state=0, max_iter=2).fit(Z, DIGITS) for Z in (X, X / np.float32(255))]
     assert models[0].coefs_[0].dtype == np.float32
     assert np.array_equal(models[0].predict_proba(X), models[1].predict_proba(X / np.float32(255)))
+
+
+@pytest.mark.parametrize("dtype", [None, "float64"])
+def test_bytes_are_read_where_they_lie(tmp_path, dtype):
+    X = np.round(IMAGES * 255).astype(np.uint8)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    divided = X / np.dtype(dtype or "float32").type(255)
+    params = {"random_state": 0, "max_iter": 3, "early_stopping": True, "dtype": dtype}
+    models = [ConvClassifier(SMALL, **params).fit(Z, DIGITS) for Z in (X, mapped, divided)]
+    for model in models[:2]:
+        assert all(map(np.array_equal, model.coefs_, models[2].coefs_))
+        assert model.validation_scores_ == models[2].validation_scores_
+        for Z in (X, mapped, X.reshape(300, -1), X[:, None][:, 0], np.asfortranarray(X)):
+            assert np.array_equal(model.predict_proba(Z), models[2].predict_proba(divided))
+        assert np.array_equal(model.input_gradients(X[:3]), models[2].input_gradients(divided[:3]))
+        shares = model.integrated_gradients(X[:3], baseline=X[3:4], target=1)
+        expected = models[2].integrated_gradients(divided[:3], baseline=divided[3:4], target=1)
+        assert np.array_equal(shares, expected)
+    first, second = (
+        models[i].set_params(early_stopping=False).partial_fit(Z, DIGITS) for i, Z in ((0, X), (2, divided))
+    )
+    assert all(map(np.array_equal, first.coefs_, second.coefs_))
+    with pytest.raises(ValueError, match="features"):
+        models[0].predict(X.reshape(300, -1)[:, :7])
+
+
+def test_a_fit_takes_no_copy_of_bytes():
+    X = np.random.default_rng(0).integers(256, size=(20000, 16, 16), dtype=np.uint8)
+    model = ConvClassifier([("pool", 4)], max_iter=1, batch_size=500, random_state=0)
+    tracemalloc.start()
+    try:
+        model.fit(X, np.arange(20000) % 2).predict(X)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < X.nbytes
+
+
+def test_augmentation():
+    moves = {"shift": 1, "flip": "horizontal", "noise": 0.05}
+    models = [
+        ConvClassifier(SMALL, random_state=0, max_iter=3, augmentation=augmentation, n_jobs=n_jobs).fit(IMAGES, DIGITS)
+        for augmentation, n_jobs in ((moves, 1), (moves, 2), (None, 1), ({}, 1))
+    ]
+    predicted = [model.predict_proba(IMAGES) for model in models]
+    assert np.array_equal(predicted[0], predicted[1]) and np.array_equal(predicted[2], predicted[3])
+    assert not np.array_equal(predicted[0], predicted[2])
+    # rows that are moved are told apart by a model that has seen such
+    shifted = np.roll(IMAGES, 1, axis=2)
+    params = {"random_state": 0, "max_iter": 25, "learning_rate_init": 0.01, "tol": 0, "n_iter_no_change": 100}
+    plain, moved = (
+        ConvClassifier([("conv", 8, 3), ("dense", 16)], augmentation=augmentation, **params).fit(IMAGES, DIGITS)
+        for augmentation in (None, {"shift": (0, 1)})
+    )
+    assert moved.score(shifted, DIGITS) > plain.score(shifted, DIGITS) + 0.1
+    series = ConvRegressor(layers=[("conv", 4, 3)], data="series", augmentation={"shift": 3, "flip": "horizontal"})
+    assert series.set_params(max_iter=2, random_state=0).fit(SERIES, SERIES[:, 0, 0]).predict(SERIES).shape == (60,)
+
+
+@pytest.mark.parametrize(
+    "augmentation, message",
+    [
+        ({"turn": 3}, "'turn' is none of 'shift', 'flip', 'noise'"),
+        ({"flip": "diagonal"}, "flip='diagonal' is none of 'horizontal', 'vertical', 'both'"),
+        ({"flip": ["both"]}, "flip="),
+        ({"shift": 8}, "shift="),
+        ({"shift": (1, 2, 3)}, "shift="),
+        ({"shift": "1"}, "shift="),
+        ({"noise": -1}, "noise=-1"),
+        ({"noise": "a"}, "noise='a'"),
+    ],
+)
+def test_augmentation_that_is_refused(augmentation, message):
+    model = ConvClassifier(SMALL, augmentation=augmentation)
+    with pytest.raises(ValueError, match=f"augmentation=.*: .*{message}"):
+        model.fit(IMAGES, DIGITS)
+    assert not hasattr(model, "coefs_")
+    with pytest.raises(ValueError, match="'augmentation' parameter of ConvClassifier must be"):
+        ConvClassifier(SMALL, augmentation="shift").fit(IMAGES, DIGITS)
 
 
 def test_shapes_that_are_refused():
@@ -232,14 +337,18 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path):
 
         digits = load_digits()
         layers = [("conv", 6, 3), ("pool", 2), ("conv", 9, 3, {"padding": "valid"}), ("dense", 11)]
-        model = ConvClassifier(layers, random_state=0, max_iter=5, tol=0, checkpoint_path=sys.argv[1], callbacks=stop)
+        model = ConvClassifier(
+            layers, random_state=0, max_iter=5, tol=0, checkpoint_path=sys.argv[1], callbacks=stop,
+            augmentation={"shift": 1, "noise": 0.1},
+        )
         model.fit(digits.images[:300] / 16, digits.target[:300])
         np.save(sys.argv[1] + ".npy", model.predict_proba(digits.images[:300] / 16))
     """
     run = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(tmp_path / "fit")]
     assert subprocess.run([*run, "kill"]).returncode == -signal.SIGKILL
     assert subprocess.run([*run, "go"]).returncode == 0
-    whole = ConvClassifier(SMALL, random_state=0, max_iter=5, tol=0).fit(IMAGES, DIGITS)
+    moves = {"shift": 1, "noise": 0.1}
+    whole = ConvClassifier(SMALL, random_state=0, max_iter=5, tol=0, augmentation=moves).fit(IMAGES, DIGITS)
     assert np.array_equal(np.load(tmp_path / "fit.npy"), whole.predict_proba(IMAGES))
 
 

@@ -28,6 +28,13 @@ NETS = {
     "lengths": (RAGGED, {}),
     "lengths, mean": (RAGGED, {"output": "mean", "cell": "lstm", "dense_layer_sizes": (5,)}),
     "lengths, both directions": (RAGGED, {"bidirectional": True}),
+    "lengths, several layers": (RAGGED, {"hidden_layer_sizes": (5, 3, 4), "cell": "lstm"}),
+    "lengths, both directions, several layers": (
+        RAGGED,
+        {"hidden_layer_sizes": (4, 3), "bidirectional": True, "output": "mean"},
+    ),
+    "truncated": (SERIES, {"truncation": 4, "hidden_layer_sizes": (5, 3)}),
+    "lengths, truncated": (RAGGED, {"truncation": 3, "bidirectional": True}),
     "lengths, both directions, mean": (RAGGED, {"bidirectional": True, "cell": "lstm", "output": "mean"}),
 }
 every_net = pytest.mark.parametrize("net", NETS)
@@ -128,8 +135,8 @@ def test_what_is_refused():
         model.predict([np.zeros((3, 4))])
     with pytest.raises(ValueError, match="sequences of 2 and of 3 channels"):
         RecurrentClassifier().fit([np.zeros((2, 4)), np.zeros((3, 4))], [0, 1])
-    with pytest.raises(ValueError, match="several recurrent layers need sequences of the same length"):
-        RecurrentClassifier((4, 4)).fit(X, CODES)
+    with pytest.raises(ValueError, match="'truncation' parameter of RecurrentClassifier must be"):
+        RecurrentClassifier(truncation=0).fit(X, CODES)
     with pytest.raises(ValueError, match="are no sequences"):
         RecurrentClassifier().fit(SERIES[:, None], CODES)
     with pytest.raises(ValueError, match="at least one recurrent layer"):

@@ -7,11 +7,11 @@ the list. Without them a first `Dense` reads the numbers and, as one-hot columns
 
 Layers whose windows slide (:class:`Convolution`, :class:`MaxPool`, :class:`AveragePool`) read a row as planes, channel
 after channel, and leave planes. Recurrent layers (:class:`GRU`, :class:`LSTM`) read a row as a sequence of as many
-steps as a channel has.
+steps as a channel has. :class:`LayerNorm` and :class:`Residual` leave the shape that they read.
 """
 
 from math import prod
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,17 +19,20 @@ import numpy as np
 __all__ = [
     "GRU",
     "LSTM",
+    "Augmentation",
     "AveragePool",
     "Convolution",
     "Dense",
     "Embedding",
     "Indicators",
     "Inputs",
+    "LayerNorm",
     "MaxPool",
     "Numbers",
     "Parametric",
     "Periodic",
     "Piecewise",
+    "Residual",
     "Scale",
 ]
 
@@ -44,6 +47,11 @@ class Shape(NamedTuple):
     columns: int
     group: str
     shrinks: bool
+
+    @property
+    def of_array(self):
+        """The shape of the array: what does not shrink is a vector."""
+        return (self.rows, self.columns) if self.shrinks else (self.columns,)
 
 
 class Place(NamedTuple):
@@ -62,15 +70,45 @@ class Place(NamedTuple):
     parameters: list[Shape]
 
 
-def has_weights(layer):
-    """Whether a layer has weights and biases."""
+def has_units(layer):
+    """Whether a layer has units: weighted sums, each with a bias."""
     return isinstance(layer, Dense | Convolution | GRU | LSTM)
+
+
+def has_weights(layer):
+    """Whether a layer has weights and biases; those of a normalisation are a factor and a shift of each channel."""
+    return has_units(layer) or isinstance(layer, LayerNorm)
 
 
 def weight_shapes(layers):
     """Shapes of weights, and numbers of biases, of each layer that has them, of a network's inputs and layers."""
     found = [place.parameters for place in places(layers[0], layers[1:]) if has_weights(place.layer)]
-    return [((weights.rows, weights.columns), biases.columns) for weights, biases in found]
+    return [(weights.of_array, biases.columns) for weights, biases in found]
+
+
+def sources(inputs, layers):
+    """Of each residual connection, by its number among the layers, the layer whose outputs it adds; -1: the inputs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such output, or one of another size.
+    """
+    # of layers beside each other the last stands for all
+    ends, widths, found = [-1], [inputs.n_features], {}
+    for i, place in enumerate(places(inputs, layers)):
+        if isinstance(place.layer, Residual):
+            n = place.layer.layers
+            if not (isinstance(n, Integral) and 1 <= n < len(ends)):
+                raise ValueError(f"{place.layer}: layers is an integer from 1 to {len(ends) - 1}, the layers before")
+            if widths[-1 - n] != place.n_out:
+                raise ValueError(f"{place.layer}: adds {widths[-1 - n]} numbers to {place.n_out}")
+            found[i] = ends[-1 - n]
+        if place.shared == i:
+            ends.append(i)
+            widths.append(0)
+        ends[-1], widths[-1] = i, place.at + place.n_out
+    return found
 
 
 def places(inputs, layers):
@@ -177,6 +215,105 @@ class Scale(NamedTuple):
 
     def parameters(self, n_in, inputs, codes):
         return [Shape("scales", 1, n_in, self.group, False)]
+
+
+class LayerNorm(NamedTuple):
+    """f(s u + b), u the numbers of a row less their mean, divided by their standard deviation.
+
+    Ba, Kiros and Hinton (2016), "Layer normalization". With one axis these are the formulas of PyTorch's ``LayerNorm``,
+    with several those of its ``GroupNorm`` with one group, Wu and He (2018)::
+
+        u = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon)
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Units, or channels, height and width of the input. The mean is over all of a row.
+    activation : str, default="identity"
+        f, of ``ACTIVATIONS``.
+    epsilon : float, default=1e-5
+    weights, biases : str, default="scales", "biases"
+        Groups of s and b (units or channels,), 1 and 0 at first.
+    """
+
+    shape: tuple[int, ...]
+    activation: str = "identity"
+    epsilon: float = 1e-5
+    weights: str = "scales"
+    biases: str = "biases"
+
+    beside = False
+
+    @property
+    def reads(self):
+        """Numbers of a row of the input."""
+        if not (isinstance(self.epsilon, Real) and 0 < self.epsilon < float("inf")):
+            raise ValueError(f"epsilon={self.epsilon!r}: a number > 0")
+        return _size_of(self)
+
+    @property
+    def shape_out(self):
+        """The shape of the output, which is that of the input."""
+        return self.shape
+
+    outputs = Scale.outputs
+
+    def multiply_adds(self, n_in, inputs):
+        return 4 * n_in
+
+    def parameters(self, n_in, inputs, codes):
+        _size_of(self)
+        return [
+            Shape("coefs", 1, self.shape[0], self.weights, False),
+            Shape("intercepts", 1, self.shape[0], self.biases, False),
+        ]
+
+
+class Residual(NamedTuple):
+    """f(x + y), y what an earlier layer leaves, or the numbers of the input: a connection past some layers.
+
+    He et al. (2016), "Deep residual learning for image recognition".
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Units, or channels, height and width, of the input and of y.
+    layers : int, default=2
+        How many layers the connection goes past: y is what the first of them reads. Layers that read the inputs beside
+        each other count as one.
+    activation : str, default="identity"
+        f, of ``ACTIVATIONS``.
+    """
+
+    shape: tuple[int, ...]
+    layers: int = 2
+    activation: str = "identity"
+
+    beside = False
+
+    @property
+    def reads(self):
+        """Numbers of a row of the input."""
+        return _size_of(self)
+
+    shape_out = LayerNorm.shape_out
+    outputs = Scale.outputs
+    multiply_adds = Scale.multiply_adds
+
+    def parameters(self, n_in, inputs, codes):
+        return []
+
+
+def _size_of(layer):
+    """Numbers of a row of a shape."""
+    shape = layer.shape
+    if not (
+        isinstance(shape, tuple)
+        and len(shape) in (1, 3)
+        and all(isinstance(n, Integral) and 1 <= n <= MAX_SIDE for n in shape)
+    ):
+        raise ValueError(f"shape={shape!r}: (units,) or (channels, height, width), each from 1 to {MAX_SIDE}")
+    return prod(shape)
 
 
 class Parametric(NamedTuple):
@@ -582,6 +719,51 @@ class AveragePool(NamedTuple):
     parameters = MaxPool.parameters
 
 
+class Augmentation(NamedTuple):
+    """How rows of planes are changed in training, drawn anew for each row in each epoch.
+
+    What is drawn is a function of the seed, the update and the row's place in the epoch alone, as of dropout.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels, height and width of a row; a sequence has height 1.
+    shift : tuple of int, default=(0, 0)
+        The most rows and columns by which planes are moved, up or down and left or right: 0 comes in where they leave
+        a gap, as of a crop from planes with zeros around them.
+    flip : tuple of bool, default=(False, False)
+        Whether half of the rows are turned upside down, and half mirrored.
+    noise : float, default=0.0
+        Standard deviation of normal numbers that are added.
+    """
+
+    shape: tuple[int, int, int]
+    shift: tuple[int, int] = (0, 0)
+    flip: tuple[bool, bool] = (False, False)
+    noise: float = 0.0
+
+    @property
+    def size(self):
+        """Numbers of a row.
+
+        Raises
+        ------
+        ValueError
+            If this is no augmentation.
+        """
+        _checked_shape(self)
+        sides = self.shape[1:]
+        if len(self.shift) != 2 or not all(
+            isinstance(n, Integral) and 0 <= n < min(side, 1 << 15) for n, side in zip(self.shift, sides, strict=False)
+        ):
+            raise ValueError(f"shift={self.shift!r}: two numbers from 0 to less than the height and the width, {sides}")
+        if not all(isinstance(flip, bool) for flip in self.flip) or len(self.flip) != 2:
+            raise ValueError(f"flip={self.flip!r}: two of True or False")
+        if not (isinstance(self.noise, Real) and 0 <= self.noise < float("inf")):
+            raise ValueError(f"noise={self.noise!r}: a number that is not negative")
+        return prod(self.shape)
+
+
 OUTPUTS = ("last", "mean", "all")
 
 
@@ -610,10 +792,15 @@ class GRU(NamedTuple):
         Take the steps from the last to the first.
     bidirectional : bool, default=False
         Take them in both directions, each with parameters of its own; outputs of the second follow those of the first.
-    lengths : bool, default=False
+    lengths : bool or "inputs", default=False
         A row of the input has one number more at its end, how many of its steps there are: all if it is larger, none if
         it is below 1, whole ones in between. What stands behind them is not read; outputs of "all" are 0 there. A row
-        without a step leaves 0, a length that is NaN leaves NaN.
+        without a step leaves 0, a length that is NaN leaves NaN. "inputs": the network's input ends in the number of
+        steps, for layers that read what another one leaves.
+    truncation : int, default=None
+        Truncated backpropagation through time, Williams and Peng (1990): sequences are cut into parts of so many steps,
+        in the order in which they are taken, and deltas go no further back than to the first step of their part. None:
+        they go back to the first step of all.
     weights, biases : str, default="weights", "biases"
         Groups of the parameters. Weights (channels + units, 3 units) have the columns of r, z and n, W above U; biases
         (4 units,) are b_r, b_z, b_n and c_n, b_r and b_z the sums of the two that PyTorch has. Those of the second
@@ -626,7 +813,8 @@ class GRU(NamedTuple):
     output: str = "last"
     reverse: bool = False
     bidirectional: bool = False
-    lengths: bool = False
+    lengths: bool | str = False
+    truncation: int | None = None
     weights: str = "weights"
     biases: str = "biases"
 
@@ -645,7 +833,11 @@ class GRU(NamedTuple):
             raise ValueError(f"output={self.output!r}: one of {OUTPUTS}")
         if self.reverse and self.bidirectional:
             raise ValueError("reverse=True: of one direction, not with bidirectional=True")
-        return self.channels * self.steps + bool(self.lengths)
+        if self.lengths not in (False, True, "inputs"):
+            raise ValueError(f'lengths={self.lengths!r}: False, True or "inputs"')
+        if not (self.truncation is None or (isinstance(self.truncation, Integral) and self.truncation >= 1)):
+            raise ValueError(f"truncation={self.truncation!r}: an integer of 1 or more, or None")
+        return self.channels * self.steps + (self.lengths is True)
 
     @property
     def shape_out(self):
@@ -681,7 +873,7 @@ class LSTM(NamedTuple):
 
     Parameters
     ----------
-    steps, channels, units, output, reverse, bidirectional, lengths
+    steps, channels, units, output, reverse, bidirectional, lengths, truncation
         As of :class:`GRU`.
     weights, biases : str, default="weights", "biases"
         Groups of the parameters. Weights (channels + units, 4 units) have the columns of i, f, g and o, W above U;
@@ -695,7 +887,8 @@ class LSTM(NamedTuple):
     output: str = "last"
     reverse: bool = False
     bidirectional: bool = False
-    lengths: bool = False
+    lengths: bool | str = False
+    truncation: int | None = None
     weights: str = "weights"
     biases: str = "biases"
 

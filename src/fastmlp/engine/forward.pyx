@@ -27,7 +27,7 @@ from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS, WATCHED_
 from .threads import checked_max_threads, effective_n_threads, single_threaded_blas
 
 _no_guard = contextlib.nullcontext()
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_SINGLE, _DOUBLE, _BYTE = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8)
 
 
 cdef bint all_finite(const Prediction *job, const Rows *x, ptrdiff_t rows) noexcept nogil:
@@ -137,13 +137,19 @@ cdef ptrdiff_t block_rows_for(bint uses_blas, ptrdiff_t row_size, ptrdiff_t n_ro
     return max(rows, ceil_div(n_rows, FM_MOST_ITEMS))
 
 
+cdef inline bint joins_product(const Layer *layers, int l) noexcept nogil:
+    """Whether the product of the layer before can end in what a layer does."""
+    return ends_product(&layers[l]) and not layers[l - 1].read_again
+
+
 cdef char *copy_network(Pass *net, bint sparse, bint uses_blas, char *room) noexcept:
     """Give the call layers and parameters of its own, and traces, which are empty; returns what follows them.
 
     What a product can end in is no layer any more.
     """
-    cdef int l, n = 0
+    cdef int l, k, n = 0
     cdef Layer *layer
+    cdef const Layer *given = net.layers
     net.layers = <Layer *> memcpy(room, net.layers, net.n_layers * sizeof(Layer))
     net.parameters = <Parameter *> memcpy(&net.layers[net.n_layers], net.parameters,
                                           net.n_parameters * sizeof(Parameter))
@@ -152,9 +158,12 @@ cdef char *copy_network(Pass *net, bint sparse, bint uses_blas, char *room) noex
     net.layers[0].kind = first_kind(net, sparse)
     for l in range(net.n_layers):
         layer = &net.layers[l]
-        if ends_product(layer):
+        if joins_product(given, l):
             net.layers[n - 1].epilogue = net.kernels.parametric[layer.activation]
+            net.layers[n - 1].read_again = layer.read_again
             continue
+        for k in range(layer.source, 0, -1):
+            layer.source -= joins_product(given, k)
         if layer.kind.calls_blas and not uses_blas:
             layer.kind = tiled_kind()
         layer.shared = n if layer.shared == l else layer.shared
@@ -164,13 +173,25 @@ cdef char *copy_network(Pass *net, bint sparse, bint uses_blas, char *room) noex
     return room
 
 
-cdef void set_traces(Pass *net, char *outputs, ptrdiff_t half_size) noexcept:
-    """Let layers leave their outputs in two halves of a workspace by turns."""
+cdef void set_traces(Pass *net, char *outputs, ptrdiff_t half_size, ptrdiff_t rows) noexcept:
+    """Let layers leave their outputs in two halves of a workspace by turns, and behind them what is read again."""
     cdef int l, half = 1
+    cdef char *kept = outputs + 2 * half_size
     for l in range(net.n_layers):
-        half = (half + 1) % 2 if net.layers[l].shared == l else half
-        net.traces[l].activations = net.traces[l].outputs = outputs + half * half_size
         net.traces[l].own = NULL
+        if net.layers[l].shared < l:
+            net.traces[l].activations = net.traces[l].outputs = net.traces[l - 1].outputs
+            continue
+        half = (half + 1) % 2
+        net.traces[l].activations = net.traces[l].outputs = outputs + half * half_size
+        if net.layers[l].read_again:
+            net.traces[l].activations = net.traces[l].outputs = kept
+            kept += rows * net.layers[l].ld * net.itemsize
+
+
+cdef inline ptrdiff_t room_of(Layers layers):
+    """Bytes that the outputs of a row take."""
+    return (2 * layers.widest_ld + layers.kept_ld) * layers.net.itemsize
 
 
 cdef char *prepare(Prediction *job, list members, int threads, ptrdiff_t row_size) except NULL:
@@ -201,10 +222,10 @@ cdef char *prepare(Prediction *job, list members, int threads, ptrdiff_t row_siz
         room = copy_network(net, job.reader.sparse, layers.calls_blas(job.n_rows), room)
         for i in range(0 if job.kept else net.n_parameters):
             one_row = layers.copy_one_row(&net.parameters[i], one_row)
-        set_traces(net, job.scratch + outputs_at, job.block_rows * layers.widest_ld * itemsize)
+        set_traces(net, job.scratch + outputs_at, job.block_rows * layers.widest_ld * itemsize, job.block_rows)
         if job.score != NULL or job.n_segments > 1:
             net.output = NULL
-        job.targets_at = max(job.targets_at, outputs_at + 2 * job.block_rows * layers.widest_ld * itemsize)
+        job.targets_at = max(job.targets_at, outputs_at + job.block_rows * room_of(layers))
     return memory
 
 
@@ -212,7 +233,7 @@ cdef object outputs_of(Prediction *job, list members, n_threads, max_threads):
     """Outputs of the job's rows, (n_rows, n_outputs), or None if it is refused or about losses."""
     cdef const Pass *net = &job.nets[0]
     cdef Layers layers
-    cdef ptrdiff_t itemsize = net.itemsize, widest_ld = 0, row_size
+    cdef ptrdiff_t itemsize = net.itemsize, outputs = 0, row_size
     cdef double operations = 0, of_a_member = 0
     cdef bint may_use_blas = False, uses_blas = False
     cdef int threads
@@ -221,7 +242,7 @@ cdef object outputs_of(Prediction *job, list members, n_threads, max_threads):
     for layers in members:
         operations += 2.0 * layers.multiply_adds * job.n_rows
         of_a_member = max(of_a_member, 2.0 * layers.multiply_adds * job.n_rows)
-        widest_ld = max(widest_ld, layers.widest_ld)
+        outputs = max(outputs, room_of(layers))
         may_use_blas |= layers.uses_blas
         uses_blas |= layers.calls_blas(job.n_rows)
     job.n_outputs = layers.units[-1]
@@ -233,7 +254,7 @@ cdef object outputs_of(Prediction *job, list members, n_threads, max_threads):
     # every thread reads the weights of all members, which few rows do not repay
     threads = threads_for(of_a_member, job.n_rows, n_threads, max_threads)
     job.input_ld = 0 if job.reader.direct or job.reader.sparse else padded(net.layers[0].n_in, itemsize)
-    row_size = (job.input_ld + 2 * widest_ld) * itemsize
+    row_size = job.input_ld * itemsize + outputs
     if job.score != NULL:
         row_size += net.layers[net.n_layers - 1].ld * itemsize
     job.block_rows = block_rows_for(may_use_blas, row_size, job.n_rows, threads)
@@ -435,7 +456,8 @@ cdef class Predictor:
         Parameters
         ----------
         X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
-            float32 or float64; rows are cast as they are read. CSR indices must be within bounds.
+            float32 or float64, a dense one also uint8, which is divided by 255; rows are cast as they are read. CSR
+            indices must be within bounds.
         rows : ndarray of intp, default=None
             Row numbers to predict for, in order; None: all.
         codes : C-contiguous ndarray of shape (n_samples, n_categories), int32, default=None
@@ -465,8 +487,9 @@ cdef class Predictor:
         Parameters
         ----------
         X : object
-            Taken if it is a C-contiguous ndarray of float32 or float64 and of shape (n_samples, n_features) with at
-            least one row, all finite in the network's dtype, and the network reads no categories.
+            Taken if it is a C-contiguous ndarray of float32 or float64, or of uint8, which is divided by 255, and of
+            shape (n_samples, n_features) with at least one row, all finite in the network's dtype, and the network
+            reads no categories.
 
         Returns
         -------
@@ -478,7 +501,8 @@ cdef class Predictor:
             return None
         dtype = X.dtype
         # NumPy has one object for each of its own types: to compare values takes longer
-        if dtype is not _SINGLE and dtype is not _DOUBLE and dtype != _SINGLE and dtype != _DOUBLE:
+        if (dtype is not _SINGLE and dtype is not _DOUBLE and dtype is not _BYTE
+                and dtype != _SINGLE and dtype != _DOUBLE):
             return None
         try:
             PyObject_GetBuffer(X, &view, PyBUF_C_CONTIGUOUS)
@@ -489,7 +513,7 @@ cdef class Predictor:
                 return None
             if <uintptr_t> view.buf % <uintptr_t> view.itemsize:
                 return None
-            job.reader = dense_reader(self.net.kernels, <const char *> view.buf, view.itemsize == 8, view.shape[1],
+            job.reader = dense_reader(self.net.kernels, <const char *> view.buf, view.itemsize, view.shape[1],
                                       self.net.itemsize)
             job.n_rows = view.shape[0]
             job.check = True

@@ -20,7 +20,7 @@ from libc.string cimport memcpy, memset
 from .forward cimport Predictor, block_rows_for, threads_for
 from .kernels cimport FM_ACTIVATION_identity, FM_ACTIVATION_softmax, activation_number
 from .kinds cimport first_kind, tiled_kind
-from .layers cimport BIAS, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
+from .layers cimport BIAS, NO_SOURCE, WEIGHTS, Layer, Layers, Parameter, Pass, Trace
 from .memory cimport Arena, ceil_div, data_of, padded
 from .passes cimport backward_pass, forward_pass
 from .source cimport Reader, Rows, Source, read_rows, reader_of
@@ -175,6 +175,10 @@ cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):
     for l in range(last + 1):
         if net.layers[l].shared == l:
             row_sizes["activations", l] = net.layers[l].ld * itemsize
+        if net.layers[l].read_again and net.layers[l].map != NULL:
+            row_sizes["outputs", l] = net.layers[l].ld * itemsize
+        if net.layers[l].source != NO_SOURCE:  # which the layer that it adds reads as well
+            row_sizes["delta", l] = net.layers[l].ld * itemsize
         if net.layers[l].own_ld > 0:
             row_sizes["own", l] = net.layers[l].own_ld * itemsize
     if not job.softmax:
@@ -237,7 +241,9 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
         if layer.kind.calls_blas and not job.uses_blas:
             layer.kind = tiled_kind()
         net.traces[l].activations = arena.pointer((0, ("activations", layer.shared)))
-        net.traces[l].outputs = net.traces[l].activations if layer.map == NULL else arena.pointer((0, ("deltas", 0)))
+        net.traces[l].outputs = net.traces[l].activations
+        if layer.map != NULL:
+            net.traces[l].outputs = arena.pointer((0, ("outputs", l) if layer.read_again else ("deltas", 0)))
         net.traces[l].own = arena.pointer((0, ("own", l))) if layer.own_ld > 0 else NULL
         if transposes(job, layer, l):
             weights = &net.parameters[layer.first + WEIGHTS]
@@ -246,7 +252,8 @@ cdef copy_network(Gradients *job, Layers layers, Arena arena):
             net.kernels.transpose(weights.transposed, weights.transposed_ld, weights.value, layer.n_out, layer.n_in,
                                   layer.n_out)
     for l in range(last, -1, -1):
-        net.traces[l].deltas = arena.pointer((0, ("deltas", half)))
+        shared = net.layers[l].source == NO_SOURCE
+        net.traces[l].deltas = arena.pointer((0, ("deltas", half) if shared else ("delta", l)))
         half = (half + 1) % 2 if net.layers[l].shared == l else half
     weights = &net.parameters[net.layers[last].first + WEIGHTS]
     if weights.transposed != NULL:

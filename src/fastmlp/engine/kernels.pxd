@@ -233,6 +233,29 @@ cdef extern from "simd/tables.h" nogil:
         void *dh, void *dcells, void *d, void *const *own, ptrdiff_t at, ptrdiff_t size, ptrdiff_t rows,
         ptrdiff_t units, int keep
     ) noexcept nogil
+    ctypedef struct fm_augmentation:
+        ptrdiff_t channels, height, width
+        ptrdiff_t[2] shift
+        int[2] flip
+        double noise
+
+    ctypedef void (*fm_augment)(
+        void *x, void *room, uint64_t word, uint64_t key, const fm_augmentation *a
+    ) noexcept nogil
+    ctypedef void (*fm_norm)(
+        void *z, void *own, const void *x, const void *s, const void *b, ptrdiff_t channels, ptrdiff_t positions,
+        double epsilon
+    ) noexcept nogil
+    ctypedef void (*fm_norm_back)(
+        void *out, const void *own, const void *d, const void *s, ptrdiff_t channels, ptrdiff_t positions
+    ) noexcept nogil
+    ctypedef void (*fm_plane_products)(
+        void *sums, const void *d, const void *x, ptrdiff_t channels, ptrdiff_t positions
+    ) noexcept nogil
+    ctypedef void (*fm_add_rows)(
+        void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *y, ptrdiff_t y_ld, ptrdiff_t rows,
+        ptrdiff_t n
+    ) noexcept nogil
     ctypedef void (*fm_ones)(void *out, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_logistic_slopes)(void *slopes, const void *z, ptrdiff_t count) noexcept nogil
     ctypedef void (*fm_seed)(
@@ -307,6 +330,11 @@ cdef extern from "simd/tables.h" nogil:
         fm_cell_back gru_back
         fm_cell lstm
         fm_cell_back lstm_back
+        fm_norm norm
+        fm_norm_back norm_back
+        fm_plane_products plane_products
+        fm_add_rows add_rows
+        fm_augment augment
         fm_ones ones
         fm_logistic_slopes logistic_slopes
         fm_seed seed

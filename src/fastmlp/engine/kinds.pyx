@@ -13,7 +13,8 @@ from .kernels cimport (
     FM_ACTIVATION_identity, FM_ACTIVATION_softmax, FM_ROW_BYTES, blas_outruns, fm_codes, fm_epilogue, fm_window,
 )
 from .layers cimport (
-    ALL_STATES, BIAS, LAST_STATE, MEAN_STATE, WEIGHTS, Layer, Parameter, Pass, Recurrence, Unfolding, View,
+    ALL_STATES, BIAS, LAST_STATE, MEAN_STATE, OF_ALL_ROWS, OF_INPUTS, WEIGHTS, Layer, Parameter, Pass, Recurrence,
+    Unfolding, View,
 )
 from .memory cimport ceil_div, padded
 from .tuning cimport ALIAS_BYTES, BLAS_WEIGHTS, DOT_COLUMNS, PORTABLE_BLAS_WEIGHTS, RECURRENT_ROWS, UNFOLDED_BYTES
@@ -293,10 +294,11 @@ cdef void gradient_of_parametric(const Pass *p, const Layer *layer, int i, const
 
 include "window_kinds.pxi"
 include "recurrent_kinds.pxi"
+include "norm_kinds.pxi"
 
 
 # name, dense, calls_blas, transposes, forward, backward, gradient
-cdef Kind[16] table = [
+cdef Kind[18] table = [
     Kind("dense", True, False, True, &forward_by_tiles, &backward, &gradient_by_tiles),
     Kind("dense by BLAS", True, True, False, &forward_by_blas, &backward, &gradient_by_blas),
     Kind("csr", True, False, False, &forward_of_csr, &backward, &gradient_of_csr),
@@ -313,6 +315,8 @@ cdef Kind[16] table = [
     Kind("averagepool", False, False, False, &forward_averagepool, &backward_averagepool, &no_gradient),
     Kind("gru", False, False, False, &forward_recurrent, &backward_recurrent, &gradient_of_recurrent),
     Kind("lstm", False, False, False, &forward_recurrent, &backward_recurrent, &gradient_of_recurrent),
+    Kind("layernorm", False, False, False, &forward_norm, &backward_norm, &gradient_of_norm),
+    Kind("residual", False, False, False, &forward_residual, &backward_residual, &no_gradient),
 ]
 
 

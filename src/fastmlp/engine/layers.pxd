@@ -15,6 +15,10 @@ cdef enum:
 cdef enum:
     MAX_GROUPS = 16     # of parameters
 
+cdef enum:
+    NO_SOURCE = -2
+    INPUTS              # of the network
+
 
 cdef struct Layer
 cdef struct Pass
@@ -27,6 +31,10 @@ ctypedef struct View:
     const char *delta                   # (rows, ld): dL/dz, or NULL
     char *own                           # (rows, own_ld): what the kind keeps for backward and gradient, or NULL
     char *scratch                       # of this worker: what the layer asks for
+    const char *inputs                  # (., inputs_ld): the numbers that the network reads, where they are dense
+    ptrdiff_t inputs_ld
+    const char *added                   # (., added_ld): the earlier output that a residual connection adds
+    ptrdiff_t added_ld
 
 
 # What layers do. Rows do not depend on each other, no sum is divided by worker, and gradients add in ascending order of
@@ -82,6 +90,14 @@ cdef enum Left:
     ALL_STATES
 
 
+# Where rows of a recurrent layer say how many steps they have: nowhere, as the last number of what it reads, or of what
+# the network reads.
+cdef enum Lengths:
+    OF_ALL_ROWS
+    OF_ITS_ROWS
+    OF_INPUTS
+
+
 # Of a recurrent layer.
 ctypedef struct Recurrence:
     ptrdiff_t steps, channels, units    # steps 0: the layer is not recurrent
@@ -89,7 +105,8 @@ ctypedef struct Recurrence:
     ptrdiff_t size                      # elements of a step that are kept
     ptrdiff_t directions                # 1, or 2: the first runs from the first step on
     bint reverse                        # the first runs from the last step back
-    bint lengths                        # a row ends in the number of its steps
+    Lengths lengths
+    ptrdiff_t truncation                # steps that deltas go back at most within; 0: all
     Left left
     fm_cell cell
     fm_cell_back back
@@ -134,6 +151,10 @@ cdef struct Layer:
     Unfolding unfolding_back            # and of deltas
     Recurrence recurrence
     ptrdiff_t own_ld                    # elements of a row that the kind keeps; 0: it keeps nothing
+    ptrdiff_t positions                 # of a normalisation: numbers of each channel
+    double epsilon
+    int source                          # whose outputs a residual connection adds: a layer, INPUTS or NO_SOURCE
+    bint read_again                     # a residual connection adds what this layer leaves, or the trace it shares
 
 
 # What a pass leaves of one layer. Each worker of a prediction has workspaces of its own, a fixed number of bytes apart.
@@ -175,11 +196,14 @@ cdef class Layers:
     cdef readonly ptrdiff_t extent      # elements from the first parameter to the end of the last
     cdef ptrdiff_t one_row_bytes        # of the parameters of one row, each readable to whole lanes
     cdef readonly bint uses_blas        # with dense input
+    cdef readonly ptrdiff_t kept_ld     # of a row of all traces that are read again
+    cdef readonly bint adds_inputs      # a residual connection adds the network's inputs
     cdef readonly ptrdiff_t scratch     # bytes: the most that a call of a layer's kind needs
     cdef list _constants                # kept alive
     cdef Arena _memory
     cdef Pass net                       # the part that is the same in every call
 
+    cdef int _set_sources(self, added) except -1
     cdef int _set(self, Layer *layer, place) except -1
     cdef int _set_levels(self, Layer *layer, columns) except -1
     cdef int _set_window(self, Layer *layer, row) except -1

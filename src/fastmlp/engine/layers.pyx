@@ -21,8 +21,8 @@ from .tuning cimport CALL_BLAS_FLOPS
 
 from .kernels import ACTIVATIONS
 from .architecture import (
-    GRU, LSTM, AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, MaxPool, Numbers, Parametric, Periodic,
-    Piecewise, has_weights, places,
+    GRU, LSTM, AveragePool, Convolution, Dense, Embedding, Indicators, Inputs, LayerNorm, MaxPool, Numbers, Parametric,
+    Periodic, Piecewise, Residual, has_units, has_weights, places, sources,
 )
 
 MAX_UNITS = 0x7fffffff          # BLAS counts in 32 bits
@@ -88,6 +88,7 @@ def described(layers, activation):
         reads = getattr(place.layer, "reads", None)
         if reads not in (None, place.n_in):
             raise ValueError(f"{place.layer}: the layer before leaves {place.n_in} numbers, not {reads}")
+    sources(inputs, rows)
     if inputs.levels and not rows[0].beside and not isinstance(rows[0], Dense):
         raise ValueError(f"layers: {type(rows[0]).__name__} reads no categories")
     if not (isinstance(inputs.n_features, Integral) and 0 <= inputs.n_features <= MAX_UNITS):
@@ -168,9 +169,11 @@ cdef class Layers:
             i += layer.n_parameters
             layer.beside = place.layer.beside
             layer.more = l + 1 < len(found) and found[l + 1].shared != l + 1
-            layer.weighted = has_weights(place.layer)
+            layer.weighted = has_units(place.layer)
+            layer.source = NO_SOURCE
             self._set(layer, place)
             self.scratch = max(self.scratch, lay_out_scratch(layer, self.net.itemsize))
+        self._set_sources(sources(inputs, rows))
         self.units = (inputs.n_features,)
         for l in range(self.net.n_layers - 1, -1, -1):
             # the last of the layers that share a trace knows its width
@@ -181,6 +184,7 @@ cdef class Layers:
                 layer.ld = padded(layer.at + layer.n_out, self.net.itemsize)
                 self.units = (inputs.n_features, layer.at + layer.n_out, *self.units[1:])
             self.widest_ld = max(self.widest_ld, layer.ld)
+            self.kept_ld += layer.ld if layer.read_again and layer.shared == l else 0
             self.uses_blas = self.uses_blas or layer.kind.calls_blas
         groups = {"weights": True, "biases": False}
         for i, shape in enumerate(shapes):
@@ -210,6 +214,18 @@ cdef class Layers:
             self.names.append(f"{shape.name}.{of_kind.setdefault(shape.name, 0)}")
             of_kind[shape.name] += 1
 
+    cdef int _set_sources(self, added) except -1:
+        """Which outputs residual connections add, by the connections' layers."""
+        cdef int l, source
+        for l, source in added.items():
+            self.net.layers[l].source = source
+            if source == INPUTS:
+                self.adds_inputs = True
+                continue
+            for i in range(self.net.layers[source].shared, source + 1):
+                self.net.layers[i].read_again = True
+        return 0
+
     cdef int _set(self, Layer *layer, place) except -1:
         """What a layer reads besides its parameters, and which activation it has."""
         row, inputs = place.layer, self.inputs
@@ -218,7 +234,7 @@ cdef class Layers:
         else:
             layer.kind = (kind_of("one-hot") if place.reads_codes
                           else dense_kind(self.net.kernels, layer.n_in, layer.n_out))
-        if isinstance(row, (Dense, Convolution)):
+        if isinstance(row, (Dense, Convolution, LayerNorm, Residual)):
             number = hidden_activation(row.activation)
             if row.activation != "identity" or place is not self.places[-1]:
                 layer.epilogue = self.net.kernels.forward[number]
@@ -234,6 +250,11 @@ cdef class Layers:
             self._set_window(layer, row)
         elif isinstance(row, (GRU, LSTM)):
             self._set_recurrence(layer, row)
+        elif isinstance(row, (LayerNorm, Residual)):
+            layer.constants = self._zeros(padded(layer.n_out, self.net.itemsize))
+            if isinstance(row, LayerNorm):
+                layer.channels, layer.positions, layer.epsilon = row.shape[0], layer.n_out // row.shape[0], row.epsilon
+                layer.own_ld = padded(layer.n_out + 1, self.net.itemsize)
         elif isinstance(row, (Indicators, Embedding)):
             self._set_levels(layer, inputs.categories(row.columns))
         elif row.beside:
@@ -311,7 +332,8 @@ cdef class Layers:
         cdef Recurrence *r = &layer.recurrence
         cdef const fm_kernels *kernels = self.net.kernels
         r.steps, r.channels, r.units, r.gates = row.steps, row.channels, row.units, row.gates
-        r.directions, r.reverse, r.lengths = 1 + row.bidirectional, row.reverse, row.lengths
+        r.directions, r.reverse, r.truncation = 1 + row.bidirectional, row.reverse, row.truncation or 0
+        r.lengths = {False: OF_ALL_ROWS, True: OF_ITS_ROWS, "inputs": OF_INPUTS}[row.lengths]
         r.left = {"last": LAST_STATE, "mean": MEAN_STATE, "all": ALL_STATES}[row.output]
         if isinstance(row, GRU):
             kept, r.cell, r.back = 5, kernels.gru, kernels.gru_back       # four gates and h
@@ -388,7 +410,7 @@ cdef class Layers:
             for i, shape in enumerate(place.parameters, len(arrays)):
                 p = &self.net.parameters[i]
                 array = flat[p.offset:p.offset + p.rows * p.columns]
-                arrays.append(array.reshape(p.rows, p.columns) if shape.shrinks else array)
+                arrays.append(array.reshape(shape.of_array))
         return arrays
 
     cdef tuple dense_among(self, list arrays):
@@ -422,6 +444,8 @@ cdef class Layers:
             raise ValueError(f"X has {source.n_features} features, the network {self.units[0]}")
         if source.sparse and (self.net.layers[0].offsets != NULL or not self.net.layers[0].kind.dense):
             raise ValueError("X: dense, for these layers")
+        if source.sparse and self.adds_inputs:
+            raise ValueError("X: dense, for a residual connection that adds it")
         if codes is not None or self.inputs.levels:
             source.check_codes(self.inputs.levels)
         return source

@@ -4,6 +4,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .architecture import Augmentation
 from .kernels import LOSS_OPTIONS as LOSS_OPTIONS
 from .kernels import LOSS_ROWS as LOSS_ROWS
 
@@ -26,6 +27,10 @@ class Network:
     def activation(self) -> str | tuple[str, ...] | None: ...
     @property
     def dropout(self) -> tuple[float, ...] | None: ...
+    @property
+    def augmentation(self) -> Augmentation | None: ...
+    @property
+    def draws(self) -> bool: ...
     @property
     def loss(self) -> str: ...
     @property
@@ -61,6 +66,7 @@ class Network:
         *,
         loss_options: dict[str, Any] | None = None,
         dropout: Sequence[float] | None = None,
+        augmentation: Augmentation | None = None,
         n_threads: int | None = None,
         max_threads: int | None = None,
         isa: str | None = None,

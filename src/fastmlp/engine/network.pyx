@@ -10,8 +10,8 @@ from libc.string cimport memset
 
 from .forward cimport Prediction, mean_loss, outputs_of
 from .kernels cimport (
-    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_TARGET_BYTE, FM_TARGET_CODE, loss_number, loss_row, offsets_of,
-    optimizer_number,
+    FM_MAX_STATES, FM_OPTIMIZER_gradient, FM_TARGET_BYTE, FM_TARGET_CODE, fm_augmentation, loss_number, loss_row,
+    offsets_of, optimizer_number,
 )
 from .kinds cimport first_kind
 from .layers cimport Dropout, Layers, Parameter, Pass, Trace
@@ -59,6 +59,8 @@ cdef class Network:
         beside others: the shares of their outputs that :meth:`epoch` sets to 0,
         anew in each update, while the others are divided by 1 - rate. None: no dropout. Srivastava et al. (2014),
         "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
+    augmentation : Augmentation, default=None
+        How :meth:`epoch` changes rows of X, each anew in each epoch. None: it does not.
     n_threads : int, default=None
         Threads to use, whatever the work; None: what the environment allows and the work is worth.
     max_threads : int, default=None
@@ -85,6 +87,10 @@ cdef class Network:
         As given.
     dropout : tuple of float, or None
         As given.
+    augmentation : Augmentation or None
+        As given.
+    draws : bool
+        Whether training draws random numbers: for dropout, or augmentation.
 
     Raises
     ------
@@ -97,6 +103,7 @@ cdef class Network:
 
     cdef readonly object loss
     cdef readonly tuple dropout
+    cdef readonly object augmentation
     cdef readonly object segments       # tuple of int or None
     cdef readonly object n_threads, max_threads, isa
     cdef readonly list coefs, intercepts
@@ -113,8 +120,8 @@ cdef class Network:
     cdef double _alone_until            # fm_seconds() of the next try with the team
     cdef object _busy                   # held by the one call that may be inside
 
-    def __cinit__(self, layers, activation, loss, dtype, *, loss_options=None, dropout=None, n_threads=None,
-                  max_threads=None, isa=None):
+    def __cinit__(self, layers, activation, loss, dtype, *, loss_options=None, dropout=None, augmentation=None,
+                  n_threads=None, max_threads=None, isa=None):
         cdef int i
         self.loss = loss
         self.n_threads = n_threads
@@ -138,6 +145,7 @@ cdef class Network:
         self.job.net.traces = <Trace *> self._traces.pointer("traces")
         self.job.net.traced = self.job.net.trains = True
         self._set_dropout_rates(dropout)
+        self._set_augmentation(augmentation)
         self._plan = Plan(self._layers)
         self._plan.cut_parameters(&self.job)
 
@@ -206,6 +214,24 @@ cdef class Network:
                 raise ValueError(f"dropout[{l}]={rate}: 0 for layers that read the input beside others")
             self._dropout_of(l).rate = rate
 
+    cdef _set_augmentation(self, augmentation):
+        cdef fm_augmentation *a = &self.job.augmentation
+        self.augmentation = augmentation
+        if augmentation is None:
+            return
+        if augmentation.size != self._layers.units[0]:
+            raise ValueError(f"{augmentation}: rows of {augmentation.size} numbers, the network has"
+                             f" {self._layers.units[0]}")
+        a.channels, a.height, a.width = augmentation.shape
+        a.noise = augmentation.noise
+        for axis in range(2):
+            a.shift[axis], a.flip[axis] = augmentation.shift[axis], augmentation.flip[axis]
+
+    @property
+    def draws(self):
+        """Whether training draws random numbers: for dropout, or augmentation."""
+        return self.augmentation is not None or (self.dropout is not None and any(self.dropout))
+
     cdef Dropout *_dropout_of(self, int l) noexcept:
         """Of the l-th hidden layer's outputs, or for l = 0 of the input."""
         return &self.job.input_dropout if l == 0 else &self.job.net.layers[l - 1].dropout
@@ -223,7 +249,8 @@ cdef class Network:
         Parameters
         ----------
         X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
-            float32 or float64; rows are cast as they are gathered. CSR indices must be within bounds and ascending.
+            float32 or float64, a dense one also uint8, which is divided by 255; rows are cast as they are gathered.
+            CSR indices must be within bounds and ascending.
             CSR goes with layers that are given as units.
         y : ndarray, C-contiguous
             By ``LOSS_ROWS[loss].target``. "code": (n_samples,) intp class codes, with segments (n_samples, n_segments),
@@ -238,7 +265,7 @@ cdef class Network:
         ------
         ValueError
             If a shape or dtype does not fit the network, a code is none of the levels, or X is sparse and the input has
-            dropout.
+            dropout or is augmented.
         """
         self._enter()
         try:
@@ -278,6 +305,8 @@ cdef class Network:
         cdef Source source = self._checked(X, y, sample_weight, codes)
         if source.sparse and self.dropout is not None and self.dropout[0] > 0:
             raise ValueError(f"dropout={self.dropout}: none of a sparse input")
+        if source.sparse and self.augmentation is not None:
+            raise ValueError(f"{self.augmentation}: not of a sparse input")
         # both first: a refusal leaves what was bound before
         cdef char *targets = data_of(y, False)
         cdef char *weights = NULL if sample_weight is None else data_of(sample_weight, False)
@@ -609,9 +638,9 @@ cdef class Network:
         job.batch_size = batch_size if first_row > 0 or more else min(batch_size, job.n_rows)
         self._set_batch_numbers(optimizer)
         job.reader = reader_of(self._source, job.net.kernels, job.net.itemsize, index)
-        self._set_dropout(optimizer)
-        if job.input_dropout.on:
-            job.reader.direct = False  # what is dropped is dropped from a copy
+        self._set_draws(optimizer)
+        if job.input_dropout.on or job.augments:
+            job.reader.direct = False  # what is changed is a copy
         self._plan.cut_batch(job, job.batch_size)
         n_threads = effective_n_threads(self.n_threads, self.max_threads)
         if self.n_threads is None:
@@ -676,16 +705,18 @@ cdef class Network:
             raise ValueError(f"{name}: finite and at least 0, dropout_factors at most 1")
         return <const double *> data_of(values, False)
 
-    cdef _set_dropout(self, optimizer):
-        """Switch the layers' dropout on or off for this call; without an optimizer it is off."""
+    cdef _set_draws(self, optimizer):
+        """Switch dropout and augmentation on or off for this call; without an optimizer they are off."""
         cdef int l
-        cdef bint on = optimizer is not None and self.dropout is not None and any(self.dropout)
+        cdef bint on = optimizer is not None and self.draws
         for l in range(self.job.net.n_layers):
             self._dropout_of(l).on = on and self._dropout_of(l).rate > 0
+        self.job.augments = on and self.augmentation is not None
         if on:
             seed = getattr(optimizer, "dropout_seed", None)
             if seed is None or not 0 <= seed < 2**64:
-                raise ValueError(f"dropout_seed={seed!r}: a network with dropout needs an int in [0, 2**64)")
+                raise ValueError(f"dropout_seed={seed!r}: a network with dropout or augmentation needs an int in [0,"
+                                 " 2**64)")
             self.job.seed = <uint64_t> seed
             scale_dropout(&self.job, 1.0)
 

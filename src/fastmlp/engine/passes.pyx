@@ -11,9 +11,13 @@ place in the epoch and column alone; backward makes it again.
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from .kernels cimport FM_ACTIVATION_identity, fm_epilogue
-from .layers cimport Trace, View
+from .kernels cimport FM_ACTIVATION_identity, fm_augmentation, fm_epilogue
+from .layers cimport INPUTS, NO_SOURCE, Trace, View
 from .threads cimport interrupted
+
+
+# what is drawn, where dropout has the number of a layer
+cdef uint64_t AUGMENTS = <uint64_t> 0x100000000ULL
 
 
 cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
@@ -36,10 +40,41 @@ cdef void drop(const Pass *p, const Dropout *dropout, int layer, char *out, cons
                       dropout.scale)
 
 
+cdef void augment(const Pass *p, const fm_augmentation *augmentation, char *x, ptrdiff_t first, ptrdiff_t rows,
+                  ptrdiff_t ld, char *room) noexcept nogil:
+    """Change x, the first-th row of the epoch and those behind it; room has one row."""
+    cdef uint64_t key = mixed(p.dropout_key ^ AUGMENTS), word
+    cdef ptrdiff_t i
+    for i in range(rows):
+        word = mixed(key ^ <uint64_t> (first + i))
+        p.kernels.augment(x + i * ld * p.itemsize, room, word, mixed(word), augmentation)
+
+
 cdef inline char *own_of(const Trace *t, const Layer *layer, ptrdiff_t workspace, ptrdiff_t row,
                          ptrdiff_t itemsize) noexcept nogil:
     """What a layer's kind keeps of the rows from `row` on."""
     return t.own + workspace + row * layer.own_ld * itemsize if t.own != NULL else NULL
+
+
+cdef inline void set_added(const Pass *p, const Rows *inputs, const Layer *layer, ptrdiff_t workspace, ptrdiff_t row,
+                           View *v) noexcept nogil:
+    """Say where the outputs are that a residual connection adds."""
+    if layer.source == INPUTS:
+        v.added = inputs.dense
+        v.added_ld = inputs.ld
+    elif layer.source != NO_SOURCE:
+        v.added_ld = p.layers[layer.source].ld
+        v.added = p.traces[layer.source].outputs + workspace + row * v.added_ld * p.itemsize
+
+
+cdef void add_residuals(const Pass *p, int source, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t workspace, ptrdiff_t row,
+                        char *out, ptrdiff_t ld) noexcept nogil:
+    """Add to dL/d(outputs) of a layer, or the inputs, what comes back through the connections that add them."""
+    cdef int l
+    for l in range(p.n_layers - 1, source, -1):
+        if p.layers[l].source == source:
+            p.kernels.add_rows(out, ld, out, ld, p.traces[l].deltas + workspace + row * p.layers[l].ld * p.itemsize,
+                               p.layers[l].ld, rows, n)
 
 
 cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_t first, ptrdiff_t rows,
@@ -58,6 +93,8 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
     cdef char *outputs
     cdef int l
     v.x = inputs[0]
+    v.inputs = inputs.dense
+    v.inputs_ld = inputs.ld
     v.rows = rows
     v.delta = NULL
     v.scratch = scratch
@@ -73,6 +110,7 @@ cdef bint forward_pass(const Pass *p, const Rows *inputs, int n_layers, ptrdiff_
             epilogue = p.kernels.forward[FM_ACTIVATION_identity]
         else:
             epilogue = layer.epilogue
+        set_added(p, inputs, layer, workspace, row, &v)
         layer.kind.forward(p, layer, &v, epilogue, z + layer.at * p.itemsize)
         if layer.more:
             continue
@@ -108,6 +146,8 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
     cdef View v
     cdef int l
     v.x = inputs[0]
+    v.inputs = inputs.dense
+    v.inputs_ld = inputs.ld
     v.rows = rows
     v.delta = delta
     v.own = NULL
@@ -119,7 +159,12 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
         z = t.deltas + at
         v.x.dense = t.outputs + at
         v.x.ld = below.ld
-        layer.kind.backward(p, layer, &v, below.slope, t.activations + at, z, below.ld)
+        layer.kind.backward(p, layer, &v, below.slope if not below.read_again else NULL, t.activations + at, z,
+                            below.ld)
+        if below.read_again:
+            add_residuals(p, l, rows, below.at + below.n_out, workspace, row, z, below.ld)
+            if below.slope != NULL:
+                below.slope(z, t.activations + at, rows, below.n_out, below.ld)
         if below.dropout.on:
             drop(p, &below.dropout, l + 1, z, z, first, rows, below.n_out, below.ld)
         if signals != NULL and interrupted(signals):
@@ -134,12 +179,15 @@ cdef bint backward_pass(const Pass *p, const Rows *inputs, const Layer *top, con
     v.x = inputs[0]
     if not layer.beside:
         layer.kind.backward(p, layer, &v, NULL, NULL, out, ld)
-        return True
-    for i in range(rows):
-        memset(out + i * ld * p.itemsize, 0, layer.n_in * p.itemsize)
-    while True:
-        v.delta = z + layer.at * p.itemsize
-        layer.kind.backward(p, layer, &v, NULL, NULL, out, ld)
-        if layer.at == 0:
-            return True
-        layer -= 1
+    else:
+        for i in range(rows):
+            memset(out + i * ld * p.itemsize, 0, layer.n_in * p.itemsize)
+        while True:
+            v.delta = z + layer.at * p.itemsize
+            layer.kind.backward(p, layer, &v, NULL, NULL, out, ld)
+            if layer.at == 0:
+                break
+            layer -= 1
+    if out != NULL:
+        add_residuals(p, INPUTS, rows, layer.n_in, workspace, row, out, ld)
+    return True

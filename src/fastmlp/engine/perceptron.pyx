@@ -315,6 +315,8 @@ cdef class StepNeuron:
         cdef Neuron *n = &self.neuron
         memset(n, 0, sizeof(Neuron))
         self._source = source = Source(X)
+        if X.dtype == np.uint8:
+            raise ValueError("X: float32 or float64, not uint8")
         dtype = X.dtype
         self._kernels = kernels_for(dtype, None)
         for name, array, wanted, size in (
@@ -392,7 +394,7 @@ cdef class StepNeuron:
         n.loss_sum = n.objective_sum = 0
         watch(&n.signals)
         with nogil:
-            if self._source.double_values:
+            if self._source.values == 1:
                 learn_all(n, <double *> n.stored, index, count, self._piece)
             else:
                 learn_all(n, <float *> n.stored, index, count, self._piece)
@@ -404,7 +406,7 @@ cdef class StepNeuron:
 
     def settle(self):
         """Make `coef` the weights themselves, no longer a multiple of them."""
-        if self._source.double_values:
+        if self._source.values == 1:
             rescale(&self.neuron, <double *> self.neuron.stored)
         else:
             rescale(&self.neuron, <float *> self.neuron.stored)

@@ -53,12 +53,20 @@ cdef inline bint turned(const Recurrence *r, ptrdiff_t direction) noexcept nogil
     return r.reverse or direction == 1
 
 
-cdef inline ptrdiff_t length_of(const Pass *p, const Recurrence *r, const char *x) noexcept nogil:
-    """Steps of a row: of 0 to all of them those that its last number says, or -1 if that is NaN."""
+cdef inline const char *said_length(const Pass *p, const Recurrence *r, const View *v, ptrdiff_t row) noexcept nogil:
+    """Where a row says how many steps it has: the last number of what the layer, or the network, reads."""
+    if r.lengths == OF_INPUTS:
+        return v.inputs + (row * v.inputs_ld + p.layers[0].n_in - 1) * p.itemsize
+    return v.x.dense + (row * v.x.ld + r.channels * r.steps) * p.itemsize
+
+
+cdef inline ptrdiff_t length_of(const Pass *p, const Recurrence *r, const View *v, ptrdiff_t row) noexcept nogil:
+    """Steps of a row: of 0 to all of them those that are said, or -1 if that is NaN."""
+    cdef const char *x
     cdef double length
-    if not r.lengths:
+    if r.lengths == OF_ALL_ROWS:
         return r.steps
-    x += r.channels * r.steps * p.itemsize
+    x = said_length(p, r, v, row)
     length = (<const float *> x)[0] if p.itemsize == sizeof(float) else (<const double *> x)[0]
     if length != length:
         return -1
@@ -70,17 +78,15 @@ cdef void line_up(const Pass *p, const Layer *layer, const View *v, ptrdiff_t fi
     """The rows of a view from the first-th on, RECURRENT_ROWS at most, as a batch."""
     cdef const Recurrence *r = &layer.recurrence
     cdef ptrdiff_t i, k, length
-    cdef const char *x
     b.rows = min(<ptrdiff_t> RECURRENT_ROWS, v.rows - first)
     for i in range(b.rows):
-        x = v.x.dense + (first + i) * v.x.ld * p.itemsize
-        length = length_of(p, r, x)
+        length = length_of(p, r, v, first + i)
         k = i
         while k > 0 and b.length[k - 1] < length:
             b.row[k], b.length[k], b.rest[k] = b.row[k - 1], b.length[k - 1], b.rest[k - 1]
             k -= 1
         b.row[k], b.length[k] = first + i, max(length, <ptrdiff_t> 0)
-        b.rest[k] = layer.constants if length >= 0 else x + r.channels * r.steps * p.itemsize
+        b.rest[k] = layer.constants if length >= 0 else said_length(p, r, v, first + i)
     b.longest = b.length[0]
     if v.own != NULL:
         for i in range(b.rows):
@@ -247,7 +253,10 @@ cdef void steps_back(const Pass *p, const Layer *layer, Batch *b, const Room *ro
         r.back(room.h, room.cells, room.z, b.own, s * r.size, r.size, rows, u, p.trains)
         if to_inputs:
             sums_back(p, r, room.x + s * RECURRENT_ROWS * channels * n, channels, False, room.z, room.weights, ld, rows)
-        if s > 0:
+        if r.truncation > 0 and s % r.truncation == 0:  # what was before is taken as it is
+            memset(room.h, 0, rows * u * n)
+            memset(room.cells, 0, rows * u * n)
+        elif s > 0:
             sums_back(p, r, room.h, u, True, room.z, room.weights + channels * n, ld, rows)
 
 
@@ -272,7 +281,7 @@ cdef void backward_recurrent(const Pass *p, const Layer *layer, const View *v, f
                 continue
             for i in range(b.rows):
                 x = out + b.row[i] * ld * n if direction == 0 else room.row
-                if r.lengths:
+                if r.lengths != OF_ALL_ROWS:
                     memset(x, 0, (layer.n_in if direction == 0 else r.channels * r.steps) * n)
                 turn_steps(p, turned(r, direction), x, r.steps, room.x + i * r.channels * n,
                            RECURRENT_ROWS * r.channels, b.length[i], r.channels)
@@ -304,7 +313,7 @@ cdef void gradient_of_recurrent(const Pass *p, const Layer *layer, int i, const 
     if not accumulate:
         memset(gradient, 0, (stop - start) * columns * n)
     for row in range(v.rows):
-        length = length_of(p, r, v.x.dense + row * v.x.ld * n)
+        length = length_of(p, r, v, row)
         for direction in range(r.directions):
             back = turned(r, direction)
             deltas = v.own + (row * layer.own_ld + direction * r.steps * size) * n

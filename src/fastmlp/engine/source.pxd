@@ -9,7 +9,8 @@ cdef class Source:
     cdef object _arrays             # kept alive
     cdef readonly ptrdiff_t n_rows, n_features
     cdef readonly bint sparse
-    cdef bint long_indices, double_values
+    cdef bint long_indices
+    cdef int values                 # which of the kernels that gather: from float, double or bytes
     cdef const char *dense
     cdef fm_csr csr
     cdef readonly ptrdiff_t n_codes
@@ -37,7 +38,8 @@ ctypedef struct Reader:
     const fm_kernels *kernels
     const char *dense
     fm_csr csr
-    bint sparse, long_indices, double_values
+    bint sparse, long_indices
+    int values
     bint direct                     # dense rows of the kernels' precision in their own order: read where they lie
     ptrdiff_t n_features, itemsize
     const int32_t *codes
@@ -46,7 +48,7 @@ ctypedef struct Reader:
 
 
 cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsize, const ptrdiff_t *index)
-cdef Reader dense_reader(const fm_kernels *kernels, const char *data, bint double_values, ptrdiff_t n_features,
+cdef Reader dense_reader(const fm_kernels *kernels, const char *data, ptrdiff_t of_values, ptrdiff_t n_features,
                          ptrdiff_t itemsize)
 cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char *room, ptrdiff_t ld,
                     bint fetch) noexcept nogil

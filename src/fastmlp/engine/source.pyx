@@ -9,23 +9,29 @@ from libc.string cimport memset
 from .memory cimport data_of
 
 
+DTYPES = (np.float32, np.float64, np.uint8)
+cdef ptrdiff_t[3] ITEMSIZES = [4, 8, 1]
+
+
 cdef class Source:
     """Holds X and the addresses of its arrays.
 
     Parameters
     ----------
     X : C-contiguous ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        A dense one may be of uint8, whose values count as divided by 255.
         CSR: indices within bounds and ascending in each row (duplicates add up), int32 or int64.
     codes : C-contiguous ndarray of shape (n_rows, n_codes), int32, default=None
         Levels of categories beside dense X.
     """
 
     def __cinit__(self, X, codes=None):
-        if X.dtype not in (np.float32, np.float64) or X.ndim != 2:
-            raise ValueError(f"X: a two-dimensional array of float32 or float64, not {X.ndim}-d of {X.dtype}")
-        self.n_rows, self.n_features = X.shape
-        self.double_values = X.dtype == np.float64
         self.sparse = scipy.sparse.issparse(X)
+        if X.dtype not in DTYPES or X.ndim != 2 or (self.sparse and X.dtype == np.uint8):
+            raise ValueError(f"X: a two-dimensional array of float32 or float64, or dense of uint8, not {X.ndim}-d of"
+                             f" {X.dtype}")
+        self.n_rows, self.n_features = X.shape
+        self.values = DTYPES.index(X.dtype)
         if self.sparse and X.format != "csr":
             raise ValueError(f"X: of the sparse formats only CSR, not {X.format}")
         if self.sparse:
@@ -66,8 +72,8 @@ cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsi
     reader.csr = source.csr
     reader.sparse = source.sparse
     reader.long_indices = source.long_indices
-    reader.double_values = source.double_values
-    reader.direct = not source.sparse and index == NULL and itemsize == (8 if source.double_values else 4)
+    reader.values = source.values
+    reader.direct = not source.sparse and index == NULL and itemsize == ITEMSIZES[source.values]
     reader.n_features = source.n_features
     reader.itemsize = itemsize
     reader.codes = source.codes
@@ -76,15 +82,17 @@ cdef Reader reader_of(Source source, const fm_kernels *kernels, ptrdiff_t itemsi
     return reader
 
 
-cdef Reader dense_reader(const fm_kernels *kernels, const char *data, bint double_values, ptrdiff_t n_features,
+cdef Reader dense_reader(const fm_kernels *kernels, const char *data, ptrdiff_t of_values, ptrdiff_t n_features,
                          ptrdiff_t itemsize):
-    """A reader of all rows of a C-contiguous array."""
+    """A reader of all rows of a C-contiguous array, whose values have this size."""
     cdef Reader reader
     memset(&reader, 0, sizeof(Reader))
     reader.kernels = kernels
     reader.dense = data
-    reader.double_values = double_values
-    reader.direct = itemsize == (8 if double_values else 4)
+    reader.values = 0
+    while ITEMSIZES[reader.values] != of_values:
+        reader.values += 1
+    reader.direct = itemsize == of_values
     reader.n_features = n_features
     reader.itemsize = itemsize
     return reader
@@ -103,7 +111,7 @@ cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char 
     x.ld = ld
     x.csr = &reader.csr
     x.long_indices = reader.long_indices
-    x.double_values = reader.double_values
+    x.double_values = reader.values == 1
     x.index = reader.index + first if reader.index != NULL else NULL
     x.first = first
     x.codes = reader.codes
@@ -112,7 +120,7 @@ cdef Rows read_rows(const Reader *reader, ptrdiff_t first, ptrdiff_t rows, char 
         x.dense = reader.dense + first * reader.n_features * reader.itemsize
         x.ld = reader.n_features
     elif fetch and not reader.sparse:
-        reader.kernels.gather[reader.double_values](room, reader.dense, x.index, first, rows, reader.n_features, ld)
+        reader.kernels.gather[reader.values](room, reader.dense, x.index, first, rows, reader.n_features, ld)
     return x
 
 

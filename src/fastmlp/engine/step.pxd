@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint64_t
 
-from .kernels cimport fm_loss_options, fm_optimizer_row, fm_step, fm_update
+from .kernels cimport fm_augmentation, fm_loss_options, fm_optimizer_row, fm_step, fm_update
 from .layers cimport MAX_GROUPS, Dropout, Pass
 from .source cimport Reader
 from .threads cimport Signals, fm_phases
@@ -51,7 +51,9 @@ ctypedef struct Job:
     char *inputs                        # (chunk_rows, inputs_ld): gathered rows of X
     ptrdiff_t inputs_ld
     Dropout input_dropout
-    uint64_t seed                       # of dropout
+    bint augments                       # this call changes rows of X
+    fm_augmentation augmentation
+    uint64_t seed                       # of dropout and augmentation
     int32_t *cuts                       # (chunk_rows, n_cuts): where sparse rows enter the first layer's tiles
     ptrdiff_t n_cuts, cut_width
     const char *targets

@@ -30,7 +30,7 @@ from libc.string cimport memcpy
 from .kernels cimport FM_MAX_STATES, fm_kernels, fm_update
 from .layers cimport WEIGHTS, Dropout, Layer, Parameter, Pass, Trace, View
 from .memory cimport ceil_div
-from .passes cimport backward_pass, drop, dropout_key, forward_pass
+from .passes cimport augment, backward_pass, drop, dropout_key, forward_pass
 from .source cimport Rows, read_rows
 from .threads cimport (
     FM_CLOSED, FM_END, FM_WAIT, Signals, fm_add_nanoseconds, fm_even, fm_finish, fm_flush_subnormals, fm_is_set,
@@ -57,6 +57,8 @@ cdef void rows_phase(Job *job, ptrdiff_t first, ptrdiff_t rows, char *scratch, S
     cdef double *weight = NULL
     cdef Rows x = read_rows(&job.reader, first, rows, inputs, job.inputs_ld, True)
 
+    if job.augments:
+        augment(net, &job.augmentation, inputs, job.first_row + first, rows, job.inputs_ld, scratch + job.scratch_kinds)
     if job.input_dropout.on:
         drop(net, &job.input_dropout, 0, inputs, inputs, job.first_row + first, rows, job.reader.n_features,
              job.inputs_ld)
@@ -87,8 +89,10 @@ cdef View view_of(const Job *job, int l, ptrdiff_t first, ptrdiff_t rows, char *
     v.delta = t.deltas + (row * layer.ld + layer.at) * net.itemsize
     v.own = t.own + row * layer.own_ld * net.itemsize if t.own != NULL else NULL
     v.scratch = scratch + job.scratch_kinds
+    v.x = read_rows(&job.reader, first, rows, job.inputs + row * job.inputs_ld * net.itemsize, job.inputs_ld, False)
+    v.inputs = v.x.dense
+    v.inputs_ld = v.x.ld
     if l == 0 or layer.beside:
-        v.x = read_rows(&job.reader, first, rows, job.inputs + row * job.inputs_ld * net.itemsize, job.inputs_ld, False)
         v.x.cuts = job.cuts + row * job.n_cuts
         v.x.n_cuts = job.n_cuts
         v.x.cut_width = job.cut_width

@@ -248,7 +248,9 @@ class BaseMLP(
         before = {} if first else vars(self) | kept
         units = (data.X.shape[1], *hidden, target.n_outputs)
         layers = self._layers(units[0], units[-1])
-        plan = network_plan(units, target, self._dtype(data.X, first), params, self._max_threads(), layers)
+        plan = network_plan(
+            units, target, self._dtype(data.X, first), params, self._max_threads(), layers, self._augmentation()
+        )
         given = None if first else (self.coefs_, self.intercepts_)
         network = network_to_train(plan, self.solver, given, before.get("_network"))
         data = data.in_precision(network.dtype)
@@ -288,7 +290,7 @@ class BaseMLP(
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
         """X, y and weights, or those of a source, as `Data`, and what to aim at."""
-        check = {"accept_sparse": "csr", "order": "C", "multi_output": True, "dtype": (np.float64, np.float32)}
+        check = {"accept_sparse": "csr", "order": "C", "multi_output": True, "dtype": self._dtypes_of(X)}
         if isinstance(X, Source):
             take_features(self, X, first)
             X, y, sample_weight = loaded(X, f"X{of}")
@@ -302,9 +304,17 @@ class BaseMLP(
         sample_weight = check_weights(sample_weight, X, self._precision(X))
         return Data(X, target.y, sample_weight, y, sample_weight), target
 
+    def _augmentation(self):
+        """How rows are changed in training, or None."""
+        return None
+
+    def _dtypes_of(self, X):
+        """The dtypes that X may have, the first of them what others become."""
+        return np.float64, np.float32
+
     def _precision(self, X):
-        """The dtype of X, or the one that is asked for."""
-        return np.dtype(self.dtype or X.dtype)
+        """The dtype of X, that of bytes being float32, or the one that is asked for."""
+        return np.dtype(self.dtype or (np.float32 if X.dtype == np.uint8 else X.dtype))
 
     def _dtype(self, X, first):
         """The dtype to train X in."""
@@ -313,7 +323,7 @@ class BaseMLP(
         if first or self.dtype is not None:
             return self._precision(X)
         floats = [coef.dtype for coef in self.coefs_ if isinstance(coef, np.ndarray) and coef.dtype.kind == "f"]
-        return computing_dtype(floats or [X.dtype])
+        return computing_dtype(floats or [self._precision(X)])
 
     def _max_threads(self):
         return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)

@@ -16,6 +16,7 @@ _CONSTRAINTS = {
     "layers": [list, tuple, StrOptions({"auto"})],
     "data": [StrOptions({"images", "series"})],
     "input_shape": [tuple, list, None],
+    "augmentation": [dict, None],
 }
 _OF_PLANES = {"input_shape_": Attribute("shape", needed=True)}
 _SHAPE = """\
@@ -24,7 +25,8 @@ _SHAPE = """\
 _TRAINING = DOCUMENTATION["training"].replace("min(200, n_samples)", "min(64, n_samples)")
 _X = """\
     X may have a row's axes, (n_samples, channels, height, width) and so on, or one axis for all of a row, channel after
-    channel; bytes (uint8) are divided by 255. It must be dense."""
+    channel. Bytes (uint8) count as divided by 255, and are cast row by row as they are read, from a memory map
+    (`numpy.load(..., mmap_mode="r")`) as from an array; all else is taken as it is. X must be dense."""
 
 
 def _constraints(of_matrices):
@@ -78,7 +80,9 @@ class ConvClassifier(PlanesMixin, MLPClassifier):
     _parameter_constraints: ClassVar[dict] = _constraints(MLPClassifier._parameter_constraints)
     _attributes: ClassVar[dict] = MLPClassifier._attributes | _OF_PLANES
 
-    __init__ = constructor(MLPClassifier, {"layers": "auto", "activation": "relu"}, data="images", input_shape=None)
+    __init__ = constructor(
+        MLPClassifier, {"layers": "auto", "activation": "relu"}, data="images", input_shape=None, augmentation=None
+    )
 
 
 class ConvRegressor(PlanesMixin, MLPRegressor):
@@ -126,4 +130,5 @@ class ConvRegressor(PlanesMixin, MLPRegressor):
         {"loss": "squared_error", "layers": "auto", "activation": "relu"},
         data="images",
         input_shape=None,
+        augmentation=None,
     )

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import contextmanager
+from math import prod
 from numbers import Integral
 
 import joblib
@@ -56,7 +57,7 @@ def check_layers(shapes, described, solver, itemsize):
 
     Parameters
     ----------
-    shapes : list of (int, int)
+    shapes : list of tuple of int
         Of the weights of each layer.
     described : str
         The network, in errors.
@@ -72,7 +73,7 @@ def check_layers(shapes, described, solver, itemsize):
     """
     if len(shapes) > MAX_LAYERS:
         raise ValueError(f"hidden_layer_sizes has {len(shapes) - 1} layers: at most {MAX_LAYERS - 1} are allowed.")
-    n_params = sum((n_in + 1) * n_out for n_in, n_out in shapes)
+    n_params = sum(prod(shape) + shape[-1] for shape in shapes)
     # parameters and optimizer state; L-BFGS-B keeps ten pairs of corrections, the iterate and the gradient
     need, have = n_params * itemsize * (1 + OPTIMIZERS.get(solver, 22)), physical_memory()
     if need > have:

@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 
 from ..engine import Network
-from ..engine.architecture import has_weights, weight_shapes
+from ..engine.architecture import has_units, weight_shapes
 from ..training.arrays import check_parameters, for_each
 from .inputs import check_layers
 
 __all__ = ["network_to_train", "network_plan"]
 
 
-def network_plan(units, target, dtype, params, max_threads, layers=None):
+def network_plan(units, target, dtype, params, max_threads, layers=None, augmentation=None):
     """The arguments of a Network.
 
     Parameters
@@ -25,13 +25,15 @@ def network_plan(units, target, dtype, params, max_threads, layers=None):
         An estimator's activation, dropout and input_dropout, plain.
     max_threads : int or None
     layers : tuple of layers, default=None
-        Inputs and layers in place of dense ones; the units are then those of layers with weights.
+        Inputs and layers in place of dense ones; the units are then those of the layers that have some.
+    augmentation : Augmentation, default=None
+        How rows are changed in training.
     """
     activation = params["activation"]
     dropout = (float(params["input_dropout"]), *map(float, for_each(params["dropout"], len(units) - 2)))
     if layers is not None:
         rates = iter(dropout[1:])
-        dropout = (dropout[0], *(next(rates) if has_weights(layer) else 0.0 for layer in layers[1:-1]))
+        dropout = (dropout[0], *(next(rates) if has_units(layer) else 0.0 for layer in layers[1:-1]))
         activation = None
     return {
         "layers": units if layers is None else layers,
@@ -40,6 +42,7 @@ def network_plan(units, target, dtype, params, max_threads, layers=None):
         "dtype": dtype,
         "loss_options": target.loss_options,
         "dropout": dropout if any(dropout) else None,
+        "augmentation": augmentation,
         "max_threads": max_threads,
     }
 

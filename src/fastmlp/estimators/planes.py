@@ -5,7 +5,17 @@ from numbers import Integral
 from typing import Any
 
 from ..engine import ACTIVATIONS
-from ..engine.architecture import AveragePool, Convolution, Dense, Inputs, MaxPool
+from ..engine.architecture import (
+    Augmentation,
+    AveragePool,
+    Convolution,
+    Dense,
+    Inputs,
+    LayerNorm,
+    MaxPool,
+    Residual,
+    sources,
+)
 from ..training.arrays import for_each
 from .parameters import did_you_mean
 from .shapes import ShapedRowsMixin
@@ -23,6 +33,11 @@ PLANES_DOCUMENTATION = """\
         - ``("pool", size)``: the greatest of each window, 2 if left out; option "stride" (the size).
         - ``("average_pool", size)``: the mean, likewise. ``("global_pool",)``: the mean of each channel.
         - ``("dense", units)``: a dense layer; option "activation".
+        - ``("norm",)``: layer normalisation, Ba, Kiros and Hinton (2016): the numbers of a row less their mean, divided
+          by their standard deviation, times a factor plus a shift of each channel or unit. Option "activation"
+          ("identity").
+        - ``("residual", layers)``: adds what the layer so many before has read, 2 if left out: He et al. (2016). Both
+          must have the same shape. Option "activation" ("identity").
 
         A size, stride or dilation is one number for height and width, or a tuple of two; of series it is that along the
         time. "auto" is ``[("conv", 32, 3), ("pool", 2), ("conv", 64, 3), ("pool", 2), ("dense", 128)]`` for images,
@@ -35,8 +50,21 @@ PLANES_DOCUMENTATION = """\
         for series; X of two axes without `input_shape` is a series of one channel in any case.
     input_shape : tuple of int, default=None
         Shape of a row of X with two axes: (height, width) or (channels, height, width), for series (channels, length)
-        or (length,). None: as X has it."""
+        or (length,). None: as X has it.
+    augmentation : dict, default=None
+        How each row is changed before it is trained on, anew in each epoch; what is drawn is a function of the seed,
+        the update and the row's place in the epoch alone, as of dropout. Keys:
 
+        - "shift": the most rows and columns by which planes are moved, one number or two, 0 coming in where they leave
+          a gap; of series the most steps. It is the random crop from planes with zeros around them, He et al. (2016).
+        - "flip": "horizontal", "vertical" or "both": half of the rows are mirrored, or turned upside down, or each of
+          both by itself. "horizontal" turns the time of series round.
+        - "noise": standard deviation of normal numbers that are added.
+
+        Rows to validate or to predict are left as they are, and L-BFGS trains on all rows as they are."""
+
+# Whether planes are turned upside down, and mirrored
+_FLIPS = {"horizontal": (False, True), "vertical": (True, False), "both": (True, True)}
 _SHAPES = {"images": "(height, width) or (channels, height, width)", "series": "(length,) or (channels, length)"}
 
 
@@ -79,8 +107,17 @@ _ENTRIES: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
     "average_pool": ((2,), ("stride",)),
     "global_pool": ((), ()),
     "dense": ((None,), ("activation",)),
+    "norm": ((), ("activation",)),
+    "residual": ((2,), ("activation",)),
 }
-_WEIGHTED = [name for name, (_, options) in _ENTRIES.items() if "activation" in options]
+_NUMBERS = {
+    "conv": "channels and a size",
+    "pool": "a size",
+    "average_pool": "a size",
+    "dense": "units",
+    "residual": "a number of layers",
+}
+_WEIGHTED = ("conv", "dense")  # whose first number is how many units they have
 
 
 def _read(entry):
@@ -98,7 +135,7 @@ def _read(entry):
             has = f"has the options {', '.join(possible)}" if possible else "has no options"
             raise ValueError(f"layers has {entry!r}: {name!r} {has}, not {option!r}.")
     if len(rest) > len(defaults) or any(value is None for value in defaults[len(rest) :]):
-        numbers = {"conv": "channels and a size", "dense": "units", "global_pool": "nothing"}.get(name, "a size")
+        numbers = _NUMBERS.get(name, "nothing")
         raise ValueError(f"layers has {entry!r}: behind {name!r} stands {numbers}.")
     return name, [*rest, *defaults[len(rest) :]], options
 
@@ -144,34 +181,40 @@ def layers_for(entries, activation, shape, n_outputs):
     made: list[Any] = [Inputs(prod(shape))]
     for entry in entries:
         name, numbers, options = _read(entry)
-        if name in _WEIGHTED:
-            own = options.get("activation", next(activations))
-            if own not in tuple(ACTIVATIONS):
-                raise ValueError(f"layers has {entry!r}: {own!r} is none of {', '.join(sorted(ACTIVATIONS))}.")
-        if name != "dense" and shape is None:
+        own = options.get("activation", next(activations) if name in _WEIGHTED else "identity")
+        if own not in tuple(ACTIVATIONS):
+            raise ValueError(f"layers has {entry!r}: {own!r} is none of {', '.join(sorted(ACTIVATIONS))}.")
+        if name not in ("dense", "norm", "residual") and len(shape) == 1:
             raise ValueError(f"layers has {entry!r} behind a dense layer, which leaves no planes.")
         try:
-            if name == "dense":
-                layer, shape = Dense(int(numbers[0]), own), None
-            elif name == "global_pool":
-                layer = AveragePool(shape, shape[1:])
-            elif name == "conv":
-                stride, dilation = (_along_axes(options.get(o, 1), shape, o, entry) for o in ("stride", "dilation"))
-                size = _along_axes(numbers[1], shape, "the size", entry)
-                layer = Convolution(
-                    shape, int(numbers[0]), size, own, stride,
-                    options.get("padding", "same"), dilation, options.get("groups", 1),
-                )  # fmt: skip
-            else:
-                size = _along_axes(numbers[0], shape, "the size", entry)
-                stride = _along_axes(options["stride"], shape, "stride", entry) if "stride" in options else None
-                layer = (MaxPool if name == "pool" else AveragePool)(shape, size, stride)
-            shape = None if name == "dense" else layer.shape_out
+            layer = _layer(entry, name, numbers, options, own, shape)
+            shape = (layer.units,) if name == "dense" else layer.shape_out
+            if name == "residual":
+                sources(made[0], [*made[1:], layer])
         except ValueError as error:
             prefix = "" if str(error).startswith("layers has") else f"layers has {entry!r}: "
             raise ValueError(f"{prefix}{error}") from error
         made.append(layer)
     return (*made, Dense(n_outputs))
+
+
+def _layer(entry, name, numbers, options, activation, shape):
+    """The engine's layer of an entry that reads a shape."""
+    if name == "dense":
+        return Dense(int(numbers[0]), activation)
+    if name == "norm":
+        return LayerNorm(shape, activation)
+    if name == "residual":
+        return Residual(shape, numbers[0], activation)
+    if name == "global_pool":
+        return AveragePool(shape, shape[1:])
+    size = _along_axes(numbers[-1], shape, "the size", entry)
+    if name == "conv":
+        stride, dilation = (_along_axes(options.get(o, 1), shape, o, entry) for o in ("stride", "dilation"))
+        padding, groups = options.get("padding", "same"), options.get("groups", 1)
+        return Convolution(shape, int(numbers[0]), size, activation, stride, padding, dilation, groups)
+    stride = _along_axes(options["stride"], shape, "stride", entry) if "stride" in options else None
+    return (MaxPool if name == "pool" else AveragePool)(shape, size, stride)
 
 
 class PlanesMixin(ShapedRowsMixin):
@@ -192,6 +235,24 @@ class PlanesMixin(ShapedRowsMixin):
 
     def _structure(self):
         return self.layers, self.activation, self.data
+
+    def _augmentation(self):
+        if not self.augmentation:
+            return None
+        given, shape = dict(self.augmentation), planes_of(self.input_shape_, self.data)
+        shift, flip, noise = given.pop("shift", 0), given.pop("flip", None), given.pop("noise", 0.0)
+        try:
+            if given:
+                raise ValueError(f"{next(iter(given))!r} is none of 'shift', 'flip', 'noise'")
+            if flip not in (None, *_FLIPS):
+                raise ValueError(f"flip={flip!r} is none of {', '.join(map(repr, _FLIPS))}")
+            if isinstance(shift, Integral):
+                shift = tuple(int(shift) if n > 1 else 0 for n in shape[1:])
+            made = Augmentation(shape, tuple(shift), _FLIPS.get(flip, (False, False)), noise)
+            made.size  # noqa: B018 which refuses what is none
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"augmentation={self.augmentation!r}: {error}.") from error
+        return made
 
     def _make_layers(self, n_features, n_outputs):
         shape = planes_of(self.input_shape_, self.data)

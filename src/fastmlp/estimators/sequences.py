@@ -1,11 +1,12 @@
 """Recurrent networks for sequences, classification and regression."""
 
 from math import prod
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 
-from ..borrowed import StrOptions
+from ..borrowed import Interval, StrOptions
 from ..engine import ACTIVATIONS
 from ..engine.architecture import GRU, LSTM, Dense, Inputs
 from .classifier import MLPClassifier
@@ -24,6 +25,7 @@ _CONSTRAINTS = {
     "dense_layer_sizes": ["array-like"],
     "bidirectional": ["boolean"],
     "output": [StrOptions({"last", "mean"})],
+    "truncation": [Interval(Integral, 1, None, closed="left"), None],
     "input_shape": [tuple, list, None],
 }
 _POSITIONAL = {"hidden_layer_sizes": (64,), "cell": "gru"}
@@ -32,6 +34,7 @@ _BY_KEYWORD = {
     "output": "last",
     "dense_layer_sizes": (),
     "activation": "relu",
+    "truncation": None,
     "input_shape": None,
 }
 _OF_SEQUENCES = {"input_shape_": Attribute("shape", needed=True)}
@@ -49,6 +52,10 @@ _DOCUMENTATION = """\
         Units of the dense layers behind it.
     activation : str, default="relu"
         Activation of these, as of `MLPClassifier`.
+    truncation : int, default=None
+        Truncated backpropagation through time, Williams and Peng (1990): long sequences are cut into parts of so many
+        steps, states go from part to part, but deltas no further back than to the first step of their part. None:
+        deltas go back to the first step of the sequence.
     input_shape : tuple of int, default=None
         (channels, length) of a row of X with two axes; of a list the length of the longest sequence that the network
         takes. None: one channel, and the longest that `fit` has."""
@@ -84,7 +91,7 @@ class SequencesMixin(ShapedRowsMixin):
     def _structure(self):
         return (
             self.hidden_layer_sizes, self.cell, self.bidirectional, self.output, self.dense_layer_sizes,
-            self.activation,
+            self.activation, self.truncation,
         )  # fmt: skip
 
     def _has_lengths(self):
@@ -95,18 +102,15 @@ class SequencesMixin(ShapedRowsMixin):
     def _make_layers(self, n_features, n_outputs):
         channels, steps = self.input_shape_ if len(self.input_shape_) == 2 else (1, *self.input_shape_)
         sizes, lengths = hidden_units(self.hidden_layer_sizes), n_features == prod(self.input_shape_) + 1
-        if lengths and len(sizes) > 1:
-            raise ValueError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r}: several recurrent layers need sequences of the same"
-                " length."
-            )
         kind = {"gru": GRU, "lstm": LSTM}[self.cell]
         made = [Inputs(channels * steps + lengths)]
         for i, units in enumerate(sizes):
             output = self.output if i == len(sizes) - 1 else "all"
-            layer = kind(steps, channels, units, output, False, bool(self.bidirectional), lengths)
+            layer = kind(
+                steps, channels, units, output, False, bool(self.bidirectional), lengths, truncation=self.truncation
+            )
             made.append(layer)
-            channels = layer.shape_out[0]
+            channels, lengths = layer.shape_out[0], lengths and "inputs"
         made += [Dense(units, self.activation) for units in hidden_units(self.dense_layer_sizes)]
         return (*made, Dense(n_outputs))
 

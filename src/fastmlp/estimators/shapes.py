@@ -23,6 +23,11 @@ def axes_of(rows):
         return 0
 
 
+def is_bytes(X):
+    """Whether X is a matrix of bytes, which the engine divides by 255 as it reads them."""
+    return isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim == 2
+
+
 class ShapedRowsMixin:
     """Goes before an estimator of matrices.
 
@@ -64,9 +69,10 @@ class ShapedRowsMixin:
             X = np.asarray(X)
             shape, X = X.shape[1:], X.reshape(len(X), prod(X.shape[1:]))
             self._check_row_shape(shape)
-        if getattr(X, "dtype", None) == np.uint8:
-            X = np.divide(X, np.float32(255), dtype=np.float32)
         return X, shape
+
+    def _dtypes_of(self, X):
+        return (np.uint8,) if is_bytes(X) else super()._dtypes_of(X)
 
     def _asked_shape(self):
         """The parameter `input_shape` as a tuple, or None."""
@@ -112,10 +118,24 @@ class ShapedRowsMixin:
         return streamed
 
     def _outputs(self, X):
-        return super()._outputs(X if isinstance(X, Source) else self._as_in_fit(X))
+        if isinstance(X, Source):
+            return super()._outputs(X)
+        X = self._as_in_fit(X)
+        if is_bytes(X):
+            outputs = self._current_predictors().of_rows(np.dtype(np.float32)).quick(np.ascontiguousarray(X))
+            if outputs is not None:
+                return outputs
+        return super()._outputs(self._in_floats(X))
+
+    def _in_floats(self, X):
+        """Bytes divided by 255 in the precision of the model, all else as it is."""
+        if not is_bytes(X):
+            return X
+        dtype = self._current_predictors().of_rows(np.dtype(np.float32)).dtype
+        return np.divide(X, dtype.type(255), dtype=dtype)
 
     def _rows_to_predict(self, X):
-        return super()._rows_to_predict(self._as_in_fit(X))
+        return super()._rows_to_predict(self._in_floats(self._as_in_fit(X)))
 
     def input_gradients(self, X, *, target=None, raw_score=False):
         """Gradients of the model's outputs with respect to its inputs, in the shape of a row.
@@ -188,7 +208,7 @@ class ShapedRowsMixin:
         if isinstance(baseline, np.ndarray) and 1 < baseline.ndim == len(getattr(self, "input_shape_", ())):
             if baseline.shape[0] == self.input_shape_[0] and baseline.shape[1:] != (self.n_features_in_,):
                 baseline = baseline[None]
-        return baseline if baseline is None or axes_of(baseline) == 1 else self._as_in_fit(baseline)
+        return baseline if baseline is None or axes_of(baseline) == 1 else self._in_floats(self._as_in_fit(baseline))
 
     def _in_shape(self, gradients, X):
         """Gradients by columns in the shape that rows of X have."""

@@ -34,16 +34,17 @@ ${name}_$scores(x, scores);    those of target 0, then those of target 1, and so
 }
 
 
-def _network(name, layers, dtype):
+def _network(name, network, layers, dtype):
     """Definitions of the constants, and the body of the function that goes through the layers."""
     constants, calls, buffers = [], [], {}
-    source = "x"
+    source, added = "x", network.added
+    kept = {-1: "x"} | {i: f"kept{i}" for i in sorted(added.values()) if i >= 0}
     in_place = dtype == "int8" and all(layer.window is None for layer in layers)
     for i, (coef, intercept, activation, window) in enumerate(layers):
-        target = "z" if i == len(layers) - 1 else "a" if in_place else "ab"[i % 2]
+        target = "z" if i == len(layers) - 1 else "a" if in_place else kept.get(i, "ab"[i % 2])
         if window is not None:
             n_out = prod(window.shape_out)
-            own, called = sliding(name, i, window, coef, intercept, source, target)
+            own, called = sliding(name, i, window, coef, intercept, source, target, kept.get(added.get(i)))
         else:
             n_out = len(intercept)
             own, called = dense(name, i, coef, intercept, source, target, dtype, any_size=i == 0)
@@ -133,7 +134,7 @@ def c_source(estimator, name, dtype):
             f"void {name}_{scores}(const float *x, float *out)": score_body,
         }
 
-    constants, forward = _network(name, layers, dtype)
+    constants, forward = _network(name, network, layers, dtype)
     features = getattr(estimator, "feature_names_in_", ())
     return file_of(
         estimator,

@@ -1,7 +1,9 @@
-"""Convolutions and pooling in C."""
+"""Convolutions, pooling, normalisation and residual connections in C."""
 
-from ..engine.architecture import Convolution, MaxPool
-from .c_text import array, floats
+from math import prod
+
+from ..engine.architecture import Convolution, LayerNorm, MaxPool, Residual
+from .c_text import array, float_literal, floats
 
 __all__ = ["WINDOW_HELPERS", "sliding"]
 
@@ -49,6 +51,19 @@ static void ${name}_convolution(const float *W, const float *b, const float *x, 
             }
 }
 """,
+    "norm": """\
+/* z = s u + b, u the n = channels * positions numbers of x less their mean, divided by their deviation */
+static void ${name}_norm(const float *s, const float *b, float epsilon, const float *x, int channels, int n, float *z)
+{
+    const int positions = n / channels;
+    float mean = 0.0f, square = 0.0f;
+    for (int i = 0; i < n; i++) mean += x[i];
+    mean /= (float)n;
+    for (int i = 0; i < n; i++) square += (x[i] - mean) * (x[i] - mean);
+    square = 1.0f / sqrtf(square / (float)n + epsilon);
+    for (int i = 0; i < n; i++) z[i] = (x[i] - mean) * square * s[i / positions] + b[i / positions];
+}
+""",
     "max_pool": _pool(
         "max_pool", "float most = *corner;", "if (corner[i * w[2] + j] > most) most = corner[i * w[2] + j];", "most"
     ),
@@ -58,9 +73,20 @@ static void ${name}_convolution(const float *W, const float *b, const float *x, 
 }
 
 
-def sliding(name, number, layer, coef, intercept, source, target):
-    """A convolution's sums, or a pool: definitions of constants, and calls; see `c_text.dense`."""
-    window, W, b, w = layer.window, *(f"{name}_{what}{number}" for what in ("W", "b", "window"))
+def sliding(name, number, layer, coef, intercept, source, target, added):
+    """What a layer that is not dense leaves: definitions of constants, and calls; see `c_text.dense`.
+
+    `added` is what a residual connection adds.
+    """
+    W, b, w = (f"{name}_{what}{number}" for what in ("W", "b", "window"))
+    n_out = prod(layer.shape_out)
+    if isinstance(layer, Residual):
+        return [], [f"for (int j = 0; j < {n_out}; j++) {target}[j] = {source}[j] + {added}[j];"]
+    if isinstance(layer, LayerNorm):
+        epsilon, channels = float_literal(layer.epsilon), layer.shape[0]
+        called = f"{name}_norm({W}, {b}, {epsilon}, {source}, {channels}, {n_out}, {target});"
+        return [floats(W, coef), floats(b, intercept)], [called]
+    window = layer.window
     shape = [*layer.shape, *layer.shape_out, *window.size, *window.stride, *window.dilation, *window.before]
     geometry = array(f"static const int32_t {w}", [*map(str, [*shape, getattr(layer, "groups", 1)])])
     if not isinstance(layer, Convolution):

@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine import ACTIVATIONS
-from ..engine.architecture import Dense, has_weights, weight_shapes
+from ..engine.architecture import Dense, Inputs, LayerNorm, Residual, has_weights, sources, weight_shapes
 from ..training.arrays import check_parameters, for_each, parameters_dtype, plain_array
 
 __all__ = ["SELU_ALPHA", "SELU_SCALE", "FittedNetwork", "Layer", "network_of", "told"]
@@ -20,10 +20,11 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554804935, 1.6732632423543772848
 class Layer(NamedTuple):
     """One layer: ``activation(a @ coef + intercept)``, or a window that slides over planes."""
 
-    coef: np.ndarray | None  # (n_in, n_out), of a convolution (elements of its window, channels); pooling has none
+    coef: np.ndarray | None  # (n_in, n_out), of a convolution (elements of its window, channels), of a normalisation
+    # its factors (n_out,); pooling has none
     intercept: np.ndarray | None  # (n_out,)
     activation: str  # a row of the engine's table, or "softmax"
-    window: Any = None  # the engine's layer, where it is a convolution or pooling
+    window: Any = None  # the engine's layer, where it is not dense
 
 
 class FittedNetwork(NamedTuple):
@@ -50,6 +51,12 @@ class FittedNetwork(NamedTuple):
         return first.window.reads
 
     @property
+    def added(self):
+        """Of each residual connection, by its number among the layers, the layer that it adds; -1: the input."""
+        layers = [Dense(len(layer.intercept)) if layer.window is None else layer.window for layer in self.layers]
+        return sources(Inputs(self.n_features), layers)
+
+    @property
     def n_outputs(self):
         return len(self.layers[-1].intercept)
 
@@ -64,7 +71,10 @@ def told(layer):
     if layer.window is None:
         return f"{len(layer.intercept)} {layer.activation}"
     shape = " x ".join(map(str, layer.window.shape_out))
-    return f"{shape} {getattr(layer.window, 'activation', type(layer.window).__name__)}"
+    kind = type(layer.window).__name__
+    if isinstance(layer.window, LayerNorm | Residual):
+        return f"{shape} {kind}" if layer.activation == "identity" else f"{shape} {kind} {layer.activation}"
+    return f"{shape} {getattr(layer.window, 'activation', kind)}"
 
 
 def network_of(estimator):

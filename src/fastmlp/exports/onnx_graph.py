@@ -4,12 +4,12 @@ from itertools import count
 
 import numpy as np
 
-from ..engine.architecture import GRU, LSTM
+from ..engine.architecture import GRU, LSTM, LayerNorm, Residual
 from ..training.arrays import fits_precision
 from .layers import network_of
 from .onnx_nodes import Graph, Value, activate, check_size, element_type, graph_of, in_order, labels_of, model_of
 from .onnx_recurrent import read_sequences
-from .onnx_windows import in_planes, slide
+from .onnx_windows import in_planes, normalise, slide
 
 __all__ = ["convert", "parse_classifier", "set_types", "to_onnx"]
 
@@ -18,14 +18,16 @@ def _forward(g, network, a):
     """Nodes of the layers on an input's name: the outputs' name, with several outputs of classes a list of them."""
     layers = network.layers
     check_size(sum(layer.coef.size + layer.intercept.size for layer in layers if layer.coef is not None), g.dtype)
-    numbers, planes = count(), False
-    for layer in layers:
-        a, planes = _sums(g, layer, a, planes, _parameters(g, network, layer, numbers))
+    numbers, planes, added, left = count(), False, network.added, {-1: (a, False)}
+    for i, layer in enumerate(layers):
+        parameters = _parameters(g, network, layer, numbers)
+        a, planes = _sums(g, layer, a, planes, parameters, left[added.get(i, -1)], network.n_features)
         if layer is layers[-1] and network.target == "multioutput":
             segments = network.segments
             parts = g.add("Split", a, np.array(segments, np.int64), n_outputs=len(segments), axis=1)
             return [activate(g, layer.activation, part) for part in parts]
         a = activate(g, layer.activation, a)
+        left[i] = a, planes
     return a
 
 
@@ -41,13 +43,24 @@ def _parameters(g, network, layer, numbers):
     return parameters
 
 
-def _sums(g, layer, a, planes, parameters):
-    """What a layer leaves before its activation, and whether that is planes, as `a` is or is not."""
+def _sums(g, layer, a, planes, parameters, added, n_features):
+    """What a layer leaves before its activation, and whether that is planes, as `a` is or is not.
+
+    `added` is what a residual connection adds, and whether that is planes; of other layers the rows of the network, of
+    `n_features` numbers.
+    """
     if layer.window is None:
         return g.add("Gemm", g.add("Flatten", a, axis=1) if planes else a, *parameters), False
     if isinstance(layer.window, GRU | LSTM):
-        return read_sequences(g, layer.window, a, *parameters), False
-    return slide(g, layer.window, a if planes else in_planes(g, layer.window, a), *parameters), True
+        return read_sequences(g, layer.window, a, *parameters, (added[0], n_features)), False
+    if isinstance(layer.window, LayerNorm | Residual) and len(layer.window.shape) == 1:
+        is_planes, shaped = False, lambda a, planes: g.add("Flatten", a, axis=1) if planes else a
+    else:
+        is_planes, shaped = True, lambda a, planes: a if planes else in_planes(g, layer.window, a)
+    a = shaped(a, planes)
+    if isinstance(layer.window, Residual):
+        return g.add("Add", a, shaped(*added)), is_planes
+    return (normalise if isinstance(layer.window, LayerNorm) else slide)(g, layer.window, a, *parameters), is_planes
 
 
 def _class_labels(network, numbered):

@@ -10,12 +10,17 @@ __all__ = ["read_sequences"]
 _ORDER = {3: (1, 0, 2), 4: (0, 3, 1, 2)}
 
 
-def read_sequences(g, layer, a, coef, intercept):
-    """Nodes of a layer on the name of its rows; the name of its outputs, in rows."""
+def read_sequences(g, layer, a, coef, intercept, inputs):
+    """Nodes of a layer on the name of its rows; the name of its outputs, in rows.
+
+    `inputs` are the name of the network's rows, and how many numbers they have.
+    """
     gates, units, n_directions = layer.gates, layer.units, 1 + layer.bidirectional
     order, lengths = _ORDER[gates], []
     if layer.lengths:
-        a, own = g.add("Split", a, np.array([layer.steps * layer.channels, 1], np.int64), n_outputs=2, axis=1)
+        given, n = (a, layer.reads) if layer.lengths is True else inputs
+        before, own = g.add("Split", given, np.array([n - 1, 1], np.int64), n_outputs=2, axis=1)
+        a = before if layer.lengths is True else a
         own = g.add("Squeeze", own, np.array([1], np.int64))
         lengths = [g.add("Cast", own, to=6)]  # int32
     planes = g.add("Reshape", a, np.array([-1, layer.channels, layer.steps], np.int64))

@@ -1,10 +1,10 @@
-"""Convolutions and pooling as ONNX nodes: planes of shape (n_samples, channels, height, width)."""
+"""Convolutions, pooling and normalisation as ONNX nodes: planes of shape (n_samples, channels, height, width)."""
 
 import numpy as np
 
 from ..engine.architecture import Convolution, MaxPool
 
-__all__ = ["in_planes", "slide"]
+__all__ = ["in_planes", "normalise", "slide"]
 
 
 def in_planes(g, layer, a):
@@ -30,3 +30,13 @@ def slide(g, layer, a, coef=None, intercept=None):
         group=layer.groups,
         pads=[*window.before, *window.after],
     )
+
+
+def normalise(g, layer, a, coef, intercept):
+    """Nodes of layer normalisation on rows in the layer's shape."""
+    axes, n = np.arange(1, len(layer.shape) + 1, dtype=np.int64), float(layer.reads)
+    difference = g.add("Sub", a, g.add("Div", g.add("ReduceSum", a, axes, keepdims=1), n))
+    variance = g.add("Div", g.add("ReduceSum", g.add("Mul", difference, difference), axes, keepdims=1), n)
+    normal = g.add("Div", difference, g.add("Sqrt", g.add("Add", variance, float(layer.epsilon))))
+    factor, shift = (part.reshape(-1, *[1] * (len(layer.shape) - 1)) for part in (coef, intercept))
+    return g.add("Add", g.add("Mul", normal, factor), shift)

@@ -160,7 +160,7 @@ class Fit:
         self.trained_on = None if self.incremental else self._description()
         self.progress = self._earlier()
         self._set_order()
-        if self.network.dropout:
+        if self.network.draws:
             self.optimizer.dropout_seed = int(self.random_state.randint(2**63, dtype=np.int64))
         if self.batch_size != "auto" and self.batch_size > self.n_trained:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")

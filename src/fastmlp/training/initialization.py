@@ -35,6 +35,8 @@ def _auto(network, dtype, random_state):
         names = for_each(network.activation, len(network.coefs))
     names += names[-1:]
     for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+        if coef.ndim == 1:
+            continue
         factor = 2.0 if names[i : i + 1] == ["logistic"] else 6.0
         bound = sqrt(factor / sum(coef.shape))
         _fill_uniform(coef, bound, dtype, random_state)
@@ -60,8 +62,9 @@ def _orthogonal(coef, dtype, random_state):
 
 def _intercepts_zero(fill, network, dtype, random_state):
     for coef, intercept in zip(network.coefs, network.intercepts, strict=True):
-        fill(coef, dtype, random_state)
-        intercept[...] = 0
+        if coef.ndim > 1:
+            fill(coef, dtype, random_state)
+            intercept[...] = 0
 
 
 # variance of a weight between fan_in and fan_out units
@@ -101,7 +104,7 @@ def initialize(network, weight_init, dtype, random_state):
         - "orthogonal": orthonormal rows or columns, whichever are fewer, uniform among all such matrices [4]_.
 
         Uniform ones are of U(-b, b), b = sqrt(3 variance); normal ones are not truncated. With all but "auto" the
-        intercepts are 0.
+        intercepts are 0. Of a normalisation the factors are 1 and the shifts 0.
     dtype : float32 or float64
         What the numbers are rounded to; they are drawn in float64.
     random_state : RandomState
@@ -121,4 +124,7 @@ def initialize(network, weight_init, dtype, random_state):
     """
     if weight_init not in INITIALIZERS:
         raise ValueError(f"weight_init={weight_init!r}: one of {', '.join(INITIALIZERS)}")
+    for coef, intercept in zip(network.coefs, network.intercepts, strict=True):
+        if coef.ndim == 1:
+            coef[...], intercept[...] = 1, 0
     INITIALIZERS[weight_init](network, dtype, random_state)

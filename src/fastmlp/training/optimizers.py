@@ -60,7 +60,7 @@ class Optimizer:
     memory : list of float
         Numbers that the engine carries from update to update.
     dropout_seed : int or None
-        Seed of dropout, where the network has it.
+        Seed of dropout and augmentation, where the network has one of them.
     t : int
         Updates done so far; the engine counts them.
     hyper : dict

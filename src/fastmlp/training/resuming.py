@@ -70,7 +70,7 @@ def check_state(fit, state, with_values):
     fit.optimizer.check_changing(changing)
     most = (progress.n_iter + n_begun) * fit.n_rows
     require(changing["t"] <= most, f"it counts {changing['t']} updates")
-    require((changing["dropout_seed"] is not None) == bool(fit.network.dropout), "it has another dropout")
+    require((changing["dropout_seed"] is not None) == fit.network.draws, "it has another dropout")
     require(progress.t == progress.n_iter * n_trained, f"it has trained on {progress.t} rows")
     if with_values:
         random_state_of(*state["random_state"])

@@ -131,19 +131,20 @@ static void FN(dropout)(void *out_, const void *in_, ptrdiff_t rows, ptrdiff_t n
 
 #define ROW_OF(i) (index ? index[i] : first + (i))
 
-#define GATHER_KERNEL(type)                                                                                    \
-    static void FN(gather_##type)(void *x_, const void *source, const ptrdiff_t *index, ptrdiff_t first,       \
+#define GATHER_KERNEL(name, type, divisor)                                                                     \
+    static void FN(gather_##name)(void *x_, const void *source, const ptrdiff_t *index, ptrdiff_t first,       \
                                   ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)                                   \
     {                                                                                                          \
         for (ptrdiff_t i = 0; i < rows; i++) {                                                                 \
             REAL *restrict x = (REAL *)x_ + i * ld;                                                            \
             const type *restrict from = (const type *)source + ROW_OF(i) * n;                                  \
-            for (ptrdiff_t j = 0; j < n; j++) x[j] = (REAL)from[j];                                            \
+            for (ptrdiff_t j = 0; j < n; j++) x[j] = (REAL)from[j] divisor;                                    \
         }                                                                                                      \
     }
-GATHER_KERNEL(float)
-GATHER_KERNEL(double)
-GATHER_KERNEL(uint8_t)
+GATHER_KERNEL(float, float, )
+GATHER_KERNEL(double, double, )
+GATHER_KERNEL(uint8_t, uint8_t, )
+GATHER_KERNEL(pixels, uint8_t, / R(255.0))
 
 static void FN(targets_real)(void *y, const void *source, const ptrdiff_t *index, ptrdiff_t first, ptrdiff_t rows,
                              ptrdiff_t n, ptrdiff_t ld, const fm_loss_options *options)

@@ -9,6 +9,7 @@
 #include "table_template.h"
 #include "window_template.h"
 #include "recurrent_template.h"
+#include "norm_template.h"
 #include "attribution_template.h"
 
 static const fm_kernels FN(kernels) = {
@@ -42,7 +43,7 @@ static const fm_kernels FN(kernels) = {
     .targets = {[FM_TARGET_CODE] = FN(targets_code), [FM_TARGET_BYTE] = FN(targets_byte),
                 [FM_TARGET_REAL] = FN(targets_real)},
     .softmax_segments = FN(softmax_segments),
-    .gather = {FN(gather_float), FN(gather_double)},
+    .gather = {FN(gather_float), FN(gather_double), FN(gather_pixels)},
     .csr_product = {{FN(csr_product_i32_f32), FN(csr_product_i32_f64)},
                     {FN(csr_product_i64_f32), FN(csr_product_i64_f64)}},
     .csr_cut = {{FN(csr_cut_i32_f32), FN(csr_cut_i32_f64)}, {FN(csr_cut_i64_f32), FN(csr_cut_i64_f64)}},

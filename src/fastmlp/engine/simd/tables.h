@@ -419,6 +419,16 @@ typedef void (*fm_mean_pool)(void *out, const void *x, const fm_window *w);
 /* x += d / the window's area in each window */
 typedef void (*fm_mean_unpool)(void *x, const void *d, const fm_window *w);
 
+/* How rows (channels, height, width) are changed in training. */
+typedef struct {
+    ptrdiff_t channels, height, width;
+    ptrdiff_t shift[2];         /* the most rows and columns that planes are moved by, less than height and width + 1 */
+    int flip[2];                /* whether half of the rows are turned upside down, and half mirrored */
+    double noise;               /* standard deviation of normal numbers that are added */
+} fm_augmentation;
+/* x, a row, moved, flipped and noisy: the first three as a random word says, noise as key does; room has a row */
+typedef void (*fm_augment)(void *x, void *room, uint64_t word, uint64_t key, const fm_augmentation *a);
+
 /* ---- cells of recurrent layers (recurrent_template.h) ---- */
 
 /* out (count,) += share * x */
@@ -435,7 +445,22 @@ typedef void (*fm_cell_back)(void *dh, void *dcells, void *d, void *const *own, 
                              ptrdiff_t rows, ptrdiff_t units, int keep);
 typedef fm_cell_back fm_gru_back, fm_lstm_back;
 
-/* ROW(name): the kernels of layers over tables, of windows and of cells, each of the type fm_ and its name */
+/* ---- layers that normalise rows or add them (norm_template.h) ---- */
+
+/* z = s u + b of a row x (channels, positions), u = (x - mean) / sqrt(variance + epsilon), s and b (channels,); own, or
+ * NULL, gets u and behind it 1 / sqrt(variance + epsilon) */
+typedef void (*fm_norm)(void *z, void *own, const void *x, const void *s, const void *b, ptrdiff_t channels,
+                        ptrdiff_t positions, double epsilon);
+/* out = dL/dx of a row, d = dL/dz */
+typedef void (*fm_norm_back)(void *out, const void *own, const void *d, const void *s, ptrdiff_t channels,
+                             ptrdiff_t positions);
+/* sums (channels,) += the sums of d x of the rows of d and x (channels, positions), each over LANES virtual lanes */
+typedef void (*fm_plane_products)(void *sums, const void *d, const void *x, ptrdiff_t channels, ptrdiff_t positions);
+/* out (rows, n) = x + y; out may be x or y */
+typedef void (*fm_add_rows)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *y, ptrdiff_t y_ld,
+                            ptrdiff_t rows, ptrdiff_t n);
+
+/* ROW(name): the kernels of layers over tables, of windows, of cells and of rows, each of the type fm_ and its name */
 #define FM_LAYER_KERNELS(ROW) \
     ROW(scale) ROW(scale_gradient) ROW(mix) ROW(mix_slope) ROW(mix_gradient)                 \
     ROW(onehot_add) ROW(onehot_gradient) ROW(embed) ROW(embed_gradient) ROW(expand)          \
@@ -443,7 +468,8 @@ typedef fm_cell_back fm_gru_back, fm_lstm_back;
     ROW(piecewise) ROW(piecewise_sums) ROW(piecewise_gradient) ROW(piecewise_input_gradient) \
     ROW(unfold) ROW(fold) ROW(frame) ROW(shifted) ROW(spread) ROW(plane_sums)                \
     ROW(max_pool) ROW(max_unpool) ROW(mean_pool) ROW(mean_unpool)                            \
-    ROW(add_share) ROW(gru) ROW(gru_back) ROW(lstm) ROW(lstm_back)
+    ROW(add_share) ROW(gru) ROW(gru_back) ROW(lstm) ROW(lstm_back)                           \
+    ROW(norm) ROW(norm_back) ROW(plane_products) ROW(add_rows) ROW(augment)
 #define FM_ENUM_LAYER_KERNEL(name) FM_LAYER_KERNEL_##name,
 enum { FM_LAYER_KERNELS(FM_ENUM_LAYER_KERNEL) FM_N_LAYER_KERNELS };
 #define FM_LAYER_KERNEL(name) fm_##name name;
@@ -491,7 +517,7 @@ typedef struct {
     fm_transpose transpose;
     fm_targets targets[FM_N_TARGETS];
     fm_softmax_segments softmax_segments;
-    fm_rows gather[2];                  /* from float, from double */
+    fm_rows gather[3];                  /* from float, from double, from bytes, which are divided by 255 */
     fm_csr_product csr_product[2][2];   /* [64-bit indices?][double values?] */
     fm_csr_cut csr_cut[2][2];
     fm_csr_gradient csr_gradient[2][2];

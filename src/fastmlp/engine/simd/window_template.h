@@ -228,3 +228,55 @@ static void FN(mean_unpool)(void *x_, const void *d_, const fm_window *w)
             for (ptrdiff_t j = 0; j < w->size[1]; j++) x[at + i * width + j] += part;
     }
 }
+
+/* ---- augmentation ---- */
+
+/* out (height, width) = in moved down by dy and right by dx, 0 where nothing comes from, out being 0 already */
+INLINE void FN(move_plane)(REAL *restrict out, const REAL *restrict in, ptrdiff_t height, ptrdiff_t width, ptrdiff_t dy,
+                           ptrdiff_t dx, int upside_down, int mirrored)
+{
+    const ptrdiff_t from = dx > 0 ? dx : 0, to = dx < 0 ? width + dx : width;
+    for (ptrdiff_t y = dy > 0 ? dy : 0; y < (dy < 0 ? height + dy : height); y++) {
+        const REAL *row = in + (upside_down ? height - 1 - (y - dy) : y - dy) * width;
+        if (mirrored)
+            for (ptrdiff_t x = from; x < to; x++) out[y * width + x] = row[width - 1 - (x - dx)];
+        else
+            for (ptrdiff_t x = from; x < to; x++) out[y * width + x] = row[x - dx];
+    }
+}
+
+/* x (count,) += deviation * normal numbers, Box & Muller (1958): those of two halves of the words that a counter and
+ * the key make, as dropout has them */
+INLINE void FN(add_noise)(REAL *x, ptrdiff_t count, REAL deviation, uint64_t key)
+{
+    const FN(words) low = (FN(words)){0} + (uint32_t)key;
+    FN(words) lane;
+    FOR_VECTOR lane[l] = (uint32_t)l;
+    for (ptrdiff_t j = 0; j < count; j += VECTOR_LANES) {
+        const FN(words) word = FN(scrambled)(FN(scrambled)(lane + (uint32_t)j + low) ^ (uint32_t)(key >> 32));
+        const FN(vector) angle = __builtin_convertvector(word & 0xffff, FN(vector)) * FN(splat)(R(0x1p-16));
+        const FN(vector) share = (__builtin_convertvector(word >> 16, FN(vector)) + FN(splat)(R(0.5)))
+                                 * FN(splat)(R(0x1p-16));
+        FN(vector) length;
+        FOR_VECTOR length[l] = FN(sqrt)(R(-2.0) * FN(log)(share[l]));
+        const FN(vector) noise = length * FN(cos_of_turns)(angle);
+        FN(store_up_to)(x + j, FN(vfma)(FN(splat)(deviation), noise, FN(load_up_to)(x + j, count - j)), count - j);
+    }
+}
+
+static void FN(augment)(void *x, void *room, uint64_t word, uint64_t key, const fm_augmentation *a)
+{
+    const ptrdiff_t plane = a->height * a->width, n = a->channels * plane;
+    /* each number of 0 to 2 shift from 16 bits, the flips from a bit each */
+    const ptrdiff_t dy = (ptrdiff_t)((word & 0xffff) * (uint64_t)(2 * a->shift[0] + 1) >> 16) - a->shift[0];
+    const ptrdiff_t dx = (ptrdiff_t)((word >> 16 & 0xffff) * (uint64_t)(2 * a->shift[1] + 1) >> 16) - a->shift[1];
+    const int upside_down = a->flip[0] && word >> 32 & 1, mirrored = a->flip[1] && word >> 33 & 1;
+    if (dy || dx || upside_down || mirrored) {
+        memcpy(room, x, sizeof(REAL) * (size_t)n);
+        memset(x, 0, sizeof(REAL) * (size_t)n);
+        for (ptrdiff_t c = 0; c < a->channels; c++)
+            FN(move_plane)((REAL *)x + c * plane, (const REAL *)room + c * plane, a->height, a->width, dy, dx,
+                           upside_down, mirrored);
+    }
+    if (a->noise > 0.0) FN(add_noise)(x, n, (REAL)a->noise, key);
+}
