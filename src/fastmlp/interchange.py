@@ -1,6 +1,8 @@
 """Estimators made of what is not one of ours yet: a file, scikit-learn's estimator; and skl2onnx is told of them."""
 
+import os
 from copy import deepcopy
+from typing import Any
 
 from .estimators.classifier import MLPClassifier
 from .estimators.convolution import ConvClassifier, ConvRegressor
@@ -24,7 +26,7 @@ _OF_SHAPES = (ConvClassifier, ConvRegressor, RecurrentClassifier, RecurrentRegre
 KINDS = _OF_MATRICES | {kind.__name__: kind for kind in (*_OF_SHAPES, TabularMLPClassifier, TabularMLPRegressor)}
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> Any:
     """Load an estimator that `save` wrote. Nothing in a file can run code, whoever made it.
 
     Parameters
@@ -73,7 +75,7 @@ def load(path):
     return read(path, make)
 
 
-def from_sklearn(estimator):
+def from_sklearn(estimator: Any) -> Any:
     """Take over a perceptron of scikit-learn, with or without hidden layers.
 
     Parameters
@@ -92,8 +94,8 @@ def from_sklearn(estimator):
     TypeError
         If it is something else.
     """
-    theirs = ("sklearn.neural_network.", "sklearn.linear_model.")
-    names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith(theirs)]
+    packages = ("sklearn.neural_network.", "sklearn.linear_model.")
+    names = [c.__name__ for c in type(estimator).__mro__ if c.__module__.startswith(packages)]
     kind = next((_OF_MATRICES[name] for name in names if name in _OF_MATRICES), None)
     if kind is None:
         raise TypeError(f"estimator must be scikit-learn's {' or '.join(_OF_MATRICES)}, got {estimator!r}.")
@@ -117,7 +119,7 @@ def from_sklearn(estimator):
     return taken
 
 
-def register_onnx_converters():
+def register_onnx_converters() -> None:
     """Make fastmlp's estimators known to skl2onnx, so that it converts pipelines that have them.
 
     Once in a process, or more often, before ``skl2onnx.to_onnx(pipeline, X)``. The classifiers have the options

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from .. import __version__
 from . import completion, experiments, models, records
@@ -11,7 +12,7 @@ __all__ = ["main", "parser"]
 _MODULES = (models, experiments, records, completion)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     made = argparse.ArgumentParser(prog="fastmlp", description="Neural networks for tables, from the command line.")
     made.add_argument("--version", action="version", version=f"fastmlp {__version__}")
@@ -21,7 +22,7 @@ def parser():
     return made
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Parameters

@@ -21,7 +21,15 @@ _SUNK_ROWS = 1 << 16  # of the row groups that a lazy frame is written to
 _FOOTER = 8  # bytes behind the footer: its length, and the magic number
 
 
-def scan_parquet(paths, target=None, features=None, sample_weight=None, *, window_rows=None, window_bytes=None):
+def scan_parquet(
+    paths: Any,
+    target: str | list[str] | None = None,
+    features: list[str] | None = None,
+    sample_weight: str | None = None,
+    *,
+    window_rows: int | None = None,
+    window_bytes: int | None = None,
+) -> Source:
     """Rows of Parquet files, for `fit` and `predict` of models, without loading them.
 
     Needs ``pip install "fastmlp[arrow]"``.

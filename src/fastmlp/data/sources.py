@@ -5,15 +5,18 @@ import os
 from abc import ABC, abstractmethod
 from hashlib import blake2b
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..training.arrays import is_finite, physical_memory
 from ..training.identity import fingerprint
 
 __all__ = ["Block", "ChangedError", "Source", "as_table", "scan_npy", "stacked"]
 
+_T = TypeVar("_T")
+_Array = str | os.PathLike[str] | NDArray[Any]
 _SHARE = 16  # of the machine's memory: a window's part, of which a fit holds two
 _NPY_BLOCK = 1 << 22  # bytes of X in a block of an .npy file
 _LEAST_BLOCKS = 16  # of a window, where blocks can be of any size
@@ -28,8 +31,8 @@ class ChangedError(ValueError):
 class Block(NamedTuple):
     """Targets and weights of a block's rows, as the file has them."""
 
-    y: np.ndarray | None  # of shape (n,), or (n, n_targets) where several columns are named
-    sample_weight: np.ndarray | None  # float64
+    y: NDArray[Any] | None  # of shape (n,), or (n, n_targets) where several columns are named
+    sample_weight: NDArray[np.float64] | None  # float64
 
 
 def as_table(columns):
@@ -76,8 +79,15 @@ class Source(ABC):
         If there are no rows, or if a block is larger than a window.
     """
 
-    has_targets = is_weighted = in_memory = False
-    _no_numbers = None  # what is wrong with the first feature of which no numbers can be made
+    n_rows: int
+    n_features: int
+    dtype: np.dtype[Any]
+    names: list[str] | None
+    window_rows: int
+    has_targets: bool = False
+    is_weighted: bool = False
+    in_memory: bool = False
+    _no_numbers: str | None = None  # what is wrong with the first feature of which no numbers can be made
 
     def __init__(self, blocks, n_features, dtype, names, window_rows, window_bytes):
         self.blocks = np.asarray(blocks, dtype=np.intp)
@@ -185,7 +195,7 @@ class Source(ABC):
             raise ValueError(f"Input X contains {what}: {self.column(j)}, {self.row(block, i)}.")
         return read
 
-    def load(self):
+    def load(self) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.float64] | None]:
         """All rows as arrays: X, and y and weights or None."""
         X = np.empty((self.n_rows, self.n_features), self.dtype)
         read = [
@@ -194,7 +204,7 @@ class Source(ABC):
         ]
         return X, *stacked(read)
 
-    def partial_fit(self, transformer):
+    def partial_fit(self, transformer: _T) -> _T:
         """Fit one of scikit-learn's transformers to all rows, a block at a time.
 
         Parameters
@@ -223,7 +233,7 @@ class Source(ABC):
             transformer.partial_fit(X[:n_rows])
         return transformer
 
-    def transformed(self, transformer):
+    def transformed(self, transformer: Any) -> "Source":
         """The same rows with their features transformed when they are read.
 
         Parameters
@@ -321,7 +331,14 @@ def rows_of_window(n_features, dtype, window_rows, window_bytes):
     return max(1, int(window_bytes) // (n_features * dtype.itemsize + _OF_ROW))
 
 
-def scan_npy(X, y=None, sample_weight=None, *, window_rows=None, window_bytes=None):
+def scan_npy(
+    X: _Array,
+    y: _Array | None = None,
+    sample_weight: _Array | None = None,
+    *,
+    window_rows: int | None = None,
+    window_bytes: int | None = None,
+) -> Source:
     """Rows of ``.npy`` files, for `fit` and `predict` of models, without loading them.
 
     Files are read, not mapped, so that memory holds no more of them than the window.

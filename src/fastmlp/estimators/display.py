@@ -1,8 +1,11 @@
 """A picture of a training: loss, validation and learning rate by epoch."""
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = ["CURVES", "TrainingCurveDisplay", "network_in"]
@@ -89,17 +92,22 @@ class TrainingCurveDisplay:
     >>> plt.show()
     """
 
+    axes_: dict[str, Any]
+    ax_: Any
+    figure_: Any
+    lines_: dict[str, Any]
+
     def __init__(
         self,
         *,
-        loss,
-        validation_loss=None,
-        validation_score=None,
-        learning_rate=None,
-        best_epoch=None,
-        score_name=None,
-        name=None,
-    ):
+        loss: ArrayLike,
+        validation_loss: ArrayLike | None = None,
+        validation_score: ArrayLike | None = None,
+        learning_rate: ArrayLike | None = None,
+        best_epoch: int | Sequence[int] | None = None,
+        score_name: str | None = None,
+        name: str | None = None,
+    ) -> None:
         self.loss = loss
         self.validation_loss = validation_loss
         self.validation_score = validation_score
@@ -124,7 +132,15 @@ class TrainingCurveDisplay:
             raise ValueError(f"best_epoch must be an epoch of each of {len(shapes)} members, got {best_epoch!r}.")
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, score_name=None, name=None, line_kwargs=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        ax: Any = None,
+        score_name: str | None = None,
+        name: str | None = None,
+        line_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the training of a fitted model.
 
         Parameters
@@ -172,7 +188,7 @@ class TrainingCurveDisplay:
         display = cls(**curves, score_name=score_name, name=name)
         return display.plot(ax=ax, line_kwargs=line_kwargs)
 
-    def plot(self, ax=None, *, line_kwargs=None):
+    def plot(self, ax: Any = None, *, line_kwargs: Mapping[str, Any] | None = None) -> Self:
         """Draw the curves.
 
         Parameters
@@ -224,7 +240,7 @@ class TrainingCurveDisplay:
             "validation_score": self.score_name or "Validation score",
             "learning_rate": "Learning rate",
         }
-        given = normalize_kwargs(line_kwargs, Line2D)
+        given = normalize_kwargs(dict(line_kwargs or {}), Line2D)
         self.lines_ = {name: self._draw(name, members, labels[name], given) for name, members in curves.items()}
         self._mark_best_epochs(curves)
 

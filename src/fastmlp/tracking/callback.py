@@ -8,8 +8,10 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -77,10 +79,18 @@ class MLflowCallback:
 
     max_propagation_depth = None  # to all estimators within
     metrics_only = True  # no copy of the weights is made for it after an epoch
+    run_id_: str
 
     def __init__(
-        self, experiment="fastmlp", *, tracking_uri=None, run_name=None, tags=None, log_model=True, interval=1.0
-    ):
+        self,
+        experiment: str = "fastmlp",
+        *,
+        tracking_uri: str | None = None,
+        run_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        log_model: bool = True,
+        interval: float = 1.0,
+    ) -> None:
         mlflow = _import_mlflow()
         self.experiment, self.run_name, self.tags = experiment, run_name, tags
         self.log_model, self.interval = log_model, interval
@@ -109,7 +119,7 @@ class MLflowCallback:
         self._lock, self._waiting, self._parent = threading.RLock(), {}, None
 
     @property
-    def client(self):
+    def client(self) -> Any:
         if "_client_" not in vars(self):
             from mlflow import MlflowClient
 
@@ -132,7 +142,7 @@ class MLflowCallback:
 
     # Runs
 
-    def prepare(self):
+    def prepare(self) -> str:
         """Make the database and the experiment, once, before workers start; gives the experiment's id."""
         _refuse_silent_server(self.tracking_uri)
         client = self.client
@@ -268,11 +278,11 @@ class MLflowCallback:
 
     # scikit-learn's protocol
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         """Before a fit; `on_fit_task_begin` of the whole fit opens the run."""
         self._broken, self._failed = False, True
 
-    def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, X: Any = None, y: Any = None) -> None:
         """Open a run for the whole fit, for a member and for a fit within a search."""
         if not _has_run(context):  # an epoch, a step of a pipeline
             return
@@ -286,7 +296,7 @@ class MLflowCallback:
                 parent = next(place[:n] for n in range(len(place) - 1, 0, -1) if place[:n] in self._runs)
                 self._begin(place, parent, f"{label} {context.task_id}", estimator)
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """Log an epoch, or end the run of what has been done."""
         told = getattr(context, "fastmlp_metrics", None)
         if told is None and not _has_run(context):
@@ -310,7 +320,7 @@ class MLflowCallback:
             if owner in self._runs:
                 self._log(owner, metrics, step)
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         """After a fit, also one that failed or was interrupted: end its run."""
         status = status_after(sys.exception()) if self._failed else "FINISHED"
         with self._recording() as open_:
@@ -321,7 +331,7 @@ class MLflowCallback:
     # A function of epochs
 
     @contextmanager
-    def run(self, estimator, X=None, y=None):
+    def run(self, estimator: Any, X: Any = None, y: Any = None) -> Iterator[Self]:
         """A run for the fit within the block, for estimators that have this callback in their parameter `callbacks`.
 
         Parameters
@@ -348,7 +358,7 @@ class MLflowCallback:
                 if open_ and key in self._runs:
                     self._end_root(key, estimator, X, status)
 
-    def __call__(self, estimator, epoch, metrics):
+    def __call__(self, estimator: Any, epoch: int, metrics: dict[str, Any]) -> None:
         """Log an epoch; as an entry of `callbacks`."""
         if self._following is None:
             raise ValueError("An MLflowCallback in callbacks needs the block `with callback.run(estimator, X, y):`.")

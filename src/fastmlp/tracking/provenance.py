@@ -1,14 +1,18 @@
 """What a result is made of: code, versions, processor, data; and a digest of what came out."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from ..engine.kernels import default_isa
@@ -17,7 +21,7 @@ from ..training.identity import data_description
 __all__ = ["arrays_digest", "data_fingerprint", "git_state", "machine", "versions"]
 
 
-def git_state(folder="."):
+def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, str] | None:
     """The commit of the repository that a folder is in, and what differs from it.
 
     Parameters
@@ -31,7 +35,7 @@ def git_state(folder="."):
         repository. None outside of a repository, before its first commit, and without Git.
     """
 
-    def git(*args):
+    def git(*args: str) -> str:
         done = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, check=True)
         return done.stdout.decode("utf-8", "surrogateescape")
 
@@ -42,7 +46,7 @@ def git_state(folder="."):
         return None
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Version of each distribution that the process has imported a package of, by its name."""
     of = _distributions(tuple(sys.path))
     names = {name for module in list(sys.modules) if "." not in module for name in of.get(module, ())}
@@ -51,7 +55,7 @@ def versions():
 
 
 @cache
-def _distributions(path):
+def _distributions(path: tuple[str, ...]) -> Mapping[str, list[str]]:
     """Names of distributions by package; reading them takes a second."""
     return importlib.metadata.packages_distributions()
 
@@ -59,7 +63,7 @@ def _distributions(path):
 _version = cache(importlib.metadata.version)
 
 
-def machine():
+def machine() -> dict[str, str]:
     """Processor, instruction set of fastmlp's kernels, operating system and Python, as a dict of str."""
     processor = platform.processor()
     try:
@@ -71,7 +75,7 @@ def machine():
     return {"processor": processor, "isa": default_isa(), "platform": platform.platform(), "python": python}
 
 
-def data_fingerprint(*parts):
+def data_fingerprint(*parts: Any) -> str:
     """A digest of arrays and tables by their values, dtypes and names of columns.
 
     Parameters
@@ -87,7 +91,7 @@ def data_fingerprint(*parts):
     digest = blake2b(digest_size=16)
     for part in parts:
         if hasattr(part, "columns") and hasattr(part, "to_numpy"):
-            columns = [(str(name), np.asarray(part[name])) for name in part.columns]
+            columns: list[tuple[str, Any]] = [(str(name), np.asarray(part[name])) for name in part.columns]
         elif issparse(part):
             columns = [("", part.tocsr())]
         else:
@@ -97,7 +101,7 @@ def data_fingerprint(*parts):
     return digest.hexdigest()
 
 
-def arrays_digest(estimator):
+def arrays_digest(estimator: Any) -> str:
     """A digest of all bits of the arrays that were fitted.
 
     Parameters
@@ -113,11 +117,11 @@ def arrays_digest(estimator):
     digest = blake2b(digest_size=16)
     for path, array in _arrays(estimator, "", set()):
         digest.update(f"{path} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array) if not array.dtype.hasobject else repr(array.tolist()).encode())
+        digest.update(repr(array.tolist()).encode() if array.dtype.hasobject else np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _arrays(value, path, seen):
+def _arrays(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Fitted arrays with where they are, in an order that does not depend on the run."""
     if isinstance(value, np.ndarray):
         yield path, value

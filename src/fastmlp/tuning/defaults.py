@@ -1,5 +1,7 @@
 """What is searched where no space is given."""
 
+from typing import Any
+
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
@@ -14,7 +16,7 @@ from .spaces import import_optuna
 __all__ = ["default_space"]
 
 
-def default_space(estimator):
+def default_space(estimator: Any) -> dict[str, Any]:
     """The space that `TPESearchCV` searches by default.
 
     Parameters
