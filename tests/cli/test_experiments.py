@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -368,6 +369,62 @@ def test_an_environment_has_the_recorded_versions_without_an_index(experiment, f
     os.unlink(wheels / "fm_width-3.0-py3-none-any.whl")
     code, _, errors = call("reproduce", path.parent)
     assert code == 1 and "pip cannot install the recorded versions: No matching distribution" in errors
+
+
+BACKEND = """
+import os, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    info, name = "fastmlp-0.dist-info", "fastmlp-0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as file:
+        file.writestr("fastmlp.pth", os.path.abspath("src"))
+        file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: fastmlp\\nVersion: 0\\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        file.writestr(f"{info}/RECORD", "")
+    return name
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository of fastmlp whose build takes the compiled modules that are here, with a difference in its seeds."""
+    package, folder = Path(fastmlp.__file__).parent, tmp_path / "checkout"
+    for path in package.rglob("*"):
+        copy = folder / "src" / "fastmlp" / path.relative_to(package)
+        if path.suffix in (".py", ".so"):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copy if path.suffix == ".py" else os.symlink)(path, copy)
+    (folder / "backend.py").write_text(BACKEND)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "fastmlp"\nversion = "0"\n'
+    )
+    author = ["-c", "user.name=A", "-c", "user.email=a@b"]
+    for args in (["init", "-q"], ["add", "-f", "."], [*author, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", folder, *args], check=True)
+    runs = folder / "src" / "fastmlp" / "cli" / "runs.py"
+    text = runs.read_text()
+    assert text.count("random_state=seed,") == 1
+    runs.write_text(text.replace("random_state=seed,", "random_state=seed + 1,"))
+    return folder
+
+
+def test_fastmlp_itself_is_that_of_the_recorded_commit(checkout, folder, call, command):
+    pytest.importorskip("pip")
+    environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
+    process = command("run", "experiment.toml", "--runs", "by-a-checkout", *ALONE, env=environment)
+    assert process.communicate()[1] == ""
+    (path,) = folder.glob("by-a-checkout/*/run.json")
+    digest = json.loads(path.read_text())["model"]["digest"]
+    subprocess.run(["git", "-C", checkout, "checkout", "-q", "src"], check=True)  # the difference has gone
+    code, said, errors = call("reproduce", path.parent)
+    assert (code, errors) == (0, "") and said.splitlines() == [
+        "an environment is made with fastmlp of its commit, which is built", f"identical: {digest}"
+    ]  # fmt: skip
+    worktrees = subprocess.run(["git", "-C", checkout, "worktree", "list"], capture_output=True).stdout
+    assert worktrees.count(b"\n") == 1
+    code, said, _ = call("reproduce", path.parent, "--here")
+    assert code == 1 and said.startswith("differs: fastmlp was commit ") and digest in said
 
 
 def test_experiments_are_written_as_they_were_read(experiment):

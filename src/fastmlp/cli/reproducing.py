@@ -7,12 +7,13 @@ import sys
 import sysconfig
 import tempfile
 import venv
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..tracking import git_state, machine
+from ..tracking import git_state, machine, own_source
 from .experiment import ExperimentError
-from .runs import Run, data_hash, difference_hash, place_of_copy, train
+from .runs import DIFFERENCE, OWN_DIFFERENCE, Run, data_hash, difference_hash, place_of_copy, recorded_code, train
 
 __all__ = ["data_of", "refuse_other_code", "reproduce"]
 
@@ -52,18 +53,22 @@ def reproduce(run, data, here, tell):
         train(run, tell, recorded=False)
         state = run.state
     differing = _other_versions(state["versions"])
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = _checked_out(run, scratch, tell)
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        folder = _checked_out(run, scratch, stack, tell)
         if folder is None:
             return 1
-        try:
-            python = sys.executable
-            if differing and not here:
-                python = _environment(differing, scratch, tell)
-            again = _trained(run, path, python, folder, scratch)
-        finally:
-            _remove_worktree(state, scratch)
-    return _compared(run, again, differing if here else {}, tell)
+        python, source = sys.executable, None
+        if not here:
+            source = _own_source(run, scratch, stack)
+            if source is not None:
+                differing.pop("fastmlp", None)
+            if differing or source is not None:
+                python = _environment(differing, source, scratch, tell)
+                differing = {}
+        if source is None and _is_other_source(state):
+            differing["fastmlp"] = [_told(code) for code in (state["source"], own_source())]
+        again = _trained(run, path, python, folder, scratch)
+    return _compared(run, again, differing, tell)
 
 
 def data_of(run, given):
@@ -98,33 +103,60 @@ def _git(*args, **kwargs):
     return subprocess.run(["git", *map(str, args)], capture_output=True, check=True, **kwargs)
 
 
-def _checked_out(run, scratch, tell):
-    """A folder with the recorded commit and its difference, in which the run was started."""
-    git, place = run.state["git"], Path(scratch, "code")
-    own = "." not in run.state["experiment"]["estimator"]["name"]
-    if git is None:  # of its code nothing is known
-        return Path.cwd()
-    for root in (git["root"], os.getcwd()):
+@contextmanager
+def _worktree(roots, commit, patch, place):
+    """A folder with a commit and a difference, if one of some repositories has it; yields the folder or None."""
+    for root in roots:
         try:
-            _git("-C", root, "worktree", "add", "--detach", place, git["commit"])
+            _git("-C", root, "worktree", "add", "--detach", place, commit)
         except (OSError, subprocess.CalledProcessError):
             continue
-        git["taken"] = root
-        patch = run.folder / "difference.patch"
-        if patch.exists():
-            _git("-C", place, "apply", "--whitespace=nowarn", patch.absolute())
+        try:
+            if patch.exists():
+                _git("-C", place, "apply", "--whitespace=nowarn", patch.absolute())
+            yield place
+        finally:
+            _git("-C", root, "worktree", "remove", "--force", place)
+        return
+    yield None
+
+
+def _checked_out(run, scratch, stack, tell):
+    """A folder with the recorded commit and its difference, in which the run was started."""
+    git, place = run.state["git"], Path(scratch, "code")
+    if git is None:  # of its code nothing is known
+        return Path.cwd()
+    roots = (git["root"], os.getcwd())
+    if stack.enter_context(_worktree(roots, git["commit"], run.folder / DIFFERENCE, place)) is not None:
         (place / git["folder"]).mkdir(parents=True, exist_ok=True)
         return place / git["folder"]
-    if own:  # the code is fastmlp's
+    if "." not in run.state["experiment"]["estimator"]["name"]:  # the code is fastmlp's
         place.mkdir()
         return place
     tell(f"differs: the code, for commit {git['commit']} is neither in {git['root']} nor in the current folder")
     return None
 
 
-def _remove_worktree(state, scratch):
-    if state["git"] and (root := state["git"].pop("taken", None)):
-        _git("-C", root, "worktree", "remove", "--force", Path(scratch, "code"))
+def _is_other_source(state):
+    """Whether the run was trained by a checkout of fastmlp other than that which is imported."""
+    recorded, here = state.get("source"), recorded_code(own_source())
+    names = ("commit", "difference")
+    return recorded is not None and (here is None or any(recorded[name] != here[name] for name in names))
+
+
+def _told(source):
+    return "an installed release" if source is None else f"commit {source['commit']}"
+
+
+def _own_source(run, scratch, stack):
+    """A folder with the recorded commit of fastmlp; None if it is what is imported, or is nowhere to be found."""
+    if not _is_other_source(run.state):
+        return None
+    recorded, here = run.state["source"], own_source()
+    roots = [recorded["root"], *([] if here is None else [here["root"]]), os.getcwd()]
+    return stack.enter_context(
+        _worktree(roots, recorded["commit"], run.folder / OWN_DIFFERENCE, Path(scratch, "fastmlp"))
+    )
 
 
 def refuse_other_code(run):
@@ -144,18 +176,21 @@ def refuse_other_code(run):
         )
 
 
-def _environment(differing, scratch, tell):
+def _environment(differing, source, scratch, tell):
     """The Python of an environment with what is here, and before it the recorded versions of what differs.
 
     Parameters
     ----------
     differing : dict of str to tuple
         As `_other_versions` gives it.
+    source : path or None
+        A checkout of fastmlp to build it from, with the tools that are installed here.
     scratch : str
     tell : callable
     """
     wanted = [f"{name}=={version}" for name, (version, _) in differing.items()]
-    tell(f"an environment is made with {', '.join(wanted)}")
+    shown = wanted if source is None else [*wanted, "fastmlp of its commit, which is built"]
+    tell(f"an environment is made with {', '.join(shown)}")
     place = Path(scratch, "environment")
     own_pip = find_spec("pip") is None
     venv.create(place, with_pip=own_pip)
@@ -165,15 +200,15 @@ def _environment(differing, scratch, tell):
     here = [path for path in map(os.path.abspath, sys.path) if os.path.isdir(path) and path not in standard]
     (packages / "here.pth").write_text("".join(f"{path}\n" for path in here if not path.endswith("lib-dynload")))
     pip = [python, "-m", "pip"] if own_pip else [sys.executable, "-m", "pip", "--python", python]
-    done = subprocess.run(
-        [*pip, "install", "-q", "--no-deps", "--ignore-installed", *wanted], capture_output=True, text=True
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it failed"]
-        raise ExperimentError(
-            f"pip cannot install the recorded versions: {said[-1].removeprefix('ERROR: ')}."
-            " With --here the run is trained with the versions that are here."
-        )
+    install = [*pip, "install", "-q", "--no-deps", "--ignore-installed"]
+    for what in (wanted, [] if source is None else ["--no-build-isolation", source]):
+        done = subprocess.run([*install, *what], capture_output=True, text=True) if what else None
+        if done is not None and done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it failed"]
+            raise ExperimentError(
+                f"pip cannot install the recorded versions: {said[-1].removeprefix('ERROR: ')}."
+                " With --here the run is trained with the versions that are here."
+            )
     return str(python)
 
 

@@ -18,7 +18,7 @@ from .. import __version__
 from ..estimators.display import network_in
 from ..estimators.parameters import did_you_mean
 from ..interchange import KINDS
-from ..tracking import arrays_digest, git_state, machine, versions
+from ..tracking import arrays_digest, git_state, machine, own_source, versions
 from ..training.disk import FULL, replace_file
 from ..training.fits import INTERRUPTED
 from .experiment import ExperimentError, flat, to_toml
@@ -27,6 +27,8 @@ from .parts import load_data, make, rows_of, scorers_of, splits_of
 from .recording import Recorder
 
 __all__ = [
+    "DIFFERENCE",
+    "OWN_DIFFERENCE",
     "Run",
     "data_hash",
     "described",
@@ -39,8 +41,12 @@ __all__ = [
     "only_one",
     "open_run",
     "place_of_copy",
+    "recorded_code",
     "train",
 ]
+
+
+DIFFERENCE, OWN_DIFFERENCE = "difference.patch", "fastmlp.patch"  # of the experiment's code, and of fastmlp's
 
 
 class Run:
@@ -142,7 +148,7 @@ def difference_hash(git):
 
 
 def described(experiment, base, data=None):
-    """What a run of an experiment is made of, as run.json has it, and the uncommitted difference.
+    """What a run of an experiment is made of, as run.json has it, and uncommitted differences.
 
     Parameters
     ----------
@@ -155,7 +161,8 @@ def described(experiment, base, data=None):
     Returns
     -------
     state : dict
-    difference : str or None
+    patches : dict of str to str
+        By the names of their files: of the experiment's code, and of a checkout that fastmlp is imported from.
     """
     path = os.path.abspath(data or os.path.join(base, os.path.expanduser(experiment["data"]["path"])))
     try:
@@ -163,18 +170,24 @@ def described(experiment, base, data=None):
     except TableError as error:
         raise ExperimentError(str(error), () if data else ["data", "path"]) from error
     state = {"experiment": experiment, "data": {"path": path, "hash": hashed}, "fastmlp": __version__}
-    git = git_state()
-    state["git"] = None if git is None else {
-        "commit": git["commit"], "root": git["root"], "folder": os.path.relpath(os.getcwd(), git["root"]),
-        "difference": difference_hash(git),
-    }  # fmt: skip
-    return state, git and git["difference"]
+    git, source = git_state(), own_source()
+    state["git"], state["source"] = recorded_code(git), recorded_code(source)
+    if git is not None:
+        state["git"]["folder"] = os.path.relpath(os.getcwd(), git["root"])
+    patches = {DIFFERENCE: git and git["difference"], OWN_DIFFERENCE: source and source["difference"]}
+    return state, {name: text for name, text in patches.items() if text}
+
+
+def recorded_code(git):
+    """What a run keeps of what `git_state` gives: the place and the commit, and a hash of the difference."""
+    return git and {"commit": git["commit"], "root": git["root"], "difference": difference_hash(git)}
 
 
 def identity_of(experiment, state):
     """Eight hexadecimal digits: the same for the same experiment, data, code and version."""
-    git = state["git"]
-    parts = [experiment, state["data"]["hash"], state["fastmlp"], git and git["commit"], git and git["difference"]]
+    parts = [experiment, state["data"]["hash"], state["fastmlp"]]
+    for code in (state["git"], state["source"]):
+        parts += [code and code["commit"], code and code["difference"]]
     return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
 
 
@@ -243,7 +256,7 @@ def open_run(experiment, base, runs, data=None, keep=0):
     -------
     run : Run
     """
-    state, difference = described(experiment, base, data)
+    state, patches = described(experiment, base, data)
     identity = identity_of(experiment, state)
     folder = Path(runs, f"{experiment['name']}-{identity}")
     if (folder / "run.json").exists():
@@ -253,8 +266,8 @@ def open_run(experiment, base, runs, data=None, keep=0):
     run = Run(folder, json.loads(json.dumps(state, default=str)) | {"folds": {}, "began": time.time()})
     _keep_data(run, keep)
     run.put("experiment.toml", to_toml(experiment))
-    if difference:
-        run.put("difference.patch", difference)
+    for name, text in patches.items():
+        run.put(name, text)
     return run
 
 

@@ -103,7 +103,7 @@ def open_sweep(experiment, base, runs, data=None):
     # what is wrong is refused before there is a folder, and once, not by each trial
     _space(experiment)
     scorers_of(experiment, make(experiment))
-    state, difference = described(experiment, base, data)
+    state, patches = described(experiment, base, data)
     load_data(experiment, state["data"]["path"])
     # the number of trials is no part of it: with more of them a sweep goes on
     same = experiment | {"search": {name: value for name, value in search.items() if name != "trials"}}
@@ -112,8 +112,8 @@ def open_sweep(experiment, base, runs, data=None):
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(folder, state)
-    if difference:
-        sweep.put("difference.patch", difference)
+    for name, text in patches.items():
+        sweep.put(name, text)
     return sweep
 
 

@@ -1,9 +1,9 @@
 """Experiments recorded in MLflow: ``pip install "fastmlp[tracking]"``."""
 
 from .callback import MLflowCallback
-from .provenance import arrays_digest, data_fingerprint, git_state, machine, versions
+from .provenance import arrays_digest, data_fingerprint, git_state, machine, own_source, versions
 
-__all__ = ["MLflowCallback", "arrays_digest", "data_fingerprint", "git_state", "machine", "versions"]
+__all__ = ["MLflowCallback", "arrays_digest", "data_fingerprint", "git_state", "machine", "own_source", "versions"]
 
 
 def _load_pyfunc(path):

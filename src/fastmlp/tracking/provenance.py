@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from ..engine.kernels import default_isa
 from ..training.identity import data_description
 
-__all__ = ["arrays_digest", "data_fingerprint", "git_state", "machine", "versions"]
+__all__ = ["arrays_digest", "data_fingerprint", "git_state", "machine", "own_source", "versions"]
 
 
 def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, str] | None:
@@ -44,6 +44,18 @@ def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, str] | None:
         return {"commit": commit, "difference": git("-C", root, "diff", "--binary", "HEAD"), "root": root}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+@cache
+def own_source() -> dict[str, str] | None:
+    """The same of the checkout that fastmlp is imported from; None where it is installed."""
+    package = Path(sys.modules["fastmlp"].__file__).parent
+    try:
+        command = ["git", "-C", str(package), "ls-files", "--error-unmatch", "__init__.py"]
+        subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # an environment may be in a repository that does not know it
+        return None
+    return git_state(package)
 
 
 def versions() -> dict[str, str]:
