@@ -1,13 +1,15 @@
-"""Convolutional networks beside PyTorch: training steps, predictions of one row, and MNIST against time.
+"""Convolutional networks beside PyTorch, JAX and ONNX Runtime: training steps, predictions of a row, MNIST by time.
 
     python bench/convolution.py [--rounds 15] [--mnist FILE.npz] [--out FILE.md]
 
 Every network is trained on the same rows in batches of 64 by adam, in float32, interleaved in one process at one and
-two threads, with PyTorch as it runs line by line and compiled. Shares of the peak count multiply-adds: a step takes
+two threads: with PyTorch as it runs line by line and compiled, and with JAX, compiled, on the threads that it takes.
+Peers that are not installed are left out. Shares of the peak count multiply-adds: a step takes
 three times those of a prediction, the first layer two times, as no delta goes back to the inputs.
 """
 
 import argparse
+import importlib.metadata
 import platform
 import time
 import warnings
@@ -16,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from compare import machine
 from engine_nets import adam
+from layer_peers import installed, jax_epoch, row_predictors
 from report import table
 from timing import Lane, headline, interleave, ratio
 
 import fastmlp
-from fastmlp import ConvClassifier
+from fastmlp import ConvClassifier, ConvRegressor
 from fastmlp.engine import Network, Predictor
 from fastmlp.engine.architecture import places
 from fastmlp.engine.kernels import fma_peak
@@ -28,6 +31,7 @@ from fastmlp.estimators.planes import layers_for
 from fastmlp.training.initialization import initialize
 
 BATCH, BATCHES = 64, 4
+PEERS = ("torch", "jax", "onnxruntime")
 LENET = [
     ("conv", 6, 5), ("pool", 2), ("conv", 16, 5, {"padding": "valid"}), ("pool", 2), ("dense", 120), ("dense", 84)
 ]  # fmt: skip
@@ -102,15 +106,27 @@ def theirs(entries, shape, compiled):
     return train, predict
 
 
+def of_jax(entries, shape):
+    """A training pass of JAX from a start as ours."""
+    layers = layers_for(entries, "relu", shape, 10)
+    network = Network(layers, None, "log_loss", np.float32)
+    initialize(network, "he_uniform", np.dtype(np.float32), np.random.RandomState(0))
+    X, y = data(shape)
+    run = jax_epoch(layers, [array for _, array, _ in network.parameters], X, y, BATCH)
+    network.bind(X, y)
+    np.testing.assert_allclose(run(), network.epoch(None, BATCH, adam(network), 0.0), rtol=1e-3)
+    return run
+
+
 def lanes_of(entries, shape):
-    """Lanes of training and of prediction."""
+    """Lanes of training and of prediction, and multiply-adds of each layer."""
     training, prediction = [], []
     for threads in (1, 2):
         train, predict, adds = ours(entries, shape, threads)
         training.append(Lane("fastmlp", threads, train, train, BATCHES))
         if threads == 1:
             prediction.append(Lane("fastmlp", 1, predict, predict, 1))
-    for compiled in (False, True):
+    for compiled in (False, True) if installed("torch") else ():
         for threads in (1, 2):
             train, predict = theirs(entries, shape, compiled)
             try:
@@ -122,7 +138,43 @@ def lanes_of(entries, shape):
             training.append(Lane(name, threads, train, train, BATCHES))
             if not compiled:
                 prediction.append(Lane(name, threads, predict, predict, 1))
+    if installed("jax"):
+        train = of_jax(entries, shape)
+        training.append(Lane("JAX", None, train, train, BATCHES))
+    if installed("onnxruntime"):
+        X = data(shape)[0].reshape(-1, *shape)
+        for threads in (1, 2):
+            _, predict = row_predictors(ConvRegressor, X, 10, threads, layers=entries)
+            prediction.append(Lane("ONNX Runtime", threads, predict, predict, 1))
     return training, prediction, adds
+
+
+def best_peer(lanes, peers):
+    """The lane of these peers with the least median, or None."""
+    found = [lane for peer in peers if (lane := headline(lanes, peer)) is not None]
+    return min(found, key=lambda lane: lane.median, default=None)
+
+
+def training_row(name, lanes, flops, peak):
+    """A row of the table of training."""
+    own, better = headline(lanes, "fastmlp"), best_peer(lanes, ("PyTorch", "PyTorch compiled", "JAX"))
+    single = next(lane for lane in lanes if lane.peer == "fastmlp" and lane.threads == 1)
+    row = [name, f"{own.best * 1e6:.0f}", f"{BATCH / own.best:,.0f}"]
+    if better is None:
+        row += ["", ""]
+    else:
+        row.append(f"{better.best * 1e6:.0f} ({better.peer}, {better.threads or 'its own'})")
+        row.append("{:.2f}, {:.2f}".format(*ratio(better, own)))
+    return [*row, f"{flops / single.best / peak:.0%}"]
+
+
+def prediction_row(name, lanes):
+    """A row of the table of prediction."""
+    row, alone = [name, f"{lanes[0].best * 1e6:.0f}"], lanes[0]
+    for peer in ("PyTorch", "ONNX Runtime"):
+        other = headline(lanes, peer)
+        row += ["", ""] if other is None else [f"{other.best * 1e6:.0f}", f"{other.best / alone.best:.1f}"]
+    return row
 
 
 def mnist(path):
@@ -154,41 +206,30 @@ def main():
     warnings.simplefilter("ignore")
     # before PyTorch is loaded, whose threads take time of the cores when they have none
     epochs = mnist(options.mnist) if options.mnist else None
-    import torch
-
     peak = fma_peak(np.float32)
     training, prediction = [], []
     for name, (entries, shape) in NETS.items():
         of_training, of_prediction, adds = lanes_of(entries, shape)
         interleave(of_training, options.rounds)
         interleave(of_prediction, 3 * options.rounds)
-        own, flops = headline(of_training, "fastmlp"), 2 * BATCH * (3 * sum(adds) - adds[0])
-        peers = [headline(of_training, peer) for peer in ("PyTorch", "PyTorch compiled")]
-        peers = [lane for lane in peers if lane is not None]
-        better = min(peers, key=lambda lane: lane.median)
-        single = next(lane for lane in of_training if lane.peer == "fastmlp" and lane.threads == 1)
-        training.append([
-            name, f"{own.best * 1e6:.0f}", f"{BATCH / own.best:,.0f}",
-            f"{better.best * 1e6:.0f} ({better.peer}, {better.threads})",
-            "{:.2f}, {:.2f}".format(*ratio(better, own)), f"{flops / single.best / peak:.0%}",
-        ])  # fmt: skip
-        alone, other = of_prediction[0], headline(of_prediction, "PyTorch")
-        times = [f"{lane.best * 1e6:.0f}" for lane in (alone, other)]
-        prediction.append([name, *times, f"{other.best / alone.best:.1f}"])
+        training.append(training_row(name, of_training, 2 * BATCH * (3 * sum(adds) - adds[0]), peak))
+        prediction.append(prediction_row(name, of_prediction))
         print(training[-1], prediction[-1])
     here = machine()
+    peers = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PEERS if installed(name))
     command = f"python bench/convolution.py --rounds {options.rounds}{' --mnist FILE' if options.mnist else ''}"
     text = (
         f"{time.strftime('%Y-%m-%d')}, {here['cpu']}, {here['cores']} cores, {peak / 1e9:.0f} GFLOP/s a core at most;"
-        f" fastmlp {fastmlp.__version__}, torch {torch.__version__}, Python {platform.python_version()};"
+        f" fastmlp {fastmlp.__version__}, {peers}, Python {platform.python_version()};"
         f" `{command}`.\n\n"
         f"## A training step of {BATCH} rows\n\n"
-        "fastmlp with two threads, PyTorch at its faster setting; ratios: median of the rounds, best over best."
+        "fastmlp with two threads, the fastest peer at its faster setting; ratios: median of rounds, best over best."
         " The share of the peak is that of one thread.\n\n"
     )
-    header = ["network", "us", "rows/s", "PyTorch, us (setting, threads)", "times faster", "share of the peak"]
+    header = ["network", "us", "rows/s", "fastest peer, us (setting, threads)", "times faster", "share of the peak"]
     text += table(header, training) + "\n## Prediction of one row\n\n"
-    text += table(["network", "us", "PyTorch, us", "times faster"], prediction)
+    header = ["network", "us", "PyTorch, us", "times faster", "ONNX Runtime, us", "times faster"]
+    text += table(header, prediction)
     if options.mnist:
         n_rows, rows = epochs
         text += f"\n## MNIST, {n_rows:,} rows to train on, 10,000 to test\n\n" + table(

@@ -1,21 +1,28 @@
-"""Recurrent layers beside PyTorch's, eager, from the same weights over the same batches, in one process.
+"""Recurrent layers beside PyTorch's, eager, JAX's, compiled, and ONNX Runtime's, over the same batches, in one process.
 
     python bench/recurrent.py [--rounds 31] [--threads 1 2]
 
 float32, Adam, cross entropy of 6 classes, sequences of 128 steps, batches of 32. PyTorch gets its batches (n, steps,
-channels) ready, and unequal lengths as packed sequences; its time is that at its faster number of threads. Threads of
-both give way between lanes. Set no OPENBLAS_CORETYPE.
+channels) ready, and unequal lengths as packed sequences; JAX, which has none of these, takes the threads that it finds.
+Peers that are not installed are left out. Threads give way between lanes. Set no OPENBLAS_CORETYPE.
 """
 
 import argparse
+import warnings
 
 import numpy as np
-import torch
 from engine_nets import adam
+from layer_peers import installed, jax_epoch, row_predictors
 from timing import Lane, interleave, ratio
 
+from fastmlp import RecurrentRegressor
 from fastmlp.engine import Network, Predictor
 from fastmlp.engine.architecture import GRU, LSTM, Dense, Inputs
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 BATCH, N_BATCHES, N_CLASSES, STEPS, CHANNELS, UNITS = 32, 4, 6, 128, 9, 64
 N_ROWS = BATCH * N_BATCHES
@@ -52,7 +59,7 @@ def data_for(name):
     return X, rng.integers(N_CLASSES, size=N_ROWS), lengths
 
 
-class Module(torch.nn.Module):
+class Module(torch.nn.Module if torch else object):
     """PyTorch's network of the same weights."""
 
     def __init__(self, name):
@@ -93,16 +100,20 @@ def sequences(X):
 
 
 def training(name, n_threads):
-    """Lanes of an epoch, ours and PyTorch's."""
+    """Lanes of an epoch, ours and PyTorch's if it is installed."""
     X, y, lengths = data_for(name)
     network = network_of(name, n_threads)
     network.bind(X, y)
     optimizer = adam(network)
-    module, x, targets = Module(name), sequences(X), torch.from_numpy(y)
-    of_torch = torch.optim.Adam(module.parameters(), 1e-3)
 
     def ours():
         return network.epoch(None, BATCH, optimizer, 0.0)
+
+    lanes = [Lane("fastmlp", n_threads, ours, ours, N_BATCHES)]
+    if torch is None:
+        return lanes
+    module, x, targets = Module(name), sequences(X), torch.from_numpy(y)
+    of_torch = torch.optim.Adam(module.parameters(), 1e-3)
 
     def theirs():
         total = 0.0
@@ -117,42 +128,68 @@ def training(name, n_threads):
         return total
 
     np.testing.assert_allclose(ours(), theirs(), rtol=1e-3)
-    return Lane("fastmlp", n_threads, ours, ours, N_BATCHES), Lane("PyTorch", n_threads, theirs, theirs, N_BATCHES)
+    return [*lanes, Lane("PyTorch", n_threads, theirs, theirs, N_BATCHES)]
+
+
+def training_of_jax(name):
+    """The lane of JAX."""
+    X, y, _ = data_for(name)
+    network = network_of(name)
+    network.bind(X, y)
+    run = jax_epoch(layers_of(name), [array for _, array, _ in network.parameters], X, y, BATCH)
+    np.testing.assert_allclose(run(), network.epoch(None, BATCH, adam(network), 0.0), rtol=1e-3)
+    return Lane("JAX", None, run, run, N_BATCHES)
+
+
+def repeated(run):
+    return lambda: [run() for _ in range(10)]
 
 
 def prediction(name, n_threads, n_rows):
-    """Lanes of predictions of some sequences, ours and PyTorch's."""
+    """Lanes of predictions of some sequences, ours and PyTorch's if it is installed."""
     X, _, _ = data_for(name)
     X = X[:n_rows]
     network = network_of(name)
     predictor = Predictor.of(layers_of(name), [array for _, array, _ in network.parameters], "softmax")
-    module, x = Module(name).eval(), sequences(X)
 
     def ours():
         return predictor(X, n_threads=n_threads)
+
+    lanes = [Lane("fastmlp", n_threads, repeated(ours), ours, 10)]
+    if torch is None:
+        return lanes
+    module, x = Module(name).eval(), sequences(X)
 
     def theirs():
         with torch.inference_mode():
             return torch.softmax(module(x), dim=1).numpy()
 
     np.testing.assert_allclose(ours(), theirs(), atol=1e-5)
-
-    def repeated(run):
-        return lambda: [run() for _ in range(10)]
-
-    return (
-        Lane("fastmlp", n_threads, repeated(ours), ours, 10), Lane("PyTorch", n_threads, repeated(theirs), theirs, 10)
-    )  # fmt: skip
+    return [*lanes, Lane("PyTorch", n_threads, repeated(theirs), theirs, 10)]
 
 
-def compare(what, pairs, rounds):
-    lanes = [lane for pair in pairs for lane in pair]
+def prediction_by_onnx_runtime(cell, n_threads):
+    """Lanes of predictions of one sequence, ours and ONNX Runtime's."""
+    X = np.random.default_rng(0).standard_normal((BATCH, CHANNELS, STEPS), dtype=np.float32)
+    calls = row_predictors(
+        RecurrentRegressor, X, N_CLASSES, n_threads, hidden_layer_sizes=UNITS, cell=cell, dtype="float32"
+    )
+    peers = ("fastmlp", "ONNX Runtime")
+    return [Lane(peer, n_threads, repeated(run), run, 10) for peer, run in zip(peers, calls, strict=True)]
+
+
+def compare(what, lanes, rounds):
+    """Lines of the table: ours at each number of threads beside the fastest peer."""
     interleave(lanes, rounds, pause=0.02)
-    other = min((theirs for _, theirs in pairs), key=lambda lane: lane.median)
-    for ours, _ in pairs:
-        median, best = ratio(other, ours)
-        print(f"| {what} | {ours.threads} | {ours.best * 1e6:.0f} | {other.best * 1e6:.0f} ({other.threads}) |"
-              f" {median:.2f} ({best:.2f}) |", flush=True)  # fmt: skip
+    other = min((lane for lane in lanes if lane.peer != "fastmlp"), key=lambda lane: lane.median, default=None)
+    for ours in lanes:
+        if ours.peer == "fastmlp":
+            line = f"| {what} | {ours.threads} | {ours.best * 1e6:.0f} |"
+            if other is not None:
+                median, best = ratio(other, ours)
+                threads = other.threads or "its own"
+                line += f" {other.best * 1e6:.0f} ({other.peer}, {threads}) | {median:.2f} ({best:.2f}) |"
+            print(line, flush=True)
 
 
 def main():
@@ -160,13 +197,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
-    print("| | threads | us | PyTorch, us (threads) | median of ratios (of bests) |\n|---|---:|---:|---:|---:|")
-    for name in NETS:
-        pairs = [training(name, n_threads) for n_threads in options.threads]
-        compare(f"{name}: a training step", pairs, options.rounds)
+    warnings.simplefilter("ignore")  # a fit of one epoch has not converged
+    header = "| | threads | us | fastest peer, us (threads) | median of ratios (of bests) |"
+    print(f"{header}\n|---|---:|---:|---:|---:|")
+    for name, layers in NETS.items():
+        lanes = [lane for n_threads in options.threads for lane in training(name, n_threads)]
+        if installed("jax") and not layers[0].lengths:
+            lanes.append(training_of_jax(name))
+        compare(f"{name}: a training step", lanes, options.rounds)
     for name, n_rows in (("GRU-64", 1), ("GRU-64", N_ROWS), ("LSTM-64", 1)):
-        pairs = [prediction(name, n_threads, n_rows) for n_threads in options.threads]
-        compare(f"{name}: prediction of {n_rows}", pairs, options.rounds)
+        lanes = [lane for n_threads in options.threads for lane in prediction(name, n_threads, n_rows)]
+        compare(f"{name}: prediction of {n_rows}", lanes, options.rounds)
+    for cell in ("gru", "lstm") if installed("onnxruntime") else ():
+        lanes = [lane for n_threads in options.threads for lane in prediction_by_onnx_runtime(cell, n_threads)]
+        compare(f"{cell.upper()}-64: prediction of 1, by ONNX Runtime", lanes, options.rounds)
 
 
 if __name__ == "__main__":
