@@ -670,6 +670,23 @@ def test_steps_of_pytorch():
         np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_normalisation_of_pytorch():
+    """LayerNorm of dense units and GroupNorm of planes, a residual connection, and their gradients, in float64."""
+    torch = pytest.importorskip("torch")
+    layers = [
+        Inputs(48), LayerNorm((3, 4, 4), "tanh"), Residual((48,), 1), Dense(9), LayerNorm((9,), epsilon=1e-3), Dense(3)
+    ]  # fmt: skip
+    network = bound(layers, None, "log_loss", np.float64, 20)
+    X, y, _ = data_for(layers, "log_loss", 20, np.float64)
+    tensors = [torch.tensor(array.copy(), requires_grad=True) for _, array, _ in network.parameters]
+    factors, shifts, W, b, own_factors, own_shifts, last_W, last_b = tensors
+    x = torch.tensor(X)
+    normal = torch.nn.functional.group_norm(x.reshape(20, 3, 4, 4), 1, factors, shifts).tanh().reshape(20, -1)
+    hidden = torch.nn.functional.layer_norm((normal + x) @ W + b, (9,), own_factors, own_shifts, 1e-3)
+    torch.nn.functional.cross_entropy(hidden @ last_W + last_b, torch.tensor(y)).backward()
+    assert distance(gradients(network), [tensor.grad.numpy() for tensor in tensors]) < 1e-12
+
+
 # ---- data ----
 
 TABLE = [Inputs(2, (3, 5)), Numbers(), Embedding(2), Dense(3)]

@@ -434,6 +434,40 @@ def test_sources_of_rows(tmp_path):
     assert np.array_equal(models[0].predict_proba(source), models[1].predict_proba(IMAGES))
 
 
+def test_sources_of_bytes_are_refused(tmp_path):
+    np.save(tmp_path / "X.npy", np.zeros((20, 64), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(20) % 2)
+    source = fastmlp.scan_npy(tmp_path / "X.npy", tmp_path / "y.npy")
+    model = ConvClassifier(SMALL, input_shape=(8, 8), max_iter=1)
+    with pytest.raises(ValueError, match="has bytes, which count as divided by 255 in an array alone"):
+        model.fit(source)
+    model.fit(np.zeros((20, 64), np.uint8), np.arange(20) % 2)
+    with pytest.raises(ValueError, match="has bytes"):
+        model.predict(source)
+    streamed = fastmlp.scan_npy(tmp_path / "X.npy", tmp_path / "y.npy", window_rows=8)
+    with pytest.raises(ValueError, match="has bytes"):
+        model.fit(streamed)
+    assert fastmlp.MLPClassifier((3,), max_iter=1).fit(source).predict(source).shape == (20,)
+
+
+def test_images_in_folders(tmp_path):
+    """As the page on images has it: class folders to a file of bytes, which is trained on where it lies."""
+    Image = pytest.importorskip("PIL.Image")
+    for name, level in (("dark", 40), ("light", 200)):
+        (tmp_path / name).mkdir()
+        for i in range(8):
+            pixels = np.random.default_rng(i).integers(level - 30, level + 30, size=(20, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    files = sorted(tmp_path.glob("*/*.png"))
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (len(files), 3, 8, 8))
+    for image, file in zip(images, files, strict=True):
+        image[:] = np.moveaxis(np.asarray(Image.open(file).convert("RGB").resize((8, 8))), 2, 0)
+    images.flush()
+    mapped, labels = np.load(tmp_path / "images.npy", mmap_mode="r"), [file.parent.name for file in files]
+    model = ConvClassifier([("conv", 4, 3), ("global_pool",)], max_iter=60, learning_rate_init=0.02, random_state=0)
+    assert model.fit(mapped, labels).score(mapped, labels) == 1
+
+
 def test_weights_are_those_of_pytorch():
     torch = pytest.importorskip("torch")
     model, X, _ = fitted("channels", ConvRegressor, activation="tanh")

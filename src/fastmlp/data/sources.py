@@ -72,6 +72,8 @@ class Source(ABC):
     is_weighted : bool
     in_memory : bool
         Whether the rows are arrays of this process.
+    has_bytes : bool
+        Whether the features are uint8 before they become floats.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Source(ABC):
     has_targets: bool = False
     is_weighted: bool = False
     in_memory: bool = False
+    has_bytes: bool = False
     _no_numbers: str | None = None  # what is wrong with the first feature of which no numbers can be made
 
     def __init__(self, blocks, n_features, dtype, names, window_rows, window_bytes):
@@ -405,6 +408,7 @@ class NpySource(Source):
             raise TypeError(f"{self._weight} must have numbers, got {self._weight.dtype}.")
         self.has_targets, self.is_weighted = self._y is not None, self._weight is not None
         self.in_memory = any(part is not None and part.path is None for part in (self._X, *others))
+        self.has_bytes = self._X.dtype == np.uint8
         dtype = self._X.dtype if self._X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         dtype = dtype.newbyteorder("=")
         most = rows_of_window(shape[1], dtype, window_rows, window_bytes)

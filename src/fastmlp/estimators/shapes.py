@@ -104,7 +104,9 @@ class ShapedRowsMixin:
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
         shape = None
-        if not isinstance(X, Source):
+        if isinstance(X, Source):
+            _refuse_bytes(X)
+        else:
             X, shape = self._as_matrix(X, f"X{of}", False) if first else (self._as_in_fit(X, f"X{of}"), None)
         data, target = super()._validated(X, y, sample_weight, first, incremental, of)
         if first:
@@ -112,6 +114,7 @@ class ShapedRowsMixin:
         return data, target
 
     def _stream(self, X, first):
+        _refuse_bytes(X)
         streamed = super()._stream(X, first)
         if first:
             self.input_shape_ = self._shape_of_rows(None, X.n_features)
@@ -119,6 +122,7 @@ class ShapedRowsMixin:
 
     def _outputs(self, X):
         if isinstance(X, Source):
+            _refuse_bytes(X)
             return super()._outputs(X)
         X = self._as_in_fit(X)
         if is_bytes(X):
@@ -227,6 +231,14 @@ class ShapedRowsMixin:
 
     def _told(self):
         return {**super()._told(), "Layers": lambda estimator: " → ".join(told_layers(estimator))}
+
+
+def _refuse_bytes(source):
+    """Refuse a source whose bytes would not be divided by 255, as those of arrays are."""
+    if source.has_bytes:
+        raise ValueError(
+            f'{source} has bytes, which count as divided by 255 in an array alone: give numpy.load(..., mmap_mode="r").'
+        )
 
 
 def told_layers(estimator):
