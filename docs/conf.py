@@ -32,6 +32,7 @@ html_title = "fastmlp"
 html_static_path = ["_static"]
 html_css_files = ["fastmlp.css"]
 html_show_sourcelink = False
+html_domain_indices = False  # one module has nothing to find
 html_theme_options = {
     "navbar_align": "left",
     # pages of wide tables get the room
