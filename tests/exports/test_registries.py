@@ -259,6 +259,7 @@ def test_mlflow_asks_for_the_types(mlflow, tmp_path):
 # In a process of its own, because MLflow's patches of scikit-learn's classes stay
 AUTOLOGGED = """
 import json, logging, warnings
+from importlib.util import find_spec
 warnings.simplefilter("ignore")
 import mlflow.sklearn
 from sklearn.datasets import load_iris
@@ -308,6 +309,17 @@ for name, case in cases.items():
     below = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run_id}'")
     logged[name] = [data.params, data.metrics, score, losses, len(below)]
 logged["curve"] = model.loss_curve_
+if find_spec("optuna"):
+    from fastmlp.tuning import TPESearchCV
+
+    before = len(client.search_runs(["0"]))
+    with mlflow.start_run() as run:
+        space = {"mlpclassifier__alpha": [0.1, 1.0]}
+        model = TPESearchCV(make_pipeline(classifier), space, n_trials=2, cv=2, random_state=0).fit(X, y)
+        with mlflow.utils.autologging_utils.disable_autologging():
+            score = model.score(X, y)
+    data = mlflow.get_run(run.info.run_id).data
+    logged["TPESearchCV"] = [data.params, data.metrics, score, len(client.search_runs(["0"])) - before]
 print(json.dumps(logged))
 """
 
@@ -355,6 +367,13 @@ def test_autologging_sees_searches(autologged):
     params, metrics, score, _, n_below = autologged["search"]
     assert float(params["best_alpha"]) in (0.1, 1.0) and n_below == 2
     assert metrics["training_score"] == pytest.approx(score) and 0 < metrics["best_cv_score"] < 1
+
+
+def test_autologging_takes_each_fold_of_our_search_for_a_fit_of_its_own(autologged):
+    pytest.importorskip("optuna")
+    params, metrics, score, n_runs = autologged["TPESearchCV"]
+    assert "mlpclassifier__alpha" in params and "best_mlpclassifier__alpha" not in params
+    assert metrics["training_score"] == pytest.approx(score) and n_runs == 1 + 2 * 2
 
 
 def test_what_is_logged_by_hand(autologged):

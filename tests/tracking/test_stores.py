@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -107,6 +108,7 @@ def server(tmp_path_factory):
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", str(folder / "artifacts"),
+        "--allowed-hosts", f"tracking:5000,127.0.0.1:{port}",
     ]  # fmt: skip
     environment = _environment() | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with open(folder / "log", "w") as log:
@@ -139,6 +141,17 @@ def test_a_server_records_a_fit_and_gives_it_back(locked, server, monkeypatch):
     assert run.data.tags["digest"] == arrays_digest(model) and _losses(callback, run) == model.loss_curve_
     loaded = mlflow.pyfunc.load_model(f"{run.info.artifact_uri}/model")
     assert run.info.artifact_uri.startswith("mlflow-artifacts:") and (loaded.predict(X) == model.predict(X)).all()
+
+
+def test_a_server_answers_by_the_names_that_it_was_given(server):
+    def status(name):
+        address = f"{server}/api/2.0/mlflow/experiments/search?max_results=1"
+        try:
+            return urllib.request.urlopen(urllib.request.Request(address, headers={"Host": name}), timeout=60).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert (status("tracking:5000"), status("elsewhere:5000")) == (200, 403)
 
 
 def test_a_locked_database_is_said(locked):
