@@ -67,6 +67,19 @@ def test_the_bits_depend_neither_on_threads_nor_on_the_order_in_memory(batch_siz
     assert all(same_bits(arrays, reached[0]) for arrays in reached)
 
 
+def test_after_a_call_that_changes_nothing():
+    """The workspaces of such a call serve the next one: rows of another precision are gathered in both."""
+    X, y, _ = data_for(LAYERS, "log_loss", 130, np.float64)
+    reached = []
+    for first in (False, True):
+        network = made(CHANGES["all"], np.float32, n_threads=2)
+        network.bind(X, y)
+        if first:
+            network.loss_and_grad()
+        reached.append([np.array(train(network, optimizer_for(network, "adam"), 130)), *parameters(network)])
+    assert same_bits(*reached)
+
+
 @pytest.mark.skipif(len(ISAS) < 3, reason="one instruction set besides the portable kernels")
 @every_dtype
 def test_instruction_sets_agree(dtype):

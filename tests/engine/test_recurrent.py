@@ -39,18 +39,7 @@ LENGTHS = np.array([7, 0, 3, 3, 1, 6, 7, 2, 5, 0, 4, 7, 1, 3, 6, 2, 7, 7, 0, 5, 
 Y = np.random.default_rng(5).integers(4, size=len(LENGTHS))
 
 
-# further layers, which read how many steps there are from the network's input, and deltas that go back some steps alone
-MORE = ({}, {"layers": 3}, {"truncation": 3}, {"layers": 2, "truncation": 2}, {"truncation": 1})
-
-
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("more", MORE, ids=str)
-@every_dtype
-@every_cell
-@every_output
-@every_direction
-def test_unequal_lengths(direction, output, cell, dtype, more, isa):
-    layers = layers_with(cell, output, **direction, **more)
+def check_unequal_lengths(layers, dtype, isa):
     X, reached = of_lengths(LENGTHS, dtype), []
     for kind, more in ((Network, {"isa": isa, "n_threads": 2}), (TwinNetwork, {})):
         network = network_for(layers, None, "log_loss", dtype, kind=kind, **more)
@@ -63,6 +52,24 @@ def test_unequal_lengths(direction, output, cell, dtype, more, isa):
     slopes = input_gradients(Predictor.of(layers, arrays, "softmax", isa=isa), X)
     assert distance([slopes], [expected]) < (2e-5 if dtype == np.float32 else 1e-13)
     assert not slopes[:, :, -1].any()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@every_dtype
+@every_cell
+@every_output
+@every_direction
+def test_unequal_lengths(direction, output, cell, dtype, isa):
+    check_unequal_lengths(layers_with(cell, output, **direction), dtype, isa)
+
+
+@pytest.mark.parametrize("more", [{"layers": 3}, {"truncation": 3}, {"layers": 2, "truncation": 2}], ids=str)
+@every_cell
+@every_output
+@every_direction
+def test_further_layers_and_truncation(direction, output, cell, more):
+    """Further layers read from the network's input how many steps there are."""
+    check_unequal_lengths(layers_with(cell, output, **direction, **more), np.float64, ISAS[0])
 
 
 @every_dtype

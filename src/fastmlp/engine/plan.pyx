@@ -169,7 +169,8 @@ cdef class Plan:
         job.scratch_weights = block * last_ld * itemsize
         job.scratch_size = max(self._largest_tile * itemsize, job.scratch_weights + block * <ptrdiff_t> sizeof(double))
         job.scratch_kinds = ceil_div(job.scratch_size, FM_ROW_BYTES) * FM_ROW_BYTES
-        job.scratch_size = job.scratch_kinds + max(self.layers.scratch, job.inputs_ld * itemsize if job.augments else 0)
+        augments = job.augmentation.channels > 0  # in this call or a later one
+        job.scratch_size = job.scratch_kinds + max(self.layers.scratch, job.inputs_ld * itemsize if augments else 0)
         arena.reserve("scratch", n_threads * job.scratch_size)
         arena.allocate()
         job.inputs = arena.pointer("inputs") if gathers else NULL
