@@ -425,6 +425,11 @@ def test_fastmlp_itself_is_that_of_the_recorded_commit(checkout, folder, call, c
     assert worktrees.count(b"\n") == 1
     code, said, _ = call("reproduce", path.parent, "--here")
     assert code == 1 and said.startswith("differs: fastmlp was commit ") and digest in said
+    state = json.loads(path.read_text())
+    del state["model"]
+    path.write_text(json.dumps(state))
+    code, _, errors = call("reproduce", path.parent)
+    assert code == 1 and f"was begun by another fastmlp: it goes on by commit {state['source']['commit']}" in errors
 
 
 def test_experiments_are_written_as_they_were_read(experiment):

@@ -166,6 +166,11 @@ def refuse_other_code(run):
     ------
     ExperimentError
     """
+    if _is_other_source(run.state):
+        raise ExperimentError(
+            f"{run.name} is not done, and was begun by another fastmlp: it goes on by commit"
+            f" {run.state['source']['commit']} of {run.state['source']['root']} with its {OWN_DIFFERENCE}."
+        )
     began, here = run.state["git"], git_state()
     if "." not in run.state["experiment"]["estimator"]["name"] or began is None:
         return  # the code is fastmlp's, or nothing is known of it

@@ -160,8 +160,11 @@ class MLflowCallback:
         run_id = self.client.create_run(self._experiment_id, tags=tags, run_name=name).info.run_id
         self._runs[key] = run_id
         params = [Param(name, repr(value)[:LONGEST]) for name, value in estimator.get_params().items()]
+        began = time.time()
         for start in range(0, len(params), MOST_PARAMS):
             self.client.log_batch(run_id, params=params[start : start + MOST_PARAMS])
+        if parent is None:  # the first write of the curves will take about as long
+            self._pause = max(self.interval, SHARE * (time.time() - began))
         return run_id
 
     def _begin_root(self, key, estimator, X, y):

@@ -49,7 +49,7 @@ def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, str] | None:
 @cache
 def own_source() -> dict[str, str] | None:
     """The same of the checkout that fastmlp is imported from; None where it is installed."""
-    package = Path(sys.modules["fastmlp"].__file__).parent
+    package = Path(__file__).parents[1]
     try:
         command = ["git", "-C", str(package), "ls-files", "--error-unmatch", "__init__.py"]
         subprocess.run(command, capture_output=True, check=True)
