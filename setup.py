@@ -21,7 +21,7 @@ SIMD = f"{ENGINE}/simd"
 MODULES = {
     "engine/memory": [],
     "engine/blas": [],
-    "engine/kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "baseline", "dispatch")],
+    "engine/kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "neon", "baseline", "dispatch")],
     "engine/threads": [],
     "engine/source": [],
     "engine/layers": [],
@@ -40,51 +40,71 @@ MODULES = {
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.
 FLAGS = "-O3 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
+MSVC_FLAGS = ["/O2", "/std:c11"]
+# What a file of kernels may use beyond the processor's common ground. A compiler for another processor refuses the flags,
+# and the file is then empty.
+KERNEL_FLAGS = {
+    f"{SIMD}/avx2.c": "-mavx2 -mfma".split(),
+    f"{SIMD}/avx512.c": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512".split(),
+}
 # Ways to OpenMP, for compiling and for linking: GCC's and LLVM's, and that of Apple's clang with libomp installed
 OPENMP = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
+OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
 class BuildExt(build_ext):
-    """Adds our flags behind the user's CFLAGS, and OpenMP where the compiler has it."""
+    """Adds our flags behind the user's CFLAGS, each file's own, and OpenMP where the compiler has it."""
 
     def build_extensions(self):
-        if self.compiler.compiler_type != "msvc":
+        own = [shlex.split(os.environ.get(name, "")) for name in ("FASTMLP_CFLAGS", "FASTMLP_LDFLAGS")]
+        self.kernel_flags = {}
+        if self.compiler.compiler_type == "msvc":
+            print("MSVC: portable kernels, one thread", file=sys.stderr)
+            flags, links = list(MSVC_FLAGS), []
+        else:
             flags, links = list(FLAGS), []
-            own = [shlex.split(os.environ.get(name, "")) for name in ("FASTMLP_CFLAGS", "FASTMLP_LDFLAGS")]
-            if os.environ.get("FASTMLP_OPENMP", "1") != "0":
-                for compiles, linked in OPENMP:
-                    if self.works(compiles + own[0], linked + own[1]):
-                        flags += compiles
-                        links += linked
-                        break
-                else:
-                    print("no OpenMP, building for one thread", file=sys.stderr)
-            flags += own[0]
-            links += own[1]
-            for extension in self.extensions:
-                extension.extra_compile_args = flags
-                extension.extra_link_args = links
+            self.kernel_flags = {
+                source: added for source, added in map(self.for_x86, KERNEL_FLAGS.items()) if self.compiles(added)
+            }
+            for compiles, linked in OPENMP if os.environ.get("FASTMLP_OPENMP", "1") != "0" else ():
+                if self.compiles(compiles + own[0], OPENMP_PROGRAM, linked + own[1]):
+                    flags += compiles
+                    links += linked
+                    break
+            else:
+                print("no OpenMP, building for one thread", file=sys.stderr)
+        for extension in self.extensions:
+            extension.extra_compile_args = flags + own[0]
+            extension.extra_link_args = links + own[1]
         self.parallel = self.parallel or os.cpu_count()
         self.compile_one_by_one, self.compiler.compile = self.compiler.compile, self.compile_at_once
         super().build_extensions()
 
-    def compile_at_once(self, sources, *args, **kwargs):
-        """The compiler's own method compiles an extension's sources one after another."""
-        with ThreadPoolExecutor(self.parallel) as pool:
-            return [
-                *chain.from_iterable(
-                    pool.map(lambda source: self.compile_one_by_one([source], *args, **kwargs), sources)
-                )
-            ]
+    @staticmethod
+    def for_x86(item):
+        """On macOS one call of the compiler may serve both processors."""
+        source, flags = item
+        return source, [*chain(*(("-Xarch_x86_64", flag) for flag in flags))] if sys.platform == "darwin" else flags
 
-    def works(self, flags, links):
-        """Whether a program that asks OpenMP for its threads can be made."""
+    def compile_at_once(self, sources, *args, extra_postargs=(), **kwargs):
+        """The compiler's own method compiles an extension's sources one after another, all with the same flags."""
+
+        def compile_one(source):
+            flags = [*extra_postargs, *self.kernel_flags.get(Path(source).as_posix(), ())]
+            return self.compile_one_by_one([source], *args, extra_postargs=flags, **kwargs)
+
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return [*chain.from_iterable(pool.map(compile_one, sources))]
+
+    def compiles(self, flags, program="int main(void) { return 0; }\n", links=None):
+        """Whether the compiler makes an object file of a program with these flags, and the program itself with links."""
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "openmp.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source = Path(folder, "probe.c")
+            source.write_text(program)
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-                self.compiler.link_executable(objects, str(Path(folder, "openmp")), extra_postargs=links)
+                if links is not None:
+                    self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=links)
             except Exception as error:
                 print(f"{shlex.join(flags)}: {error}", file=sys.stderr)
                 return False

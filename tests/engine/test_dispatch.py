@@ -24,7 +24,7 @@ def run_python(code, isa):
 
 def test_the_baseline_always_runs():
     assert ISAS[-1] == "baseline"
-    assert set(ISAS) <= {"avx512", "avx2", "baseline"}
+    assert set(ISAS) <= {"avx512", "avx2", "neon", "baseline"}
 
 
 def test_the_best_is_the_default():

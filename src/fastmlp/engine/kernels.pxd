@@ -15,6 +15,7 @@ cdef extern from "simd/tables.h" nogil:
         FM_COLUMNS
         FM_ROW_BYTES
         FM_PEAK_FLOPS
+        FM_N_ISAS
         FM_TARGET_CODE
         FM_TARGET_BYTE
         FM_TARGET_REAL
@@ -348,7 +349,7 @@ cdef extern from "simd/tables.h" nogil:
         const char *name
         const fm_kernels *kernels[2]
 
-    int fm_available_isas(const fm_isa **out, int room)
+    int fm_available_isas(const fm_isa **out)
     bint fm_blas_is_wider()
 
 

@@ -19,8 +19,8 @@ cdef extern from "simd/tables.h" nogil:
     const char **fm_layer_kernel_names
 
 
-cdef const fm_isa *_isas[8]
-cdef int _n_isas = fm_available_isas(_isas, 8)
+cdef const fm_isa *_isas[FM_N_ISAS]
+cdef int _n_isas = fm_available_isas(_isas)
 
 ISAS = tuple(_isas[i].name.decode() for i in range(_n_isas))
 ACTIVATIONS = tuple(

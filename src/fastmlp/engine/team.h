@@ -8,9 +8,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "compiler.h"
 #include "simd/tuning.h"
 
-#if defined(_OPENMP) && defined(__GNUC__)
+#if defined(_OPENMP) && FM_GNU
 #define FM_THREADS 1
 #include <omp.h>
 #include <sched.h>
@@ -18,7 +19,8 @@
 #define FM_THREADS 0
 #endif
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) || defined(_M_X64)
+#define FM_X86 1
 #include <immintrin.h>
 #endif
 
@@ -71,18 +73,6 @@ typedef struct {
 #define FM_CLOSED (((uint64_t)1 << FM_ITEM_BITS) - 1)
 
 enum { FM_WAIT = -1, FM_END = -2 };
-
-#if FM_THREADS
-#define FM_LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define FM_STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-#define FM_ADD(p, v) __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL)
-#define FM_SWAP(p, old, v) __atomic_compare_exchange_n(p, old, v, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
-#else
-#define FM_LOAD(p) (*(p))
-#define FM_STORE(p, v) (*(p) = (v))
-#define FM_ADD(p, v) (*(p) += (v))
-#define FM_SWAP(p, old, v) (*(p) = (v), 1)
-#endif
 
 /* Open the next phase with this many items; only before the team starts, or after fm_finish has said 1. */
 static inline void fm_open(fm_phases *p, uint64_t count)
@@ -141,7 +131,7 @@ static inline void fm_pause(int spins)
         sched_yield();
         return;
     }
-#if defined(__SSE2__)
+#if FM_X86
     _mm_pause();
 #endif
 #else
@@ -158,11 +148,11 @@ static inline void fm_add_nanoseconds(unsigned long long *sum, double seconds)
 
 static inline unsigned long long fm_flush_subnormals(void)
 {
-#if defined(__SSE2__)
+#if FM_X86
     unsigned long long old = _mm_getcsr();
     _mm_setcsr((unsigned)old | 0x8040u); /* FTZ, DAZ */
     return old;
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && FM_GNU
     unsigned long long old;
     __asm__ volatile("mrs %0, fpcr" : "=r"(old));
     __asm__ volatile("msr fpcr, %0" : : "r"(old | (1ull << 24)));
@@ -174,9 +164,9 @@ static inline unsigned long long fm_flush_subnormals(void)
 
 static inline void fm_restore_subnormals(unsigned long long old)
 {
-#if defined(__SSE2__)
+#if FM_X86
     _mm_setcsr((unsigned)old);
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && FM_GNU
     __asm__ volatile("msr fpcr, %0" : : "r"(old));
 #else
     (void)old;

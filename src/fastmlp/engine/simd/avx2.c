@@ -1,14 +1,10 @@
-#include <math.h>
-#include <string.h>
+/* AVX2 with FMA, where setup.py's flags for this file ask the compiler for them. */
+#include "../compiler.h"
 
-#include "tables.h"
-
-#if FM_HAVE_X86_TARGETS
-#include <immintrin.h>
-#pragma GCC target("avx2,fma")
-#define FM_ISA avx2
+#if FM_GNU && defined(__AVX2__) && defined(__FMA__)
 #define FM_VECTOR_BYTES 32
-#include "instances.h"
-#else
-typedef int fm_avx2_is_not_built;
+#define FM_REGISTERS 16
+#define FM_FUSED 1
 #endif
+#define FM_ISA avx2
+#include "instances.h"

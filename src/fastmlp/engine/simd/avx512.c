@@ -1,14 +1,10 @@
-#include <math.h>
-#include <string.h>
+/* AVX-512, where setup.py's flags for this file ask the compiler for it. */
+#include "../compiler.h"
 
-#include "tables.h"
-
-#if FM_HAVE_X86_TARGETS
-#include <immintrin.h>
-#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,fma,prefer-vector-width=512")
-#define FM_ISA avx512
+#if FM_GNU && defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__FMA__)
 #define FM_VECTOR_BYTES 64
-#include "instances.h"
-#else
-typedef int fm_avx512_is_not_built;
+#define FM_REGISTERS 32
+#define FM_FUSED 1
 #endif
+#define FM_ISA avx512
+#include "instances.h"

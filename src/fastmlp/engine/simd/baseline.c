@@ -1,9 +1,12 @@
-/* What the compiler's own default target can do: SSE2 on x86-64, NEON with FMA on arm64. */
-#include <math.h>
-#include <string.h>
+/* For every processor and compiler: multiply-adds are two operations, and round twice. */
+#include "../compiler.h"
 
-#include "tables.h"
-
+#if FM_GNU
+#define FM_VECTOR_BYTES 16
+#else
+#define FM_VECTOR_BYTES (4 + 4 * FM_DOUBLE) /* one element */
+#endif
+#define FM_REGISTERS 16
+#define FM_FUSED 0
 #define FM_ISA baseline
-#define FM_VECTOR_BYTES FM_PORTABLE_BYTES
 #include "instances.h"

@@ -26,28 +26,27 @@ const fm_optimizer_row fm_optimizer_rows[FM_N_OPTIMIZERS] = {FM_OPTIMIZERS(OPTIM
 #define LAYER_KERNEL_NAME(name) #name,
 const char *const fm_layer_kernel_names[FM_N_LAYER_KERNELS] = {FM_LAYER_KERNELS(LAYER_KERNEL_NAME)};
 
-extern const fm_isa fm_isa_avx512, fm_isa_avx2, fm_isa_baseline;
+/* NULL: this build has none */
+extern const fm_isa *const fm_isa_avx512, *const fm_isa_avx2, *const fm_isa_neon, *const fm_isa_baseline;
 
-int fm_available_isas(const fm_isa **out, int room)
+int fm_available_isas(const fm_isa **out)
 {
+    const fm_isa *const served[FM_N_ISAS] = {
+        FM_CPU_HAS("avx512f") && FM_CPU_HAS("avx512vl") && FM_CPU_HAS("avx512bw") && FM_CPU_HAS("avx512dq") &&
+        FM_CPU_HAS("fma") ? fm_isa_avx512 : NULL,
+        FM_CPU_HAS("avx2") && FM_CPU_HAS("fma") ? fm_isa_avx2 : NULL,
+        fm_isa_neon,
+        fm_isa_baseline};
     int count = 0;
-#if FM_HAVE_X86_TARGETS
-    __builtin_cpu_init();
-    if (count < room && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
-        out[count++] = &fm_isa_avx512;
-    if (count < room && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        out[count++] = &fm_isa_avx2;
-#endif
-    if (count < room) out[count++] = &fm_isa_baseline;
+    for (int i = 0; i < FM_N_ISAS; i++)
+        if (served[i]) out[count++] = served[i];
     return count;
 }
 
 int fm_blas_is_wider(void)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") != 0;
+#if defined(__x86_64__) && FM_GNU
+    return FM_CPU_HAS("avx");
 #else
     return 1;
 #endif

@@ -4,19 +4,27 @@
  * virtual lanes, which are folded in halves: the same additions in the same order on every instruction set.
  */
 #define LANES ((ptrdiff_t)(FM_ROW_BYTES / sizeof(REAL)))
-#define ALIGNED(p) __builtin_assume_aligned(p, FM_ROW_BYTES)
-#define AT_VECTOR(p) __builtin_assume_aligned(p, FM_VECTOR_BYTES)
-#define FOR_LANES for (ptrdiff_t l = 0; l < LANES; l++)
+#define ALIGNED(p) ASSUME_ALIGNED(p, FM_ROW_BYTES)
+#define AT_VECTOR(p) ASSUME_ALIGNED(p, FM_VECTOR_BYTES)
+#define FOR_LANES                                                                                              \
+    UNROLLED for (ptrdiff_t group = 0; group < LANES; group += VECTOR_LANES)                                   \
+        VECTORISED for (ptrdiff_t l = group; l < group + VECTOR_LANES; l++)
+#define GROUP_VECTORS (FM_ROW_BYTES / FM_VECTOR_BYTES) /* a group of LANES elements in registers */
+#define FOR_GROUP UNROLLED for (ptrdiff_t v = 0; v < GROUP_VECTORS; v++)
 #define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)
 
-typedef REAL FN(half) __attribute__((vector_size(FM_ROW_BYTES / 2), aligned(sizeof(REAL)), may_alias));
-typedef REAL FN(quarter) __attribute__((vector_size(FM_ROW_BYTES / 4), aligned(sizeof(REAL)), may_alias));
-
+/* Vectors of a fixed size, which need not be that of a register: GCC adds the elements of loops one by one. */
 INLINE REAL FN(fold_sum)(const REAL *lanes)
 {
     REAL h[LANES / 2];
+#if FM_GNU
     *(FN(half) *)h = *(const FN(half) *)lanes + *(const FN(half) *)(lanes + LANES / 2);
-    FN(quarter) q = *(const FN(quarter) *)h + *(const FN(quarter) *)(h + LANES / 4);
+    const FN(quarter) q = *(const FN(quarter) *)h + *(const FN(quarter) *)(h + LANES / 4);
+#else
+    REAL q[LANES / 4];
+    for (ptrdiff_t l = 0; l < LANES / 2; l++) h[l] = lanes[l] + lanes[l + LANES / 2];
+    for (ptrdiff_t l = 0; l < LANES / 4; l++) q[l] = h[l] + h[l + LANES / 4];
+#endif
 #if FM_DOUBLE
     return q[0] + q[1];
 #else
@@ -86,8 +94,6 @@ FM_ACTIVATIONS(MAP_KERNEL)
 
 /* ---- dropout ---- */
 
-typedef uint32_t FN(words) __attribute__((vector_size(4 * LANE_COUNT)));
-
 /* A bijection of the 32-bit words: Wellons' lowbias32, https://nullprogram.com/blog/2018/07/31/ */
 INLINE FN(words) FN(scrambled)(FN(words) x)
 {
@@ -98,8 +104,7 @@ INLINE FN(words) FN(scrambled)(FN(words) x)
 
 INLINE void FN(drop)(REAL *out, const REAL *in, FN(words) random, uint32_t threshold, FN(vector) factor)
 {
-    FN(vector) kept = __builtin_convertvector(-(random >= threshold), FN(vector));
-    *(FN(vector) *)out = *(const FN(vector) *)in * (kept * factor);
+    *(FN(vector) *)out = *(const FN(vector) *)in * (FN(ones_from)(random, threshold) * factor);
 }
 
 /* Srivastava et al. (2014), section 10: what is kept is scaled in training. The random words are those of a counter, as
@@ -111,8 +116,10 @@ static void FN(dropout)(void *out_, const void *in_, ptrdiff_t rows, ptrdiff_t n
     enum { HALF = FM_DROPOUT_COLUMNS };
     const FN(vector) factor = FN(splat)((REAL)scale);
     const uint64_t words = (uint64_t)((n + 2 * HALF - 1) / (2 * HALF) * HALF); /* of a row */
+    uint32_t numbers[VECTOR_LANES];
+    FOR_VECTOR numbers[l] = (uint32_t)l;
     FN(words) lane;
-    FOR_VECTOR lane[l] = (uint32_t)l;
+    memcpy(&lane, numbers, sizeof lane);
     for (ptrdiff_t i = 0; i < rows; i++) {
         const uint64_t count = (uint64_t)(first + i) * words;
         const uint32_t start = (uint32_t)(count + key), other = (uint32_t)((count >> 32) ^ (key >> 32));
@@ -213,17 +220,16 @@ static int FN(all_finite)(const void *x_, ptrdiff_t count)
 
 static double FN(multiply_adds)(ptrdiff_t iterations)
 {
-    enum { WIDTH = 128, ACCUMULATORS = 12, VECTOR = FM_VECTOR_BYTES / sizeof(REAL) };
-    typedef REAL vector __attribute__((vector_size(FM_VECTOR_BYTES)));
-    REAL sum = 0;
-    vector scale = {0}, shift = {0}, v[ACCUMULATORS];
-    scale += (REAL)0.999;
-    shift += (REAL)0.001;
-    for (int a = 0; a < ACCUMULATORS; a++) v[a] = scale * (REAL)a;
-    for (ptrdiff_t i = 0; i < iterations * (WIDTH / VECTOR); i++)
-        for (int a = 0; a < ACCUMULATORS; a++)
-            for (int l = 0; l < VECTOR; l++) v[a][l] = FN(fma)(v[a][l], scale[l], shift[l]);
-    for (int a = 0; a < ACCUMULATORS; a++)
-        for (int l = 0; l < VECTOR; l++) sum += v[a][l];
+    enum { WIDTH = 128, ACCUMULATORS = 12 };
+    const FN(vector) scale = FN(splat)((REAL)0.999), shift = FN(splat)((REAL)0.001);
+    REAL last[VECTOR_LANES], sum = 0;
+    FN(vector) v[ACCUMULATORS];
+    UNROLLED for (int a = 0; a < ACCUMULATORS; a++) v[a] = scale * (REAL)a;
+    for (ptrdiff_t i = 0; i < iterations * (WIDTH / VECTOR_LANES); i++)
+        UNROLLED for (int a = 0; a < ACCUMULATORS; a++) v[a] = FN(vfma)(v[a], scale, shift);
+    UNROLLED for (int a = 0; a < ACCUMULATORS; a++) {
+        *(FN(vector) *)last = v[a];
+        FOR_VECTOR sum += last[l];
+    }
     return (double)sum;
 }

@@ -94,7 +94,7 @@ INLINE void FN(column_out)(REAL *restrict z, const REAL *restrict v, ptrdiff_t c
 INLINE void FN(softmax_columns)(REAL *restrict z, const REAL *restrict bias, ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld,
                                 REAL *restrict sum, const REAL *restrict y, REAL *restrict dot)
 {
-    REAL top[LANES], v[LANES], target[LANES];
+    REAL top[LANES], v[LANES], target[LANES] = {0};
     FOR_LANES top[l] = -(REAL)INFINITY;
     for (ptrdiff_t j = 0; j < n; j++) {
         FN(column_in)(v, z + j, count, ld);
@@ -367,7 +367,7 @@ INLINE void FN(segments_loss)(void *z_, const void *bias_, const void *y_, const
             const ptrdiff_t start = options->offsets[s], n = options->offsets[s + 1] - start;
             REAL *z = (REAL *)z_ + i * ld + start;
             const REAL *y = (const REAL *)y_ + i * ld + start;
-            REAL v[LANES], target[LANES], inverse[LANES], log_sum[LANES], sum[LANES], dot[LANES];
+            REAL v[LANES], target[LANES], inverse[LANES], log_sum[LANES], sum[LANES], dot[LANES] = {0};
             FN(softmax_columns)(z, (const REAL *)bias_ + start, count, n, ld, sum, (kind == HARD) ? NULL : y, dot);
             FOR_LANES inverse[l] = (REAL)1 / sum[l];
             FOR_LANES log_sum[l] = FN(log)(sum[l]);

@@ -12,14 +12,6 @@
  * Coefficients: Chebyshev fits in 40 digits. Errors are tested: 2 ulp in float, 4 in double, for exp, log and tanh, and
  * for sin and cos of |x| <= 10^4; tests/engine/test_activations.py has those of the activations.
  */
-#define INLINE static inline __attribute__((always_inline))
-/* before a loop over registers, whose bounds are constants where it is inlined: no array of sums stays in memory */
-#ifdef __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 /* Of two that differ, the double's and the float's. Every other macro of the templates has the same text in both
  * precisions, and the same text may be defined twice. */
 #if FM_DOUBLE
@@ -66,18 +58,18 @@ INLINE REAL FN(from_bits)(FN(bits) b) { REAL x; memcpy(&x, &b, sizeof x); return
 
 INLINE REAL FN(fma)(REAL a, REAL b, REAL c)
 {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    return FM_DOUBLE ? (REAL)__builtin_fma(a, b, c) : (REAL)__builtin_fmaf((float)a, (float)b, (float)c);
+#if FM_FUSED
+    return FM_DOUBLE ? (REAL)fma(a, b, c) : (REAL)fmaf((float)a, (float)b, (float)c);
 #else
     return a * b + c;
 #endif
 }
 
-INLINE REAL FN(sqrt)(REAL x) { return FM_DOUBLE ? (REAL)__builtin_sqrt(x) : (REAL)__builtin_sqrtf((float)x); }
-INLINE REAL FN(abs)(REAL x) { return FM_DOUBLE ? (REAL)__builtin_fabs(x) : (REAL)__builtin_fabsf((float)x); }
+INLINE REAL FN(sqrt)(REAL x) { return FM_DOUBLE ? (REAL)sqrt(x) : (REAL)sqrtf((float)x); }
+INLINE REAL FN(abs)(REAL x) { return FM_DOUBLE ? (REAL)fabs(x) : (REAL)fabsf((float)x); }
 INLINE REAL FN(copysign)(REAL x, REAL s)
 {
-    return FM_DOUBLE ? (REAL)__builtin_copysign(x, s) : (REAL)__builtin_copysignf((float)x, (float)s);
+    return FM_DOUBLE ? (REAL)copysign(x, s) : (REAL)copysignf((float)x, (float)s);
 }
 
 /* x = k ln 2 + r; returns exp(r) - 1, leaves k in *k and k, as an integer in the low bits, in *n. */
@@ -197,7 +189,7 @@ INLINE REAL FN(minus_quarters)(REAL x, REAL k)
 #if FM_DOUBLE
     REAL r = FN(fma)(k, -0x1.a308d31318p-41, FN(fma)(k, -0x1.921fb54442p+0, x));
     return FN(fma)(k, -0x1.8a2e03707344ap-81, r);
-#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#elif FM_FUSED
     REAL r = FN(fma)(k, 0x1.777a5cp-25f, FN(fma)(k, -0x1.921fb6p+0f, x));
     return FN(fma)(k, 0x1.ee59dap-50f, r);
 #else
@@ -362,7 +354,7 @@ INLINE REAL FN(gelu_tanh_slope)(REAL z)
 /* a^2 - h exactly, h being the rounded square */
 INLINE REAL FN(square_rest)(REAL a, REAL h)
 {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#if FM_FUSED
     return FN(fma)(a, a, -h);
 #else
     REAL high = FN(from_bits)(FN(to_bits)(a) & HIGH_HALF), low = a - high;

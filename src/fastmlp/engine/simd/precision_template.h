@@ -13,7 +13,7 @@
 #include "attribution_template.h"
 
 static const fm_kernels FN(kernels) = {
-    .portable = FM_VECTOR_BYTES == FM_PORTABLE_BYTES,
+    .portable = !FM_FUSED,
 #define FM_FORWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(forward_##name),
 #define FM_PARAMETRIC(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(parametric_##name),
 #define FM_BACKWARD(name, hidden, in, value, slope) [FM_ACTIVATION_##name] = FN(backward_##name),

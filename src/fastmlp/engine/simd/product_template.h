@@ -32,7 +32,7 @@
  * bits for any split into tiles and any vector width.
  */
 /* Registers: ROWS * VECTORS accumulators, VECTORS of B, one of A. */
-#if FM_VECTOR_BYTES == 64
+#if FM_REGISTERS == 32
 #define MOST_VECTORS 4
 #define MOST_ROWS(vectors) ((vectors) == 4 ? 6 : 8)
 #else
@@ -40,12 +40,13 @@
 #define MOST_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #endif
 /* Vectors of C that a product with a single row keeps in registers, beside one element of A. */
-#if FM_VECTOR_BYTES == 64
+#if FM_REGISTERS == 32
 #define ROW_VECTORS 16
 #else
 #define ROW_VECTORS 12
 #endif
-#define DOT_ROWS 4 /* rows of a tile of dot products, FM_DOT_COLUMNS wide at most */
+/* Rows of a tile of dot products, FM_DOT_COLUMNS wide at most: a group of LANES is four vectors of 16 bytes. */
+#define DOT_ROWS (FM_VECTOR_BYTES <= 16 ? 1 : 4)
 
 /* A panel of B, k-block included, and what the register tiles over it share. */
 typedef struct {
@@ -87,7 +88,7 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
         for (ptrdiff_t k = 0; k < depth; k++) {
             FN(vector) row[MOST_VECTORS];
             if (fetch) {
-                __builtin_prefetch(line, 0, 2);
+                PREFETCH(line);
                 line += next_row;
             }
             UNROLLED for (int v = 0; v < vectors; v++) row[v] = LOAD_VECTOR(bk, v);
@@ -115,7 +116,7 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
 #define TILE_CASES_4(vectors) TILE_CASE(1, vectors) TILE_CASE(2, vectors) TILE_CASE(3, vectors) TILE_CASE(4, vectors)
 #define TILE_CASES_6(vectors) TILE_CASES_4(vectors) TILE_CASE(5, vectors) TILE_CASE(6, vectors)
 #define TILE_CASES_8(vectors) TILE_CASES_6(vectors) TILE_CASE(7, vectors) TILE_CASE(8, vectors)
-#if FM_VECTOR_BYTES == 64
+#if FM_REGISTERS == 32
 #define WIDE_TILES TILE_CASES_6(4)
 #define TILES TILE_CASES_8(1) TILE_CASES_8(2) TILE_CASES_8(3) WIDE_TILES
 #else
@@ -127,7 +128,7 @@ INLINE void FN(register_tiles)(const int rows, const int vectors, const int whol
                          const REAL *next)                                                                     \
     {                                                                                                          \
         enum { whole = whole_, fetch = fetch_ };                                                               \
-        switch (panel->vectors * 16 + rows) { cases default: __builtin_unreachable(); }                        \
+        switch (panel->vectors * 16 + rows) { cases default: UNREACHABLE; }                        \
     }
 TILE_DISPATCH(whole_tiles, 1, 0, TILES)
 TILE_DISPATCH(part_tiles, 0, 0, TILES)
@@ -194,7 +195,7 @@ static void FN(row_tiles)(const FN(panel) *panel, REAL *c, const REAL *a)
 #if ROW_VECTORS == 16
         ROW_CASE(13) ROW_CASE(14) ROW_CASE(15) ROW_CASE(16)
 #endif
-        default: __builtin_unreachable();
+        default: UNREACHABLE;
     }
 }
 
@@ -254,7 +255,7 @@ INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, co
 static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, const REAL *b, ptrdiff_t ldb,
                      ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth)
 {
-    REAL bt[FM_PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL bt[FM_PANEL_BYTES / sizeof(REAL)];
     const ptrdiff_t wide = WHOLE_GROUPS(depth);
     for (ptrdiff_t j = 0; j < n; j++)
         for (ptrdiff_t k = 0; k < wide; k++) bt[j * wide + k] = (k < depth) ? b[k * ldb + j] : (REAL)0;
@@ -277,7 +278,7 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
                         ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                         const void *operand, ptrdiff_t operand_ld)
 {
-    REAL copy[FM_PANEL_BYTES / sizeof(REAL)] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL copy[FM_PANEL_BYTES / sizeof(REAL)];
     const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
     if (m == 0) return;
     if (n <= FM_DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
@@ -333,7 +334,7 @@ static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
                                const REAL *operand, ptrdiff_t operand_ld)
 {
     enum { DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), WIDE = FM_PACKED_BYTES / (DEEP * FM_VECTOR_BYTES) };
-    REAL packed[DEEP * WIDE * VECTOR_LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL packed[DEEP * WIDE * VECTOR_LANES];
     const ptrdiff_t slabs = (m + WIDE * VECTOR_LANES - 1) / (WIDE * VECTOR_LANES);
     for (ptrdiff_t s = 0; s < slabs; s++) {
         const ptrdiff_t i = m * s / slabs, rows = m * (s + 1) / slabs - i;

@@ -41,26 +41,31 @@
 FM_OPTIMIZERS(STEP_KERNELS)
 
 /* The norm is summed in double: squares of floats may be beyond the largest float. Loops over elements of both widths
- * would not vectorise, hence vectors of LANES elements. */
-typedef REAL FN(group) __attribute__((vector_size(FM_ROW_BYTES), aligned(sizeof(REAL)), may_alias));
-typedef double FN(wide) __attribute__((vector_size(FM_ROW_BYTES / sizeof(REAL) * sizeof(double))));
-
+ * would not vectorise, hence vectors. */
 static double FN(penalise)(void *grad_, const void *w_, ptrdiff_t count, const fm_update *u, double *norm)
 {
     REAL *restrict grad = grad_;
     const REAL *restrict w = w_;
     const REAL alpha = (REAL)u->alpha, inverse_weight = (REAL)u->inverse_weight;
     const ptrdiff_t whole = count - count % LANES;
-    FN(group) lanes = {0};
-    FN(wide) squares = {0};
-    for (ptrdiff_t j = 0; j < whole; j += LANES) {
-        FN(group) w0 = *(const FN(group) *)(w + j);
-        FN(group) g = (*(const FN(group) *)(grad + j) + alpha * w0) * inverse_weight;
-        FN(wide) wide = __builtin_convertvector(g, FN(wide));
-        lanes += w0 * w0;
-        squares += wide * wide;
-        *(FN(group) *)(grad + j) = g;
-    }
+    FN(vector) sums[GROUP_VECTORS];
+    FN(wide) wide_sums[GROUP_VECTORS];
+    REAL lanes[LANES];
+    double squares[LANES];
+    FOR_GROUP sums[v] = FN(splat)(0);
+    FOR_GROUP wide_sums[v] = WIDENED(FN(splat)(0));
+    for (ptrdiff_t j = 0; j < whole; j += LANES)
+        FOR_GROUP {
+            FN(vector) *out = (FN(vector) *)(grad + j + v * VECTOR_LANES);
+            const FN(vector) w0 = *(const FN(vector) *)(w + j + v * VECTOR_LANES);
+            const FN(vector) g = (*out + alpha * w0) * inverse_weight;
+            const FN(wide) wide = WIDENED(g);
+            sums[v] += w0 * w0;
+            wide_sums[v] += wide * wide;
+            *out = g;
+        }
+    memcpy(lanes, sums, sizeof lanes);
+    memcpy(squares, wide_sums, sizeof squares);
     for (ptrdiff_t i = whole; i < count; i++) {
         grad[i] = (grad[i] + alpha * w[i]) * inverse_weight;
         lanes[i - whole] += w[i] * w[i];
@@ -69,7 +74,7 @@ static double FN(penalise)(void *grad_, const void *w_, ptrdiff_t count, const f
     for (ptrdiff_t half = LANES / 2; half; half /= 2)
         for (ptrdiff_t l = 0; l < half; l++) squares[l] += squares[l + half];
     *norm = squares[0];
-    return FN(fold_sum)((const REAL *)&lanes);
+    return FN(fold_sum)(lanes);
 }
 
 static void FN(blend)(void *w_, const void *z_, ptrdiff_t count, double share_)
@@ -90,7 +95,7 @@ static void FN(max_norm)(void *w_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first,
         for (ptrdiff_t i = 0; i < rows; i++)
             for (ptrdiff_t j = 0; j < width; j++) squares[j] += (double)w[i * n + j] * (double)w[i * n + j];
         for (ptrdiff_t j = 0; j < width; j++) {
-            const double length = __builtin_sqrt(squares[j]);
+            const double length = sqrt(squares[j]);
             longer |= length > most;
             factor[j] = (length > most) ? (REAL)(most / length) : (REAL)1;
         }

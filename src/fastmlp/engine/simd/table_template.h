@@ -3,8 +3,6 @@
  * Rows of inputs, outputs and deltas begin anywhere, and nothing outside their columns is read or written. Lanes are
  * columns, frequencies or, where no sum runs over them, rows. Gradients add in ascending order of rows.
  */
-#define GROUP_VECTORS (FM_ROW_BYTES / FM_VECTOR_BYTES) /* a group of LANES elements in registers */
-#define FOR_GROUP UNROLLED for (ptrdiff_t v = 0; v < GROUP_VECTORS; v++)
 #define SUM_VECTORS 4 /* vectors of columns that are summed at a time */
 
 /* grad (count,) = [grad +] sum over rows of d x, or with f of d (f - x); count is at most that of the vectors */
@@ -140,7 +138,8 @@ INLINE void FN(add_row)(REAL *restrict out, const REAL *restrict in, ptrdiff_t n
     ptrdiff_t j = 0;
     for (; j + VECTOR_LANES <= n; j += VECTOR_LANES) *(FN(vector) *)(out + j) += *(const FN(vector) *)(in + j);
 #if FM_VECTOR_BYTES > 16
-    for (; j + LANES / 4 <= n; j += LANES / 4) *(FN(quarter) *)(out + j) += *(const FN(quarter) *)(in + j);
+    for (; j + LANES / 4 <= n; j += LANES / 4)
+        for (ptrdiff_t l = j; l < j + LANES / 4; l++) out[l] += in[l];
 #endif
     for (; j < n; j++) out[j] += in[j];
 }
@@ -178,8 +177,8 @@ INLINE void FN(copy_row)(REAL *restrict out, const REAL *restrict in, ptrdiff_t 
         for (ptrdiff_t j = 0; j < n; j++) out[j] = in[j];
         return;
     }
-    for (ptrdiff_t j = 0; j + PIECE <= n; j += PIECE) *(FN(quarter) *)(out + j) = *(const FN(quarter) *)(in + j);
-    *(FN(quarter) *)(out + n - PIECE) = *(const FN(quarter) *)(in + n - PIECE);
+    for (ptrdiff_t j = 0; j + PIECE <= n; j += PIECE) memcpy(out + j, in + j, PIECE * sizeof(REAL));
+    memcpy(out + n - PIECE, in + n - PIECE, PIECE * sizeof(REAL));
 }
 
 static void FN(embed)(void *out_, ptrdiff_t ld, const fm_codes *codes, const ptrdiff_t *offsets, ptrdiff_t n_columns,
@@ -303,7 +302,7 @@ INLINE void FN(add_cosines)(REAL *sums, const REAL *cosines, const REAL *weights
 static void FN(periodic_column)(REAL *sums, const REAL *x, const REAL *p, ptrdiff_t k, ptrdiff_t width, ptrdiff_t first,
                                 ptrdiff_t count)
 {
-    REAL cosines[PERIODIC_FREQUENCIES * LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL cosines[PERIODIC_FREQUENCIES * LANES];
     const REAL *weights = p + (2 + first) * k, *bias = p + (2 + width) * k + first;
     for (ptrdiff_t m = 0; m < count; m++)
         FOR_GROUP *(FN(vector) *)(sums + m * LANES + v * VECTOR_LANES) = FN(splat)(bias[m]);
@@ -349,8 +348,8 @@ static void FN(periodic_row)(REAL *out, const REAL *x, const REAL *p, ptrdiff_t 
 static void FN(periodic)(void *out_, ptrdiff_t out_ld, const void *x_, ptrdiff_t x_ld, const void *p_,
                          ptrdiff_t n_columns, ptrdiff_t k, ptrdiff_t width, ptrdiff_t rows)
 {
-    REAL columns[LANES * LANES] __attribute__((aligned(FM_ROW_BYTES))) = {0}; /* of x, a row to a lane */
-    REAL sums[PERIODIC_SUMS * LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL columns[LANES * LANES] = {0}; /* of x, a row to a lane */
+    _Alignas(FM_ROW_BYTES) REAL sums[PERIODIC_SUMS * LANES];
     const ptrdiff_t size = (2 + width) * k + width;
     for (ptrdiff_t i = 0; i < rows; i += LANES) {
         const REAL *x = (const REAL *)x_ + i * x_ld;
@@ -388,7 +387,7 @@ typedef struct {
     const REAL *x, *d, *weights;     /* x (rows,), x_ld apart; d (rows, width), d_ld apart; V (width, k) */
     REAL *grad_w, *grad_b, *grad_weights;
     ptrdiff_t x_ld, d_ld, k, rows, count; /* count: the frequencies of the group */
-    REAL cosines[PERIODIC_ROWS * LANES] __attribute__((aligned(FM_ROW_BYTES))), slopes[PERIODIC_ROWS * LANES],
+    _Alignas(FM_ROW_BYTES) REAL cosines[PERIODIC_ROWS * LANES], slopes[PERIODIC_ROWS * LANES],
         deltas[PERIODIC_ROWS * LANES];
 } FN(periodic_block);
 
@@ -500,7 +499,7 @@ static void FN(periodic_input_gradient)(void *dx_, ptrdiff_t dx_ld, const void *
                                         ptrdiff_t ld, const void *p_, ptrdiff_t n_columns, ptrdiff_t k,
                                         ptrdiff_t width, ptrdiff_t rows)
 {
-    REAL sum[LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL sum[LANES];
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < n_columns; j++) {
             const REAL *p = (const REAL *)p_ + j * ((2 + width) * k + width);
@@ -575,7 +574,7 @@ static void FN(bins_of)(PICK(int64_t, int32_t) *found, REAL *share, const REAL *
         FN(lanes) below = {0};
         for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) in[l] = (i + l < rows) ? x[(i + l) * x_ld] : (REAL)0;
         const FN(vector) own = *(const FN(vector) *)in;
-        for (ptrdiff_t t = 1; t < bins; t++) below -= own >= FN(splat)(edges[t]);
+        for (ptrdiff_t t = 1; t < bins; t++) below -= FN(at_least)(own, FN(splat)(edges[t]));
         memcpy(found + i, &below, sizeof below);
         for (ptrdiff_t l = 0; l < VECTOR_LANES; l++) {
             low[l] = edges[found[i + l]];
@@ -624,7 +623,7 @@ static void FN(piecewise_rows)(const FN(piecewise_part) *part, ptrdiff_t from, p
 static void FN(piecewise)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t x_ld, const void *edges, const void *p,
                           const void *sums, ptrdiff_t n_columns, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows)
 {
-    REAL before[PIECEWISE_BINS * LANES] __attribute__((aligned(FM_ROW_BYTES)));
+    _Alignas(FM_ROW_BYTES) REAL before[PIECEWISE_BINS * LANES];
     for (ptrdiff_t j = 0; j < n_columns; j++)
         for (ptrdiff_t m = 0; m < width; m += LANES) {
             const REAL *w = (const REAL *)p + j * (2 + bins) * width + m, *own_edges = (const REAL *)edges + j * (bins + 1);
@@ -639,7 +638,7 @@ static void FN(piecewise)(void *out, ptrdiff_t out_ld, const void *x, ptrdiff_t 
                 FN(piecewise_rows)(&part, 0, own, rows);
                 continue;
             }
-            REAL sum[LANES] __attribute__((aligned(FM_ROW_BYTES))) = {0};
+            _Alignas(FM_ROW_BYTES) REAL sum[LANES] = {0};
             part.before = before;
             part.before_ld = LANES;
             for (ptrdiff_t from = 0; from < own; from += PIECEWISE_BINS) {
@@ -695,7 +694,7 @@ static void FN(piecewise_gradient)(void *grad_, const void *x_, ptrdiff_t x_ld, 
                                    const void *edges_, ptrdiff_t bins, ptrdiff_t width, ptrdiff_t rows,
                                    ptrdiff_t start, ptrdiff_t stop, int accumulate)
 {
-    REAL inside[PIECEWISE_BINS * LANES] __attribute__((aligned(FM_ROW_BYTES))); /* the sums of the deltas in each bin */
+    _Alignas(FM_ROW_BYTES) REAL inside[PIECEWISE_BINS * LANES]; /* the sums of the deltas in each bin */
     if (!accumulate) memset(grad_, 0, sizeof(REAL) * (size_t)((stop - start) * (2 + bins) * width));
     for (ptrdiff_t j = start; j < stop; j++)
         for (ptrdiff_t m = 0; m < width; m += LANES) {

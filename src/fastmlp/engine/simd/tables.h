@@ -10,14 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../compiler.h"
 #include "tuning.h"
-
-/* GCC alone takes the target from a pragma before the functions; elsewhere the baseline serves. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FM_HAVE_X86_TARGETS 1
-#else
-#define FM_HAVE_X86_TARGETS 0
-#endif
 
 /* ROW(name, usable in hidden layers, what the slope is written in, f(z), dL/dz from d = dL/da and a = f(z), or z).
  * Where a says all about f', only a is kept; a slope in z is for functions that take a value twice. relu's comparison
@@ -499,7 +493,7 @@ typedef void (*fm_times_path)(void *out, const double *means, const void *x, ptr
                               ptrdiff_t baseline_ld, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t n);
 
 typedef struct {
-    int portable; /* written for no instruction set: vectors of FM_PORTABLE_BYTES */
+    int portable; /* written for no instruction set: multiply-adds round twice */
     fm_epilogue forward[FM_N_ACTIVATIONS];
     fm_epilogue parametric[FM_N_ACTIVATIONS]; /* softmax has none */
     fm_epilogue backward[FM_N_ACTIVATIONS];
@@ -533,13 +527,13 @@ typedef struct {
     double (*multiply_adds)(ptrdiff_t iterations);
 } fm_kernels;
 
-#define FM_PORTABLE_BYTES 16
 #define FM_PEAK_FLOPS 1536  /* 12 accumulators of 128 elements: a multiple of every vector width */
 
 typedef struct { const char *name; const fm_kernels *kernels[2]; /* float, double */ } fm_isa;
 
-/* The instruction sets that this processor can run, best first; returns their number. */
-int fm_available_isas(const fm_isa **out, int room);
+/* The instruction sets that this build has and this processor can run, best first; returns their number. */
+enum { FM_N_ISAS = 4 };
+int fm_available_isas(const fm_isa **out);
 /* Whether BLAS may have wider vectors or better tiles than the portable kernels: not on x86-64 without AVX. */
 int fm_blas_is_wider(void);
 

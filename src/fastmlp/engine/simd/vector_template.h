@@ -1,9 +1,20 @@
 /* One vector register of REAL: the few operations that C does not spell, and a square of them transposed. */
 #define LANE_COUNT (FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE)) /* as the preprocessor can count */
 #define VECTOR_LANES ((ptrdiff_t)LANE_COUNT)
-#define FOR_VECTOR for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
-typedef REAL FN(vector) __attribute__((vector_size(FM_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-typedef PICK(int64_t, int32_t) FN(lanes) __attribute__((vector_size(FM_VECTOR_BYTES)));
+#define FOR_VECTOR VECTORISED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+#if LANE_COUNT > 1
+typedef REAL FN(vector) VECTOR_IN_MEMORY(REAL, FM_VECTOR_BYTES);
+typedef PICK(int64_t, int32_t) FN(lanes) VECTOR_IN_REGISTER(FM_VECTOR_BYTES);
+typedef uint32_t FN(words) VECTOR_IN_REGISTER(4 * LANE_COUNT);
+typedef double FN(wide) VECTOR_IN_REGISTER(8 * LANE_COUNT);
+typedef REAL FN(half) VECTOR_IN_MEMORY(REAL, FM_ROW_BYTES / 2);
+typedef REAL FN(quarter) VECTOR_IN_MEMORY(REAL, FM_ROW_BYTES / 4);
+#else
+typedef REAL FN(vector);
+typedef PICK(int64_t, int32_t) FN(lanes);
+typedef uint32_t FN(words);
+typedef double FN(wide);
+#endif
 
 /* load_part, store_part: the first n lanes, 0 <= n <= VECTOR_LANES, and no byte behind them
  * nearest: rounded to integers */
@@ -37,6 +48,38 @@ INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return _mm256_mask
 INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { _mm256_maskstore_ps(p, FN(lane_mask)(n), v); }
 INLINE FN(vector) FN(nearest)(FN(vector) x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 #endif
+#elif LANE_COUNT > 1
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n)
+{
+    FN(vector) v = {0};
+    if (n == VECTOR_LANES) return *(const FN(vector) *)p;
+    if (n > 0) v[0] = p[0];
+#if !FM_DOUBLE
+    if (n > 1) v[1] = p[1];
+    if (n > 2) v[2] = p[2];
+#endif
+    return v;
+}
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
+{
+    if (n == VECTOR_LANES) {
+        *(FN(vector) *)p = v;
+        return;
+    }
+    if (n > 0) p[0] = v[0];
+#if !FM_DOUBLE
+    if (n > 1) p[1] = v[1];
+    if (n > 2) p[2] = v[2];
+#endif
+}
+#if FM_FUSED && FM_DOUBLE
+INLINE FN(vector) FN(splat)(REAL x) { return vdupq_n_f64(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return vfmaq_f64(c, a, b); }
+INLINE FN(vector) FN(nearest)(FN(vector) x) { return vrndnq_f64(x); }
+#elif FM_FUSED
+INLINE FN(vector) FN(splat)(REAL x) { return vdupq_n_f32(x); }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return vfmaq_f32(c, a, b); }
+INLINE FN(vector) FN(nearest)(FN(vector) x) { return vrndnq_f32(x); }
 #else
 INLINE FN(vector) FN(splat)(REAL x)
 {
@@ -46,31 +89,22 @@ INLINE FN(vector) FN(splat)(REAL x)
     return (FN(vector)){x, x, x, x};
 #endif
 }
-INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c)
-{
-#if defined(__ARM_FEATURE_FMA)
-    for (int l = 0; l < VECTOR_LANES; l++) c[l] = FN(fma)(a[l], b[l], c[l]);
-    return c;
-#else
-    return a * b + c;
-#endif
-}
-INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n)
-{
-    FN(vector) v = {0};
-    if (n == VECTOR_LANES) return *(const FN(vector) *)p;
-    for (ptrdiff_t l = 0; l < n; l++) v[l] = p[l];
-    return v;
-}
-INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n)
-{
-    for (ptrdiff_t l = 0; l < n; l++) p[l] = v[l];
-}
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return a * b + c; }
 INLINE FN(vector) FN(nearest)(FN(vector) x)
 {
     const FN(vector) shift = FN(splat)(SHIFT), small = FN(splat)(INTEGER_ONE / 2);
     const FN(lanes) inside = (x < small) & (x > -small); /* others are integers */
     return (FN(vector))((inside & (FN(lanes))((x + shift) - shift)) | (~inside & (FN(lanes))x));
+}
+#endif
+#else
+INLINE FN(vector) FN(splat)(REAL x) { return x; }
+INLINE FN(vector) FN(vfma)(FN(vector) a, FN(vector) b, FN(vector) c) { return a * b + c; }
+INLINE FN(vector) FN(load_part)(const REAL *p, ptrdiff_t n) { return n ? *p : 0; }
+INLINE void FN(store_part)(REAL *p, FN(vector) v, ptrdiff_t n) { if (n) *p = v; }
+INLINE FN(vector) FN(nearest)(FN(vector) x)
+{
+    return (FN(abs)(x) < INTEGER_ONE / 2) ? (x + SHIFT) - SHIFT : x;
 }
 #endif
 
@@ -85,12 +119,29 @@ INLINE void FN(store_up_to)(REAL *p, FN(vector) v, ptrdiff_t n)
     else if (n > 0) FN(store_part)(p, v, n);
 }
 
+/* WIDENED: in double
+ * with_sign: x >= 0 with the sign of s
+ * at_least: -1 where a >= b, 0 elsewhere
+ * ones_from: 1 where a word is at least the threshold, 0 elsewhere */
+#if LANE_COUNT > 1
+#define WIDENED(x) __builtin_convertvector(x, FN(wide))
 INLINE FN(vector) FN(vabs)(FN(vector) x) { return (FN(vector))((FN(lanes))x & ~(FN(lanes))FN(splat)(R(-0.0))); }
-/* x >= 0 with the sign of s */
 INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s)
 {
     return (FN(vector))((FN(lanes))x | ((FN(lanes))s & (FN(lanes))FN(splat)(R(-0.0))));
 }
+INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return a >= b; }
+INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold)
+{
+    return __builtin_convertvector(-(x >= threshold), FN(vector));
+}
+#else
+#define WIDENED(x) ((FN(wide))(x))
+INLINE FN(vector) FN(vabs)(FN(vector) x) { return FN(abs)(x); }
+INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s) { return FN(copysign)(x, s); }
+INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return -(a >= b); }
+INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold) { return (REAL)(x >= threshold); }
+#endif
 
 /* ---- transposition ----
  *
@@ -99,6 +150,7 @@ INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s)
  *     a = r[i]      a0 a1 a2 a3        a0 b0 a2 b2                r[i]
  *     b = r[i + s]  b0 b1 b2 b3        a1 b1 a3 b3    s = 1       r[i + s]
  */
+#if LANE_COUNT > 1
 #define LANES_2(f, s) f(0, s), f(1, s)
 #define LANES_4(f, s) LANES_2(f, s), f(2, s), f(3, s)
 #define LANES_8(f, s) LANES_4(f, s), f(4, s), f(5, s), f(6, s), f(7, s)
@@ -126,9 +178,13 @@ INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s)
             r[i] = SHUFFLE(a, b, UPPER, s);                                                                    \
             r[i + (s)] = SHUFFLE(a, b, LOWER, s);                                                              \
         }
+#endif
 INLINE void FN(transpose_square)(FN(vector) *r)
 {
+    (void)r;
+#if LANE_COUNT > 1
     SWAP_BIT(1)
+#endif
 #if LANE_COUNT > 2
     SWAP_BIT(2)
 #endif

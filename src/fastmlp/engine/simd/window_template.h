@@ -31,8 +31,8 @@ INLINE void FN(copy_run)(REAL *restrict out, const REAL *restrict in, ptrdiff_t 
         if (count >= piece) {
 #define COPY_PIECE(lanes)                                                                                      \
     if (piece == (lanes)) {                                                                                    \
-        __builtin_memcpy(out, in, (lanes) * sizeof(REAL));                                                     \
-        __builtin_memcpy(out + count - (lanes), in + count - (lanes), (lanes) * sizeof(REAL));                 \
+        memcpy(out, in, (lanes) * sizeof(REAL));                                                     \
+        memcpy(out + count - (lanes), in + count - (lanes), (lanes) * sizeof(REAL));                 \
     }
             COPY_PIECE(8) COPY_PIECE(4) COPY_PIECE(2) COPY_PIECE(1)
             return;
