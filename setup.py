@@ -41,8 +41,8 @@ MODULES = {
 # the elementwise loops vectorise.
 FLAGS = "-O3 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
 MSVC_FLAGS = ["/O2", "/std:c11"]
-# What a file of kernels may use beyond the processor's common ground. A compiler for another processor refuses the flags,
-# and the file is then empty.
+# What a file of kernels may use beyond what every x86-64 has. A compiler for another processor refuses the flags, and
+# the file is then empty.
 KERNEL_FLAGS = {
     f"{SIMD}/avx2.c": "-mavx2 -mfma".split(),
     f"{SIMD}/avx512.c": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512".split(),
@@ -97,7 +97,7 @@ class BuildExt(build_ext):
             return [*chain.from_iterable(pool.map(compile_one, sources))]
 
     def compiles(self, flags, program="int main(void) { return 0; }\n", links=None):
-        """Whether the compiler makes an object file of a program with these flags, and the program itself with links."""
+        """Whether a program compiles with these flags and, given links, is linked with them."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)

@@ -102,6 +102,16 @@ INLINE FN(words) FN(scrambled)(FN(words) x)
     return x ^ (x >> 16);
 }
 
+/* 0, 1, ... */
+INLINE FN(words) FN(lane_numbers)(void)
+{
+    uint32_t numbers[VECTOR_LANES];
+    FN(words) lane;
+    FOR_VECTOR numbers[l] = (uint32_t)l;
+    memcpy(&lane, numbers, sizeof lane);
+    return lane;
+}
+
 INLINE void FN(drop)(REAL *out, const REAL *in, FN(words) random, uint32_t threshold, FN(vector) factor)
 {
     *(FN(vector) *)out = *(const FN(vector) *)in * (FN(ones_from)(random, threshold) * factor);
@@ -116,10 +126,7 @@ static void FN(dropout)(void *out_, const void *in_, ptrdiff_t rows, ptrdiff_t n
     enum { HALF = FM_DROPOUT_COLUMNS };
     const FN(vector) factor = FN(splat)((REAL)scale);
     const uint64_t words = (uint64_t)((n + 2 * HALF - 1) / (2 * HALF) * HALF); /* of a row */
-    uint32_t numbers[VECTOR_LANES];
-    FOR_VECTOR numbers[l] = (uint32_t)l;
-    FN(words) lane;
-    memcpy(&lane, numbers, sizeof lane);
+    const FN(words) lane = FN(lane_numbers)();
     for (ptrdiff_t i = 0; i < rows; i++) {
         const uint64_t count = (uint64_t)(first + i) * words;
         const uint32_t start = (uint32_t)(count + key), other = (uint32_t)((count >> 32) ^ (key >> 32));

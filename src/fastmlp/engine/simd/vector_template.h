@@ -122,6 +122,7 @@ INLINE void FN(store_up_to)(REAL *p, FN(vector) v, ptrdiff_t n)
 /* WIDENED: in double
  * with_sign: x >= 0 with the sign of s
  * at_least: -1 where a >= b, 0 elsewhere
+ * numbers_of: words below 2^24
  * ones_from: 1 where a word is at least the threshold, 0 elsewhere */
 #if LANE_COUNT > 1
 #define WIDENED(x) __builtin_convertvector(x, FN(wide))
@@ -131,6 +132,7 @@ INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s)
     return (FN(vector))((FN(lanes))x | ((FN(lanes))s & (FN(lanes))FN(splat)(R(-0.0))));
 }
 INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return a >= b; }
+INLINE FN(vector) FN(numbers_of)(FN(words) x) { return __builtin_convertvector(x, FN(vector)); }
 INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold)
 {
     return __builtin_convertvector(-(x >= threshold), FN(vector));
@@ -140,6 +142,7 @@ INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold)
 INLINE FN(vector) FN(vabs)(FN(vector) x) { return FN(abs)(x); }
 INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s) { return FN(copysign)(x, s); }
 INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return -(a >= b); }
+INLINE FN(vector) FN(numbers_of)(FN(words) x) { return (REAL)x; }
 INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold) { return (REAL)(x >= threshold); }
 #endif
 

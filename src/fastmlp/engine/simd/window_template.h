@@ -249,17 +249,16 @@ INLINE void FN(move_plane)(REAL *restrict out, const REAL *restrict in, ptrdiff_
  * the key make, as dropout has them */
 INLINE void FN(add_noise)(REAL *x, ptrdiff_t count, REAL deviation, uint64_t key)
 {
-    const FN(words) low = (FN(words)){0} + (uint32_t)key;
-    FN(words) lane;
-    FOR_VECTOR lane[l] = (uint32_t)l;
+    const FN(words) lane = FN(lane_numbers)() + (uint32_t)key;
     for (ptrdiff_t j = 0; j < count; j += VECTOR_LANES) {
-        const FN(words) word = FN(scrambled)(FN(scrambled)(lane + (uint32_t)j + low) ^ (uint32_t)(key >> 32));
-        const FN(vector) angle = __builtin_convertvector(word & 0xffff, FN(vector)) * FN(splat)(R(0x1p-16));
-        const FN(vector) share = (__builtin_convertvector(word >> 16, FN(vector)) + FN(splat)(R(0.5)))
+        const FN(words) word = FN(scrambled)(FN(scrambled)(lane + (uint32_t)j) ^ (uint32_t)(key >> 32));
+        const FN(vector) angle = FN(numbers_of)(word & 0xffff) * FN(splat)(R(0x1p-16));
+        const FN(vector) share = (FN(numbers_of)(word >> 16) + FN(splat)(R(0.5)))
                                  * FN(splat)(R(0x1p-16));
-        FN(vector) length;
-        FOR_VECTOR length[l] = FN(sqrt)(R(-2.0) * FN(log)(share[l]));
-        const FN(vector) noise = length * FN(cos_of_turns)(angle);
+        REAL length[VECTOR_LANES];
+        *(FN(vector) *)length = share;
+        FOR_VECTOR length[l] = FN(sqrt)(R(-2.0) * FN(log)(length[l]));
+        const FN(vector) noise = *(const FN(vector) *)length * FN(cos_of_turns)(angle);
         FN(store_up_to)(x + j, FN(vfma)(FN(splat)(deviation), noise, FN(load_up_to)(x + j, count - j)), count - j);
     }
 }
