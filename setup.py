@@ -18,10 +18,18 @@ from setuptools.command.sdist import sdist
 PACKAGE = "src/fastmlp"
 ENGINE = f"{PACKAGE}/engine"
 SIMD = f"{ENGINE}/simd"
+# What a file of kernels may use beyond what every x86-64 has. A compiler for another processor refuses the flags, and
+# the file is then empty.
+KERNEL_FLAGS = {
+    "avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512".split(),
+    "avx2": "-mavx2 -mfma".split(),
+    "neon": [],
+    "baseline": [],
+}
 MODULES = {
     "engine/memory": [],
     "engine/blas": [],
-    "engine/kernels": [f"{SIMD}/{name}.c" for name in ("avx512", "avx2", "neon", "baseline", "dispatch")],
+    "engine/kernels": [f"{SIMD}/{name}.c" for name in (*KERNEL_FLAGS, "dispatch")],
     "engine/threads": [],
     "engine/source": [],
     "engine/layers": [],
@@ -37,16 +45,11 @@ MODULES = {
     "engine/perceptron": [],
     "data/encoding": [],
 }
+# Files of kernels get -O3, which makes the other modules a sixth larger and not faster.
 # Exact arithmetic (no contraction, no fast-math): the same bits on every instruction set. Without errno and traps
 # the elementwise loops vectorise.
-FLAGS = "-O3 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
+FLAGS = "-O2 -g0 -std=gnu11 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden".split()
 MSVC_FLAGS = ["/O2", "/std:c11"]
-# What a file of kernels may use beyond what every x86-64 has. A compiler for another processor refuses the flags, and
-# the file is then empty.
-KERNEL_FLAGS = {
-    f"{SIMD}/avx2.c": "-mavx2 -mfma".split(),
-    f"{SIMD}/avx512.c": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512".split(),
-}
 # Ways to OpenMP, for compiling and for linking: GCC's and LLVM's, and that of Apple's clang with libomp installed
 OPENMP = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
@@ -56,41 +59,36 @@ class BuildExt(build_ext):
     """Adds our flags behind the user's CFLAGS, each file's own, and OpenMP where the compiler has it."""
 
     def build_extensions(self):
-        own = [shlex.split(os.environ.get(name, "")) for name in ("FASTMLP_CFLAGS", "FASTMLP_LDFLAGS")]
-        self.kernel_flags = {}
+        own, own_links = (shlex.split(os.environ.get(name, "")) for name in ("FASTMLP_CFLAGS", "FASTMLP_LDFLAGS"))
+        self.own_flags, self.kernel_flags = own, {}
         if self.compiler.compiler_type == "msvc":
             print("MSVC: portable kernels, one thread", file=sys.stderr)
             flags, links = list(MSVC_FLAGS), []
         else:
             flags, links = list(FLAGS), []
-            self.kernel_flags = {
-                source: added for source, added in map(self.for_x86, KERNEL_FLAGS.items()) if self.compiles(added)
-            }
+            for name, wanted in KERNEL_FLAGS.items():
+                # on macOS one call of the compiler may serve both processors
+                x86 = [*chain(*(("-Xarch_x86_64", flag) for flag in wanted))] if sys.platform == "darwin" else wanted
+                self.kernel_flags[f"{SIMD}/{name}.c"] = ["-O3", *(x86 if self.compiles(x86) else [])]
             for compiles, linked in OPENMP if os.environ.get("FASTMLP_OPENMP", "1") != "0" else ():
-                if self.compiles(compiles + own[0], OPENMP_PROGRAM, linked + own[1]):
+                if self.compiles(compiles + own, OPENMP_PROGRAM, linked + own_links):
                     flags += compiles
                     links += linked
                     break
             else:
                 print("no OpenMP, building for one thread", file=sys.stderr)
         for extension in self.extensions:
-            extension.extra_compile_args = flags + own[0]
-            extension.extra_link_args = links + own[1]
+            extension.extra_compile_args = flags
+            extension.extra_link_args = links + own_links
         self.parallel = self.parallel or os.cpu_count()
         self.compile_one_by_one, self.compiler.compile = self.compiler.compile, self.compile_at_once
         super().build_extensions()
-
-    @staticmethod
-    def for_x86(item):
-        """On macOS one call of the compiler may serve both processors."""
-        source, flags = item
-        return source, [*chain(*(("-Xarch_x86_64", flag) for flag in flags))] if sys.platform == "darwin" else flags
 
     def compile_at_once(self, sources, *args, extra_postargs=(), **kwargs):
         """The compiler's own method compiles an extension's sources one after another, all with the same flags."""
 
         def compile_one(source):
-            flags = [*extra_postargs, *self.kernel_flags.get(Path(source).as_posix(), ())]
+            flags = [*extra_postargs, *self.kernel_flags.get(Path(source).as_posix(), ()), *self.own_flags]
             return self.compile_one_by_one([source], *args, extra_postargs=flags, **kwargs)
 
         with ThreadPoolExecutor(self.parallel) as pool:

@@ -8,7 +8,7 @@
 #define AT_VECTOR(p) ASSUME_ALIGNED(p, FM_VECTOR_BYTES)
 #define FOR_LANES                                                                                              \
     UNROLLED for (ptrdiff_t group = 0; group < LANES; group += VECTOR_LANES)                                   \
-        VECTORISED for (ptrdiff_t l = group; l < group + VECTOR_LANES; l++)
+        LANEWISE for (ptrdiff_t l = group; l < group + VECTOR_LANES; l++)
 #define GROUP_VECTORS (FM_ROW_BYTES / FM_VECTOR_BYTES) /* a group of LANES elements in registers */
 #define FOR_GROUP UNROLLED for (ptrdiff_t v = 0; v < GROUP_VECTORS; v++)
 #define WHOLE_GROUPS(n) (((n) + LANES - 1) / LANES * LANES)

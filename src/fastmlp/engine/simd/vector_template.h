@@ -1,7 +1,12 @@
 /* One vector register of REAL: the few operations that C does not spell, and a square of them transposed. */
 #define LANE_COUNT (FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE)) /* as the preprocessor can count */
 #define VECTOR_LANES ((ptrdiff_t)LANE_COUNT)
-#define FOR_VECTOR VECTORISED for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
+#if FM_VECTOR_BYTES == 16
+#define LANEWISE FEW_VECTORISED
+#else
+#define LANEWISE VECTORISED
+#endif
+#define FOR_VECTOR LANEWISE for (ptrdiff_t l = 0; l < VECTOR_LANES; l++)
 #if LANE_COUNT > 1
 typedef REAL FN(vector) VECTOR_IN_MEMORY(REAL, FM_VECTOR_BYTES);
 typedef PICK(int64_t, int32_t) FN(lanes) VECTOR_IN_REGISTER(FM_VECTOR_BYTES);
