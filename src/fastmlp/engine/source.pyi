@@ -1,5 +1,7 @@
 from typing import Any, Self
 
+DTYPES: tuple[type, ...]
+
 class Source:
     @property
     def n_rows(self) -> int: ...
