@@ -131,7 +131,7 @@ def _size(path):
 
 
 def _copy(files, name, delimiter, copy, rows):
-    """Write CSV or Arrow files to a Parquet file, a batch at a time, with so many rows in a row group at most."""
+    """Write CSV or Arrow files to a Parquet file, a batch at a time; a row group has at most the given rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

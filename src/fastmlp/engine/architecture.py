@@ -798,9 +798,9 @@ class GRU(NamedTuple):
         without a step leaves 0, a length that is NaN leaves NaN. "inputs": the network's input ends in the number of
         steps, for layers that read what another one leaves.
     truncation : int, default=None
-        Truncated backpropagation through time, Williams and Peng (1990): sequences are cut into parts of so many steps,
-        in the order in which they are taken, and deltas go no further back than to the first step of their part. None:
-        they go back to the first step of all.
+        Steps of a part, in truncated backpropagation through time, Williams and Peng (1990). A sequence is cut into
+        parts in the order in which its steps are taken. Deltas go back to the first step of their part. None: they go
+        back to the first step of the sequence.
     weights, biases : str, default="weights", "biases"
         Groups of the parameters. Weights (channels + units, 3 units) have the columns of r, z and n, W above U; biases
         (4 units,) are b_r, b_z, b_n and c_n, b_r and b_z the sums of the two that PyTorch has. Those of the second

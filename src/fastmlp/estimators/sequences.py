@@ -53,9 +53,9 @@ _DOCUMENTATION = """\
     activation : str, default="relu"
         Activation of these, as of `MLPClassifier`.
     truncation : int, default=None
-        Truncated backpropagation through time, Williams and Peng (1990): long sequences are cut into parts of so many
-        steps, states go from part to part, but deltas no further back than to the first step of their part. None:
-        deltas go back to the first step of the sequence.
+        Steps of a part, in truncated backpropagation through time, Williams and Peng (1990). A sequence is cut into
+        parts. States go from part to part. Deltas go back to the first step of their part. None: they go back to the
+        first step of the sequence.
     input_shape : tuple of int, default=None
         (channels, length) of a row of X with two axes; of a list the length of the longest sequence that the network
         takes. None: one channel, and the longest that `fit` has."""
