@@ -36,8 +36,8 @@ PLANES_DOCUMENTATION = """\
         - ``("norm",)``: layer normalisation, Ba, Kiros and Hinton (2016): the numbers of a row less their mean, divided
           by their standard deviation, times a factor plus a shift of each channel or unit. Option "activation"
           ("identity").
-        - ``("residual", layers)``: a connection past this number of layers, 2 if left out, He et al. (2016): the input of
-          the first of them is added. It has the shape of the output of the last. Option "activation" ("identity").
+        - ``("residual", layers)``: a connection past this number of layers, 2 if left out, He et al. (2016). The input
+          of the first of them is added. It has the shape of the output of the last. Option "activation" ("identity").
 
         A size, stride or dilation is one number for height and width, or a tuple of two; of series it is that along the
         time. "auto" is ``[("conv", 32, 3), ("pool", 2), ("conv", 64, 3), ("pool", 2), ("dense", 128)]`` for images,

@@ -169,7 +169,7 @@ class Fit:
             restore(self, self.resumed)
 
     def batch_of(self, n_trained):
-        """The rows of a batch, of so many rows in all."""
+        """The rows of a batch, out of the given number of rows."""
         return min(self.auto_batch_size if self.batch_size == "auto" else self.batch_size, n_trained)
 
     def _set_order(self):

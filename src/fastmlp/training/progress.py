@@ -40,7 +40,7 @@ class Progress:
     def check(self, max_iter, validates, least=1):
         """Raise a ValueError unless these are values of a fit of `max_iter` epochs, with validation or without.
 
-        Curves are arrays here. At `least` so many epochs are done.
+        Curves are arrays here. At least `least` epochs are done.
         """
         n_iter = self.n_iter
         for count in (self.t, self.no_improvement_count, n_iter):
