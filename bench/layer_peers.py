@@ -4,7 +4,7 @@ from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
-from peers import BETA_1, BETA_2, EPSILON, RATE
+from peers import jax_adam, jax_start
 
 from fastmlp.engine import Predictor
 from fastmlp.engine.architecture import GRU, LSTM, Convolution, Dense, MaxPool
@@ -124,23 +124,11 @@ def jax_epoch(layers, parameters, X, y, batch):
 
     @partial(jax.jit, donate_argnums=0)
     def epoch(carry, X, y):
-        def step(carry, rows):
-            parameters, first, second, t = carry
-            loss, gradient = jax.value_and_grad(loss_of)(parameters, *rows)
-            t += 1
-            rate = RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-            first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, first, gradient)
-            second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, second, gradient)
-            parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON), parameters, first, second)
-            return (parameters, first, second, t), loss
-
-        carry, losses = jax.lax.scan(step, carry, (X, y))
+        carry, losses = jax.lax.scan(jax_adam(loss_of), carry, (X, y))
         return carry, losses.mean()
 
     X, y = jnp.asarray(X).reshape(-1, batch, X.shape[1]), jnp.asarray(y).reshape(-1, batch)
-    start = [jnp.array(array) for array in parameters]
-    zeros = partial(jax.tree.map, jnp.zeros_like, start)
-    carry = start, zeros(), zeros(), jnp.zeros((), X.dtype)
+    carry = jax_start(parameters, X.dtype)
 
     def run():
         nonlocal carry

@@ -133,6 +133,37 @@ def _torch_predictor(fitted, threads):
 # ------------------------------------------------------------------------------------- JAX, a whole epoch in one jit
 
 
+def jax_adam(loss_of):
+    """A step of Adam as `jax.lax.scan` takes it: from what `jax_start` gives, and a batch, to the next and the loss.
+
+    loss_of(parameters, *batch) is differentiated by the parameters.
+    """
+    import jax
+    from jax import numpy as jnp
+
+    def step(carry, batch):
+        parameters, first, second, t = carry
+        loss, gradient = jax.value_and_grad(loss_of)(parameters, *batch)
+        t += 1
+        rate = RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+        first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, first, gradient)
+        second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, second, gradient)
+        parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON), parameters, first, second)
+        return (parameters, first, second, t), loss
+
+    return step
+
+
+def jax_start(parameters, dtype):
+    """Copies of parameters, Adam's averages for them, and the count of its steps."""
+    import jax
+    from jax import numpy as jnp
+
+    parameters = jax.tree.map(jnp.array, parameters)
+    zeros = partial(jax.tree.map, jnp.zeros_like, parameters)
+    return parameters, zeros(), zeros(), jnp.zeros((), dtype)
+
+
 def _jax_trainer(net, X, y):
     import jax
     from jax import numpy as jnp
@@ -154,26 +185,16 @@ def _jax_trainer(net, X, y):
             row_losses = jnp.square(output - y[:, None]) / 2
         return row_losses.mean() + ALPHA / 2 / len(y) * sum((W**2).sum() for W, _ in parameters)
 
+    step = jax_adam(loss_of)
+
     @partial(jax.jit, donate_argnums=0)
     def epoch(carry, X, y, batches):
-        def step(carry, rows):
-            parameters, first, second, t = carry
-            loss, gradient = jax.value_and_grad(loss_of)(parameters, X[rows], y[rows])
-            t += 1
-            rate = RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-            first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, first, gradient)
-            second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, second, gradient)
-            parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON), parameters, first, second)
-            return (parameters, first, second, t), loss
-
-        carry, losses = jax.lax.scan(step, carry, batches)
+        carry, losses = jax.lax.scan(lambda carry, rows: step(carry, (X[rows], y[rows])), carry, batches)
         return carry, losses.mean()
 
     def fit(epochs):
         parameters, random = net.start(dtype)
-        parameters = jax.tree.map(jnp.array, parameters)
-        zeros = partial(jax.tree.map, jnp.zeros_like, parameters)
-        carry = parameters, zeros(), zeros(), jnp.zeros((), dtype)
+        carry = jax_start(parameters, dtype)
         for order in row_orders(random, len(X), epochs):
             carry, loss = epoch(carry, X, y, order.reshape(-1, net.batch))
         return float(loss)
