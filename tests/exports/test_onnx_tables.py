@@ -196,7 +196,7 @@ def test_members_of_different_layers_and_weights():
     assert sum(node.op_type == "Gemm" for node in graph.graph.node) == n_dense
 
 
-OF_IMAGES_AND_SERIES = {"AveragePool", "Convolution", "GRU", "LSTM", "MaxPool"}
+OF_IMAGES_AND_SERIES = {"Augmentation", "AveragePool", "Convolution", "GRU", "LSTM", "LayerNorm", "MaxPool", "Residual"}
 
 
 def test_every_kind_of_layer_is_tried():
