@@ -246,11 +246,7 @@ class BaseMLP(
         # taken away for the call, so that a partial_fit of another thread, or of a signal's handler, finds none of them
         kept = {key: vars(self).pop(key, None) if incremental else None for key in ("_network", "_optimizer")}
         before = {} if first else vars(self) | kept
-        units = (data.X.shape[1], *hidden, target.n_outputs)
-        layers = self._layers(units[0], units[-1])
-        plan = network_plan(
-            units, target, self._dtype(data.X, first), params, self._max_threads(), layers, self._augmentation()
-        )
+        plan = self._network_plan((data.X.shape[1], *hidden, target.n_outputs), target, data, params, first)
         given = None if first else (self.coefs_, self.intercepts_)
         network = network_to_train(plan, self.solver, given, before.get("_network"))
         data = data.in_precision(network.dtype)
@@ -287,6 +283,11 @@ class BaseMLP(
         self._random_state = random_state
         self._keep_predictors()
         return self
+
+    def _network_plan(self, units, target, data, params, first):
+        """The arguments of the Network to train."""
+        dtype, layers = self._dtype(data.X, first), self._layers(units[0], units[-1])
+        return network_plan(units, target, dtype, params, self._max_threads(), layers, self._augmentation())
 
     def _validated(self, X, y, sample_weight, first, incremental, of=""):
         """X, y and weights, or those of a source, as `Data`, and what to aim at."""

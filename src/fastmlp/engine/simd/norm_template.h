@@ -9,7 +9,8 @@
  * written.
  */
 
-/* sum += each group of LANES of the values that `term` makes of x and y from j on; behind the end both are 0 */
+/* result = the sum over a row of `count` elements. `term` is sum[v] with the vector of elements from j on added to it, of
+ * which ROW_PART has those that there are, and 0 behind them. */
 #define SUM_OF_ROW(result, count, term)                                                                        \
     {                                                                                                          \
         FN(vector) sum[GROUP_VECTORS];                                                                         \
