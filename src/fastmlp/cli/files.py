@@ -22,6 +22,7 @@ __all__ = [
     "kind_of",
     "read_file",
     "refuse_absent",
+    "refuse_none",
     "rows_where",
     "with_values",
     "without",
@@ -235,6 +236,12 @@ def column(table, name, path):
         return [None if value != value else value for value in table.column(name).to_pylist()]  # NaN is no value
     values = table[name]
     return [None if missing else value for value, missing in zip(values.tolist(), values.isna(), strict=True)]
+
+
+def refuse_none(names):
+    """Raise a TableError if there are no columns to predict from."""
+    if not names:
+        raise TableError("No column is left to predict from.")
 
 
 def refuse_absent(name, names, path):

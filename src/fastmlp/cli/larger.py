@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.parquet import scan_parquet
 from ..training.arrays import physical_memory
-from .files import TableError, delimiter_of, files_of, kind_of, refuse_absent, writing
+from .files import TableError, delimiter_of, files_of, kind_of, refuse_absent, refuse_none, writing
 
 __all__ = ["scanned"]
 
@@ -97,8 +97,7 @@ class ScannedTable:
         for name in [*without, *([] if target is None else [target])]:
             refuse_absent(name, self.columns, self.name)
         features = [name for name in self.columns if name != target and name not in without]
-        if not features:
-            raise TableError("No column is left to predict from.")
+        refuse_none(features)
         chosen = self._groups if groups is None else [self._groups[group] for group in groups]
         rows = FileSystemDataset(chosen, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
         return scan_parquet(rows, target, features, window_rows=self.window_rows)

@@ -33,6 +33,7 @@ from .files import (
     columns_of,
     read_file,
     refuse_absent,
+    refuse_none,
     rows_where,
     with_values,
     without,
@@ -164,8 +165,7 @@ class _Whole:
         self.y, self.n_rows = targets_of(values, self.task, args.target), len(values)
         tell(f"target {args.target}: {self.task}, {why}")
         self.example = without(table, [args.target, *args.drop])
-        if not columns_of(self.example):
-            raise TableError("No column is left to predict from.")
+        refuse_none(columns_of(self.example))
 
     def fit(self, model):
         """Fit the model; gives its scores by what they are of."""
