@@ -127,6 +127,7 @@ INLINE void FN(store_up_to)(REAL *p, FN(vector) v, ptrdiff_t n)
 /* WIDENED: in double
  * with_sign: x >= 0 with the sign of s
  * at_least: -1 where a >= b, 0 elsewhere
+ * chosen: a where which is -1, b where it is 0; the same of lane numbers
  * numbers_of: words below 2^24
  * ones_from: 1 where a word is at least the threshold, 0 elsewhere */
 #if LANE_COUNT > 1
@@ -137,6 +138,11 @@ INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s)
     return (FN(vector))((FN(lanes))x | ((FN(lanes))s & (FN(lanes))FN(splat)(R(-0.0))));
 }
 INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return a >= b; }
+INLINE FN(lanes) FN(chosen_lanes)(FN(lanes) which, FN(lanes) a, FN(lanes) b) { return (which & a) | (~which & b); }
+INLINE FN(vector) FN(chosen)(FN(lanes) which, FN(vector) a, FN(vector) b)
+{
+    return (FN(vector))FN(chosen_lanes)(which, (FN(lanes))a, (FN(lanes))b);
+}
 INLINE FN(vector) FN(numbers_of)(FN(words) x) { return __builtin_convertvector(x, FN(vector)); }
 INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold)
 {
@@ -147,6 +153,8 @@ INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold)
 INLINE FN(vector) FN(vabs)(FN(vector) x) { return FN(abs)(x); }
 INLINE FN(vector) FN(with_sign)(FN(vector) x, FN(vector) s) { return FN(copysign)(x, s); }
 INLINE FN(lanes) FN(at_least)(FN(vector) a, FN(vector) b) { return -(a >= b); }
+INLINE FN(lanes) FN(chosen_lanes)(FN(lanes) which, FN(lanes) a, FN(lanes) b) { return which ? a : b; }
+INLINE FN(vector) FN(chosen)(FN(lanes) which, FN(vector) a, FN(vector) b) { return which ? a : b; }
 INLINE FN(vector) FN(numbers_of)(FN(words) x) { return (REAL)x; }
 INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold) { return (REAL)(x >= threshold); }
 #endif
@@ -174,6 +182,7 @@ INLINE FN(vector) FN(ones_from)(FN(words) x, uint32_t threshold) { return (REAL)
 #endif
 #define UPPER(l, s) (((l) & (s)) ? VECTOR_LANES + (l) - (s) : (l))
 #define LOWER(l, s) (((l) & (s)) ? VECTOR_LANES + (l) : (l) + (s))
+#define EVERY_SECOND(l, s) (2 * (l) + (s))
 #ifdef __clang__
 #define SHUFFLE(a, b, which, s) __builtin_shufflevector(a, b, ALL_LANES(which, s))
 #else
@@ -202,6 +211,22 @@ INLINE void FN(transpose_square)(FN(vector) *r)
 #if LANE_COUNT > 8
     SWAP_BIT(8)
 #endif
+}
+
+/* x[0], x[stride], ... for the first n lanes, 1 <= n <= VECTOR_LANES; reads no element behind the n-th */
+INLINE FN(vector) FN(load_every)(const REAL *x, ptrdiff_t stride, ptrdiff_t n)
+{
+    FN(vector) v = FN(splat)(0);
+    if (stride == 1) return FN(load_up_to)(x, n);
+#if LANE_COUNT > 1
+    if (stride == 2)
+        return SHUFFLE(FN(load_up_to)(x, 2 * n - 1), FN(load_up_to)(x + VECTOR_LANES, 2 * n - 1 - VECTOR_LANES),
+                       EVERY_SECOND, 0);
+    for (ptrdiff_t l = 0; l < n; l++) v[l] = x[l * stride];
+#else
+    v = *x;
+#endif
+    return v;
 }
 
 /* out (n, ld) = w (rows, w_ld) transposed, n columns of it */

@@ -157,40 +157,57 @@ static void FN(plane_sums)(void *sums_, const void *d_, ptrdiff_t channels, ptrd
 
 /* ---- pooling ---- */
 
-/* The greatest of rows x, x + width, ... of `columns` elements each, and where it is: x, counted from `at`, is the first */
-INLINE REAL FN(greatest)(const REAL *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, ptrdiff_t at, int32_t *place)
+/* For each vector of places of the window in each plane of x: `seen`, what the first of them sees first, from element
+ * `at` of the plane on, and the n lanes whose outputs stand at `out`. */
+#define FOR_PLACES                                                                                             \
+    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])                                      \
+        for (ptrdiff_t y = 0; y < w->out[0]; y++)                                                              \
+            for (ptrdiff_t o = 0, at = y * w->stride[0] * w->in[1], n; o < w->out[1];                          \
+                 o += VECTOR_LANES, at += VECTOR_LANES * w->stride[1], out += n)                               \
+                if ((n = w->out[1] - o < VECTOR_LANES ? w->out[1] - o : VECTOR_LANES))
+
+/* Outputs of n lanes; where there is room up to `end` the vector is stored whole, as the lanes behind are stored later:
+ * masked stores take long on some processors. */
+INLINE void FN(store_outputs)(REAL *out, FN(vector) v, ptrdiff_t n, const REAL *end)
 {
-    REAL most = x[0];
-    ptrdiff_t where = 0;
+    if (end - out >= VECTOR_LANES) *(FN(vector) *)out = v;
+    else FN(store_part)(out, v, n);
+}
+
+/* The greatest element that each of n places sees, and which it is, as x[where]: the first of equal ones */
+INLINE FN(vector) FN(greatest)(const REAL *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, ptrdiff_t stride,
+                               ptrdiff_t n, FN(lanes) *where)
+{
+    FN(vector) most = FN(load_every)(x, stride, n);
+    *where = (FN(lanes)){0};
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) {
-            const REAL value = x[i * width + j];
+            const FN(vector) value = FN(load_every)(x + i * width + j, stride, n);
             /* a NaN is the greatest, and stays */
-            const int more = !(value <= most) & (most == most);
-            most = more ? value : most;
-            where = more ? i * width + j : where;
+            const FN(lanes) more = ~FN(at_least)(most, value) & FN(at_least)(most, most);
+            most = FN(chosen)(more, value, most);
+            *where = FN(chosen_lanes)(more, (FN(lanes)){0} + (PICK(int64_t, int32_t))(i * width + j), *where);
         }
-    *place = (int32_t)(at + where);
     return most;
 }
 
-/* For each place of the window in each plane of x: `at`, where in the plane its first element is. */
-#define FOR_PLACES                                                                                             \
-    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * width)                                         \
-        for (ptrdiff_t y = 0; y < w->out[0]; y++)                                                              \
-            for (ptrdiff_t o = 0, at = y * w->stride[0] * width; o < w->out[1]; o++, at += w->stride[1])
-
 static void FN(max_pool)(void *out_, int32_t *places, const void *x_, const fm_window *w)
 {
-    const ptrdiff_t width = w->in[1];
-    const int halves = w->size[0] == 2 && w->size[1] == 2; /* the usual window, of constant size */
+    const ptrdiff_t width = w->in[1], step = w->stride[1];
+    /* the usual window, of constant size */
+    const int halves = w->size[0] == 2 && w->size[1] == 2 && step == 2;
     REAL *out = out_;
-    const REAL *x = x_;
-    int32_t unwanted;
+    const REAL *x = x_, *const end = out + w->channels * w->out[0] * w->out[1];
     FOR_PLACES {
-        int32_t *place = places ? places++ : &unwanted;
-        *out++ = halves ? FN(greatest)(x + at, 2, 2, width, at, place)
-                        : FN(greatest)(x + at, w->size[0], w->size[1], width, at, place);
+        PICK(int64_t, int32_t) where[VECTOR_LANES];
+        FN(store_outputs)(out, halves ? FN(greatest)(x + at, 2, 2, width, 2, n, (FN(lanes) *)where)
+                                      : FN(greatest)(x + at, w->size[0], w->size[1], width, step, n, (FN(lanes) *)where),
+                          n, end);
+        if (!places) continue;
+        int32_t place[VECTOR_LANES];
+        FOR_VECTOR place[l] = (int32_t)(at + l * step + where[l]);
+        memcpy(places, place, (size_t)n * sizeof *place);
+        places += n;
     }
 }
 
@@ -204,15 +221,15 @@ static void FN(max_unpool)(void *x_, const int32_t *places, const void *d_, cons
 
 static void FN(mean_pool)(void *out_, const void *x_, const fm_window *w)
 {
-    const REAL share = R(1.0) / (REAL)(w->size[0] * w->size[1]);
-    const ptrdiff_t width = w->in[1];
+    const FN(vector) share = FN(splat)(R(1.0) / (REAL)(w->size[0] * w->size[1]));
     REAL *out = out_;
-    const REAL *x = x_;
+    const REAL *x = x_, *const end = out + w->channels * w->out[0] * w->out[1];
     FOR_PLACES {
-        REAL sum = 0;
+        FN(vector) sum = FN(splat)(0);
         for (ptrdiff_t i = 0; i < w->size[0]; i++)
-            for (ptrdiff_t j = 0; j < w->size[1]; j++) sum += x[at + i * width + j];
-        *out++ = sum * share;
+            for (ptrdiff_t j = 0; j < w->size[1]; j++)
+                sum += FN(load_every)(x + at + i * w->in[1] + j, w->stride[1], n);
+        FN(store_outputs)(out, sum * share, n, end);
     }
 }
 
@@ -222,11 +239,13 @@ static void FN(mean_unpool)(void *x_, const void *d_, const fm_window *w)
     const ptrdiff_t width = w->in[1];
     REAL *x = x_;
     const REAL *d = d_;
-    FOR_PLACES {
-        const REAL part = *d++ * share;
-        for (ptrdiff_t i = 0; i < w->size[0]; i++)
-            for (ptrdiff_t j = 0; j < w->size[1]; j++) x[at + i * width + j] += part;
-    }
+    for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * width)
+        for (ptrdiff_t y = 0; y < w->out[0]; y++)
+            for (ptrdiff_t o = 0, at = y * w->stride[0] * width; o < w->out[1]; o++, at += w->stride[1]) {
+                const REAL part = *d++ * share;
+                for (ptrdiff_t i = 0; i < w->size[0]; i++)
+                    for (ptrdiff_t j = 0; j < w->size[1]; j++) x[at + i * width + j] += part;
+            }
 }
 
 /* ---- augmentation ---- */
