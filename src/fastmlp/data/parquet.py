@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine import transpose
 from ..training.disk import replace_file
 from .sources import Block, ChangedError, Source, as_table, rows_of_window, stacked
 
 __all__ = ["scan_parquet", "write_parquet"]
 
-_TILE = 1 << 14  # rows whose columns are put side by side while they are in the cache
+_TILE = 1 << 12  # rows whose columns are put side by side while they are in the cache
 _SUNK_ROWS = 1 << 16  # of the row groups that a lazy frame is written to
 _FOOTER = 8  # bytes behind the footer: its length, and the magic number
 
@@ -214,10 +215,12 @@ class ParquetSource(Source):
             self.check_numbers()
         columns, read = self._columns(block, self._features if X is not None else [], targets)
         columns = [self._array(block, name, column) for name, column in columns.items()]
+        tile = np.empty((len(columns), _TILE), self.dtype)
         for start in range(0, len(X) if columns else 0, _TILE):
             rows = X[start : start + _TILE]
-            for j, column in enumerate(columns):
-                rows[:, j] = column[start : start + _TILE]
+            for row, column in zip(tile, columns, strict=True):
+                row[: len(rows)] = column[start : start + _TILE]
+            transpose(tile[:, : len(rows)], rows)
         return read
 
     def table(self, blocks, targets=True):

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..engine import shuffle
 from ..training.arrays import Data, physical_memory, plain_array
 from .windows import Stream, is_drawn, random_of
 
@@ -96,7 +97,7 @@ class Shard:
             n_rows = len(self.data.y)
             order = np.arange(n_rows, dtype=np.intp) if self._held_out is None else np.flatnonzero(~self._held_out)
             if seed:
-                random_of(*seed).shuffle(order)
+                shuffle(random_of(*seed), order)
             self._ordered = seed, order  # the other rounds of the epoch need it too
         return order
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import shuffle
 from ..training.arrays import Data, fits_precision, targets_in_precision
 
 __all__ = ["BlockRows", "Stream", "Window", "features_of", "is_drawn", "random_of", "window_blocks"]
@@ -265,7 +266,7 @@ class Stream:
                 buffer.order[stop_order : stop_order + len(rows)] = rows
                 stop_order += len(rows)
         if order.seed is not None:
-            random_of(order.seed, order.epoch, number).shuffle(buffer.order[order.room : stop_order])
+            shuffle(random_of(order.seed, order.epoch, number), buffer.order[order.room : stop_order])
         return buffer._replace(
             X=buffer.X[:stop],
             y=buffer.y[:stop],

@@ -19,10 +19,12 @@ with unbound():
         OPTIMIZERS,
         fma_peak,
         logarithm,
+        transpose,
     )
     from .layers import MAX_LAYERS, MAX_UNITS
     from .network import Network
     from .perceptron import StepNeuron, permutation
+    from .source import shuffle
     from .threads import effective_n_threads, single_threaded_blas
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "integrated_gradients",
     "logarithm",
     "permutation",
+    "shuffle",
     "single_threaded_blas",
+    "transpose",
     "unbound",
 ]

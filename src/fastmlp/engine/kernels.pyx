@@ -306,6 +306,35 @@ def product(a, b, out, *, accumulate=False, isa=None):
     return out
 
 
+def transpose(a, out):
+    """out = a.T
+
+    Parameters
+    ----------
+    a : ndarray of shape (m, n)
+        float32 or float64, its rows contiguous.
+    out : ndarray of shape (n, m)
+        Likewise, of the same dtype; overwritten.
+
+    Raises
+    ------
+    ValueError
+        If shapes, dtypes or strides are others.
+    """
+    cdef const fm_kernels *kernels = kernels_for(out.dtype, None)
+    cdef ptrdiff_t itemsize = out.dtype.itemsize, m, n
+    m, n = a.shape
+    if a.dtype != out.dtype or out.shape != (n, m):
+        raise ValueError(f"a {a.shape}, out {out.shape} of {a.dtype}, {out.dtype}")
+    for array, name in ((a, "a"), (out, "out")):
+        if array.size and (array.strides[0] % itemsize or array.strides[0] < 0 or (
+            array.strides[1] != itemsize and array.shape[1] > 1
+        )):
+            raise ValueError(f"{name}: rows are not contiguous")
+    kernels.transpose(strided_data_of(out, True), out.strides[0] // itemsize,
+                      strided_data_of(a, False), a.strides[0] // itemsize, m, n)
+
+
 def layer_kernels(dtype, isa=None):
     """Where the kernels of layers over tables, of windows and of cells are, for calls by :mod:`ctypes`.
 

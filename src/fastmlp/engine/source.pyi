@@ -1,5 +1,9 @@
 from typing import Any, Self
 
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
 DTYPES: tuple[type, ...]
 
 class Source:
@@ -12,3 +16,5 @@ class Source:
     @property
     def n_codes(self) -> int: ...
     def __new__(cls, X: Any, codes: Any = None) -> Self: ...
+
+def shuffle(random_state: RandomState, rows: NDArray[np.intp]) -> None: ...

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..engine import shuffle
 from .arrays import check_finite, is_finite
 from .checkpoint import Checkpoint
 from .identity import data_description, fingerprint
@@ -303,7 +304,7 @@ class Fit:
     def _pass(self):
         """Train on all rows once; gives the loss."""
         if self.shuffle:
-            self.random_state.shuffle(self.rows)
+            shuffle(self.random_state, self.rows)
         self.optimizer.iteration_begins(self.n_batches, self.max_iter)
         return self.network.epoch(self.rows, self.batch_size, self.optimizer, self.alpha)
 
