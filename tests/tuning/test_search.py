@@ -86,6 +86,12 @@ def test_pruned_trials_are_ranked_last(median):
     assert (results["epochs"][pruned] < 27).all()
 
 
+def test_the_median_is_asked_whenever_there_are_a_quarter_more_epochs(median):
+    asked = [3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22]
+    for trial, last in zip(median.trials_, median.cv_results_["epochs"], strict=True):
+        assert [*trial.intermediate_values] == [epoch for epoch in asked if epoch <= last]
+
+
 @pytest.mark.parametrize("steps", [(), (StandardScaler(),), (make_pipeline(StandardScaler()), StandardScaler())])
 def test_what_is_reported_is_the_mean_over_the_folds_after_each_epoch(steps):
     network = MLP if not steps else make_pipeline(*steps, MLP)

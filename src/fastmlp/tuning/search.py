@@ -48,7 +48,7 @@ class TPESearchCV(BaseSearchCV):
 
     The interface is that of scikit-learn's RandomizedSearchCV. Each trial learns from those before it where good
     parameters lie, and ends early where its epochs show that it is worse than others. What is judged is the mean over
-    the folds after each epoch: the folds of a trial advance together, each in a thread, and the fit itself, with its
+    the folds after an epoch: the folds of a trial advance together, each in a thread, and the fit itself, with its
     early stopping and its schedule of the learning rate, is what it is outside of a search.
 
     Trials of other estimators than `MLPClassifier`, `MLPRegressor`, the models of tables, and pipelines that end in one
@@ -77,10 +77,11 @@ class TPESearchCV(BaseSearchCV):
     cv : int, splitter or iterable, default=None
         As in scikit-learn's searches.
     pruner : {"median", "halving"}, optuna.pruners.BasePruner or None, default="median"
-        What ends trials. "median": one whose best epoch so far is worse than the median of the trials before at this
-        epoch, from the sixth trial on. "halving": all trials are stopped after `min_epochs`, the best third goes on to
-        three times as many, and so on up to `max_iter`; each goes on from its checkpoints, and does only one epoch of
-        the round before again. For `MLPClassifier` and `MLPRegressor`, whose solver trains by epochs. None: nothing.
+        What ends trials. "median": one whose best score so far is worse than the median of the trials before, from the
+        sixth trial on; asked after `min_epochs`, and again whenever there are about a quarter more. "halving": all
+        trials are stopped after `min_epochs`, the best third goes on to three times as many, and so on up to
+        `max_iter`; each goes on from its checkpoints, and does only one epoch of the round before again. For
+        `MLPClassifier` and `MLPRegressor`, whose solver trains by epochs. None: nothing.
     min_epochs : int or None, default=None
         Epochs before a trial may end, with "median" and "halving". None is a ninth of `max_iter` of the estimator, or
         of the epochs of its recipe.
@@ -242,7 +243,7 @@ class TPESearchCV(BaseSearchCV):
         )  # fmt: skip
         with self._rounds(network, min_epochs) as rounds:
             runner = Runner(
-                evaluation, space, storage, self.study_name, pruner, rounds, self._seed(),
+                evaluation, space, storage, self.study_name, pruner, self._judged(network), rounds, self._seed(),
                 effective_n_jobs(self.n_jobs) != 1, self.n_trials,
                 time.time() + (math.inf if self.timeout is None else self.timeout), self.verbose,
             )  # fmt: skip
@@ -279,6 +280,22 @@ class TPESearchCV(BaseSearchCV):
         if getattr(self, "_skl_callbacks", None):
             raise ValueError(f"Callbacks of a search are told by {elsewhere}: set them on the estimator.")
 
+    def _judged(self, network):
+        """The epochs after which the median prunes, each about a quarter further than the one before; None is all.
+
+        A score takes as long as several epochs of a small network, and says little that the one before has not said.
+        """
+        if network is None or self.pruner != "median":
+            return None
+        epoch, last, judged = self._least_epochs(network), _epochs_of(network), set()
+        while epoch < last:
+            judged.add(epoch)
+            epoch = max(epoch + 1, epoch * 5 // 4)
+        return judged
+
+    def _least_epochs(self, network):
+        return self.min_epochs or max(1, -(-_epochs_of(network) // FACTOR**2))
+
     def _checked_pruner(self, network):
         """Optuna's pruner, or None, and the epochs of the first round of halving, or None."""
         pruners, pruner = import_optuna().pruners, self.pruner
@@ -297,7 +314,7 @@ class TPESearchCV(BaseSearchCV):
             raise ValueError(f"min_epochs={self.min_epochs} has no effect: no epochs are told of {self.estimator!r}.")
         if network is None:
             return None, None
-        min_epochs = self.min_epochs or max(1, -(-_epochs_of(network) // FACTOR**2))
+        min_epochs = self._least_epochs(network)
         if pruner == "halving":
             return None, min_epochs
         return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=min_epochs), None

@@ -221,6 +221,8 @@ class Runner:
     name : str
         Of the study.
     pruner : optuna.pruners.BasePruner or None
+    judged : container of int or None
+        The epochs after which the pruner is asked; None is each.
     rounds : Rounds
     seed : int
     parallel : bool
@@ -236,6 +238,7 @@ class Runner:
     storage: Any
     name: str
     pruner: Any
+    judged: Any
     rounds: Rounds
     seed: int
     parallel: bool
@@ -309,7 +312,7 @@ class Runner:
     def _evaluate(self, key, drawn, number, report):
         params, began = self.space.params(drawn), time.perf_counter()
         files = self.rounds.files(key, len(self.evaluation.splits))
-        outcome = self.evaluation(params, report, self.rounds.epochs[number], files)
+        outcome = self.evaluation(params, report, self.judged, self.rounds.epochs[number], files)
         seconds = time.perf_counter() - began
         if self.verbose:
             what = f"stopped after epoch {outcome.epoch}" if outcome.folds is None else "done"

@@ -96,7 +96,7 @@ class Evaluation:
             scores = scores[next(iter(scores)) if self.metric is None else self.metric]
         return float(scores)
 
-    def __call__(self, params, report=None, until=None, checkpoints=None):
+    def __call__(self, params, report=None, judged=None, until=None, checkpoints=None):
         """Fit and score all folds, in threads where fits tell of their epochs.
 
         Parameters
@@ -104,8 +104,10 @@ class Evaluation:
         params : dict
             For `set_params`.
         report : callable, default=None
-            (epoch, mean score over the folds) -> whether to stop. The folds wait for each other after every epoch; one
-            that has ended counts by its score at the end.
+            (epoch, mean score over the folds) -> whether to stop. The folds wait for each other; one that has ended
+            counts by its score at the end.
+        judged : container of int, default=None
+            The epochs after which to report; None is each.
         until : int, default=None
             The epoch after which to stop. Folds that end before have their score at the end.
         checkpoints : list of str, default=None
@@ -115,7 +117,7 @@ class Evaluation:
         -------
         Outcome
         """
-        meeting = _Meeting(len(self.splits), report, until)
+        meeting = _Meeting(len(self.splits), report, judged, until)
         # scikit-learn has a configuration for each thread
         run = partial(self._fold, params=params, meeting=meeting, checkpoints=checkpoints, config=get_config())
         folds = range(len(self.splits))
@@ -223,7 +225,7 @@ class _Epochs:
 
 
 class _Meeting:
-    """Where the folds of a trial meet after each epoch.
+    """Where the folds of a trial meet after epochs that are judged.
 
     Attributes
     ----------
@@ -233,8 +235,8 @@ class _Meeting:
         The last epoch that any fold has told of.
     """
 
-    def __init__(self, n_folds, report, until):
-        self.report, self.until = report, until
+    def __init__(self, n_folds, report, judged, until):
+        self.report, self.judged, self.until = report, judged, until
         self.condition = threading.Condition()
         self.scores = [math.nan] * n_folds
         self.at = [0] * n_folds  # epoch of each fold; inf when it has ended
@@ -250,7 +252,7 @@ class _Meeting:
         if self.until is not None and epoch >= self.until:
             self.scores[fold] = score(network)
             raise _StopFit
-        if self.report is None:
+        if self.report is None or not (self.judged is None or epoch in self.judged):
             return
         value = score(network)
         with self.condition:
