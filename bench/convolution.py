@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from compare import machine
 from engine_nets import adam
-from layer_peers import installed, jax_epoch, row_predictors
+from layer_peers import CALLS, installed, jax_epoch, repeated, row_predictors
 from report import table
 from timing import Lane, headline, interleave, ratio
 
@@ -125,7 +125,7 @@ def lanes_of(entries, shape):
         train, predict, adds = ours(entries, shape, threads)
         training.append(Lane("fastmlp", threads, train, train, BATCHES))
         if threads == 1:
-            prediction.append(Lane("fastmlp", 1, predict, predict, 1))
+            prediction.append(Lane("fastmlp", 1, repeated(predict), predict, CALLS))
     for compiled in (False, True) if installed("torch") else ():
         for threads in (1, 2):
             train, predict = theirs(entries, shape, compiled)
@@ -137,7 +137,7 @@ def lanes_of(entries, shape):
             name = "PyTorch compiled" if compiled else "PyTorch"
             training.append(Lane(name, threads, train, train, BATCHES))
             if not compiled:
-                prediction.append(Lane(name, threads, predict, predict, 1))
+                prediction.append(Lane(name, threads, repeated(predict), predict, CALLS))
     if installed("jax"):
         train = of_jax(entries, shape)
         training.append(Lane("JAX", None, train, train, BATCHES))
@@ -145,7 +145,7 @@ def lanes_of(entries, shape):
         X = data(shape)[0].reshape(-1, *shape)
         for threads in (1, 2):
             _, predict = row_predictors(ConvRegressor, X, 10, threads, layers=entries)
-            prediction.append(Lane("ONNX Runtime", threads, predict, predict, 1))
+            prediction.append(Lane("ONNX Runtime", threads, repeated(predict), predict, CALLS))
     return training, prediction, adds
 
 

@@ -9,6 +9,13 @@ from peers import jax_adam, jax_start
 from fastmlp.engine import Predictor
 from fastmlp.engine.architecture import GRU, LSTM, Convolution, Dense, MaxPool
 
+CALLS = 50  # of a prediction in a lane's run: a service's come one after another
+
+
+def repeated(run):
+    """CALLS calls."""
+    return lambda: [run() for _ in range(CALLS)]
+
 
 def row_predictors(kind, X, n_outputs, threads, **params):
     """Calls of fastmlp and of ONNX Runtime that predict the first row of X by the same network.

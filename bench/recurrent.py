@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 from engine_nets import adam
-from layer_peers import installed, jax_epoch, row_predictors
+from layer_peers import CALLS, installed, jax_epoch, repeated, row_predictors
 from timing import Lane, interleave, ratio
 
 from fastmlp import RecurrentRegressor
@@ -141,10 +141,6 @@ def training_of_jax(name):
     return Lane("JAX", None, run, run, N_BATCHES)
 
 
-def repeated(run):
-    return lambda: [run() for _ in range(10)]
-
-
 def prediction(name, n_threads, n_rows):
     """Lanes of predictions of some sequences, ours and PyTorch's if it is installed."""
     X, _, _ = data_for(name)
@@ -155,7 +151,7 @@ def prediction(name, n_threads, n_rows):
     def ours():
         return predictor(X, n_threads=n_threads)
 
-    lanes = [Lane("fastmlp", n_threads, repeated(ours), ours, 10)]
+    lanes = [Lane("fastmlp", n_threads, repeated(ours), ours, CALLS)]
     if torch is None:
         return lanes
     module, x = Module(name).eval(), sequences(X)
@@ -165,7 +161,7 @@ def prediction(name, n_threads, n_rows):
             return torch.softmax(module(x), dim=1).numpy()
 
     np.testing.assert_allclose(ours(), theirs(), atol=1e-5)
-    return [*lanes, Lane("PyTorch", n_threads, repeated(theirs), theirs, 10)]
+    return [*lanes, Lane("PyTorch", n_threads, repeated(theirs), theirs, CALLS)]
 
 
 def prediction_by_onnx_runtime(cell, n_threads):
@@ -175,7 +171,7 @@ def prediction_by_onnx_runtime(cell, n_threads):
         RecurrentRegressor, X, N_CLASSES, n_threads, hidden_layer_sizes=UNITS, cell=cell, dtype="float32"
     )
     peers = ("fastmlp", "ONNX Runtime")
-    return [Lane(peer, n_threads, repeated(run), run, 10) for peer, run in zip(peers, calls, strict=True)]
+    return [Lane(peer, n_threads, repeated(run), run, CALLS) for peer, run in zip(peers, calls, strict=True)]
 
 
 def compare(what, lanes, rounds):
