@@ -46,9 +46,9 @@ source = fastmlp.scan_parquet(folder, target="label")
 
 common = {"hidden_layer_sizes": (32,), "batch_size": 50, "max_iter": 6, "random_state": 0}
 model = DaskMLPClassifier(**common, n_replicas=4)
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-    model.set_params(client=client).fit(source)
-model
+with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster:
+    with Client(cluster) as client:
+        model.set_params(client=client).fit(source)
 
 # %%
 # The same bits elsewhere
@@ -57,7 +57,7 @@ model
 
 with ThreadPoolExecutor(1) as executor:
     again = DaskMLPClassifier(**common, n_replicas=4, client=executor).fit(source)
-all((one == other).all() for one, other in zip(model.coefs_, again.coefs_, strict=True))
+print(all((one == other).all() for one, other in zip(model.coefs_, again.coefs_, strict=True)))
 
 # %%
 # Beside one process
@@ -80,4 +80,5 @@ fig.tight_layout()
 local = model.to_local()
 X_test = rng.standard_normal((2000, 8), dtype=np.float32)
 y_test = np.abs(X_test[:, 0] * X_test[:, 1] + X_test[:, 2]) > 1
-type(local).__name__, round(np.mean(local.predict(pd.DataFrame(X_test, columns=source.names)) == y_test), 3)
+accuracy = np.mean(local.predict(pd.DataFrame(X_test, columns=source.names)) == y_test)
+print(f"{type(local).__name__}: {accuracy:.3f} of the rows are right")

@@ -6,6 +6,8 @@ A table as it comes: dates, texts, gaps. This page trains on it, looks at what t
 is to be believed, and takes the model out of Python.
 """
 
+# sphinx_gallery_capture_repr = ("_repr_html_",)
+
 import tempfile
 from pathlib import Path
 
