@@ -47,7 +47,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = dict.fromkeys(("install", "gallery/*", "comparison", "proofs", "development"), [])
+html_sidebars = dict.fromkeys(("install", "gallery/*", "comparison", "faq", "proofs", "development"), [])
 copyright = "the fastmlp developers, BSD 3-Clause licence"  # noqa: A001
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
