@@ -44,6 +44,26 @@ def dates(values):
     return as_dates(column(values), "Column 'a'").astype(object).tolist()
 
 
+class Sequenced:
+    """A column of a library that fastmlp does not know, with NumPy's protocol alone."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_columns_by_numpys_protocol():
+    assert numbers(Sequenced([1.5, math.nan])) == [1.5, None]
+    assert levels(Sequenced(np.array(["a", None], object))) == ["a", None]
+    with pytest.raises(TypeError, match="is of type Sequenced, which is no column of values"):
+        column(Sequenced([[1.0], [2.0]]))
+
+
 @pytest.mark.parametrize(
     "value, key",
     [

@@ -16,6 +16,7 @@ from fastmlp.data.windows import features_of, window_blocks
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow.dataset")
 
 N, F = 211, 5
 RNG = np.random.default_rng(0)
@@ -101,6 +102,8 @@ def test_npy_refusals(tmp_path):
         fastmlp.scan_npy(X.tolist())
     with pytest.raises(ValueError, match="has no rows"):
         fastmlp.scan_npy(X[:0])
+    with pytest.raises(TypeError, match="sample_weight must have numbers, got <U1"):
+        fastmlp.scan_npy(X, Y, np.full(N, "1"))
 
 
 @pytest.mark.parametrize(
@@ -261,6 +264,7 @@ def test_files_that_are_refused(tmp_path):
     refused(ValueError, r"has no column 'z'", target="z")
     refused(ValueError, r"has no column 'z'", features=["f1", "z"])
     refused(ValueError, "a column is named twice", features=["f1", "y"])
+    refused(ValueError, "has no columns beside target and sample_weight", features=[])
     refused(ValueError, r"row group 0 of .*part-0.parquet' has 25 rows, a window at most 20", window_rows=20)
     pq.write_table(table(s=["a"] * N), tmp_path / "part-0.parquet")
     with pytest.raises(TypeError, match=r"column 's' of .*part-0.parquet' is string: features needs columns of int"):
@@ -270,6 +274,11 @@ def test_files_that_are_refused(tmp_path):
         fastmlp.scan_parquet(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="there are no Parquet files at"):
         fastmlp.scan_parquet(str(tmp_path / "*.txt"))
+    with pytest.raises(ValueError, match=r"paths=\[\] has no files"):
+        fastmlp.scan_parquet([])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="the dataset has no files"):
+        fastmlp.scan_parquet(pa.dataset.dataset(tmp_path / "empty", format="parquet"))
 
 
 @pytest.mark.parametrize("bad, what", [(np.nan, "NaN"), (-np.inf, "infinity")])
