@@ -21,6 +21,7 @@ from networks import (
     same_bits,
     train,
 )
+from together import in_threads
 
 from fastmlp.engine import LOSSES, Network, Predictor, effective_n_threads, forward
 
@@ -351,21 +352,6 @@ def test_subnormal_moments_are_flushed(dtype, n_threads):
 
 
 # ---- several Python threads ----
-
-
-def in_threads(*functions):
-    """Run functions in a thread each; their results."""
-    results = [None] * len(functions)
-
-    def run(i):
-        results[i] = functions[i]()
-
-    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -14,7 +14,7 @@ from ..engine.memory cimport data_of
 from .columns import level_key
 
 cdef extern from "Python.h":
-    PyObject *PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i)   # of a list or tuple
+    PyObject *PyTuple_GET_ITEM(object sequence, Py_ssize_t i)
 
 cdef extern from *:
     """
@@ -229,21 +229,23 @@ cdef class Encoding:
         to_codes = <int32_t *> data_of(codes, True)
         for i in range(n):
             row = rows[i]
-            if not isinstance(row, (list, tuple)) or len(row) != self.n_columns:
+            if isinstance(row, list):
+                row = tuple(row)    # which no other thread can make shorter
+            if not isinstance(row, tuple) or len(row) != self.n_columns:
                 return None
             for j in range(self.n_numeric):
-                if not read_number(<object> PySequence_Fast_GET_ITEM(row, self.positions[j]), &x[self.slots[j]]):
+                if not read_number(<object> PyTuple_GET_ITEM(row, self.positions[j]), &x[self.slots[j]]):
                     return None
             for j in range(self.n_binary):
                 column = <tuple> self.binary[j]
                 levels = <Levels> column[1]
-                if not levels.find(<object> PySequence_Fast_GET_ITEM(row, column[0]), &code):
+                if not levels.find(<object> PyTuple_GET_ITEM(row, column[0]), &code):
                     return None
                 to_numbers[self.n_continuous + j] = (<list> column[2])[code]
             for j in range(self.n_codes):
                 column = <tuple> self.coded[j]
                 levels = <Levels> column[1]
-                if not levels.find(<object> PySequence_Fast_GET_ITEM(row, column[0]), &code):
+                if not levels.find(<object> PyTuple_GET_ITEM(row, column[0]), &code):
                     return None
                 to_codes[j] = code
             if not self._fill(x, to_numbers, 1):

@@ -33,6 +33,7 @@ def unbound():
 def _processors_of_places():
     """The processors in the places of the OpenMP runtimes that were loaded first."""
     if not _processors:
+        found = set()
         for library in threadpoolctl.ThreadpoolController().select(user_api="openmp").lib_controllers:
             runtime = library.dynlib
             if not hasattr(runtime, "omp_get_place_proc_ids"):  # older than OpenMP 4.5
@@ -40,5 +41,6 @@ def _processors_of_places():
             for place in range(runtime.omp_get_num_places()):
                 ids = (ctypes.c_int * runtime.omp_get_place_num_procs(place))()
                 runtime.omp_get_place_proc_ids(place, ids)
-                _processors.update(ids)
+                found.update(ids)
+        _processors.update(found)  # at once: another thread may be in this function
     return _processors

@@ -480,12 +480,20 @@ cdef class Network:
 
         Another network with the same parameters goes on within the epoch to the same bits once it is set there.
         """
-        return self.job.loss_sum, self.job.loss_rows
+        self._enter()
+        try:
+            return self.job.loss_sum, self.job.loss_rows
+        finally:
+            self._busy.release()
 
     @epoch_so_far.setter
     def epoch_so_far(self, sums):
-        self.job.loss_sum, self.job.loss_rows = sums
-        self._open = True
+        self._enter()
+        try:
+            self.job.loss_sum, self.job.loss_rows = sums
+            self._open = True
+        finally:
+            self._busy.release()
 
     def loss_and_grad(self, rows=None, double alpha=0.0):
         """Loss and gradient over all the given rows at the current parameters.

@@ -133,7 +133,8 @@ class Listeners:
 
     def fit_ends(self):
         """After the last one, when the estimator is fitted."""
-        self.task_ends({name: value for name, value in vars(self.estimator).items() if name.endswith("_")})
+        attributes = dict(vars(self.estimator))  # at once: another thread may predict, and keep its predictors
+        self.task_ends({name: value for name, value in attributes.items() if name.endswith("_")})
 
     def task_ends(self, attributes):
         """After the last step of a fit, or of a member; gives whether a callback of scikit-learn's asks to stop."""

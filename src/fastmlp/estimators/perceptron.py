@@ -230,14 +230,19 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
         ConvergenceWarning
             If `max_iter` epochs were not enough.
         """
-        with unchanged_on_error(self):
-            for name in ("classes_", "t_"):
-                vars(self).pop(name, None)
-            y = validate_data(self, y=y)
-            if self.warm_start and hasattr(self, "coef_"):
-                coef_init = self.coef_ if coef_init is None else coef_init
-                intercept_init = self.intercept_ if intercept_init is None else intercept_init
-            self._train(X, y, np.unique(y), sample_weight, coef_init, intercept_init, self.max_iter)
+        fitted = type(self).__new__(type(self))  # other threads may predict by the model of before, or pickle it
+        vars(fitted).update(vars(self))
+        for name in ("classes_", "t_"):
+            vars(fitted).pop(name, None)
+        y = validate_data(fitted, y=y)
+        if self.warm_start and hasattr(self, "coef_"):
+            coef_init = self.coef_ if coef_init is None else coef_init
+            intercept_init = self.intercept_ if intercept_init is None else intercept_init
+        fitted._train(X, y, np.unique(y), sample_weight, coef_init, intercept_init, self.max_iter)
+        learnt = {name: value for name, value in vars(fitted).items() if name in self._attributes}
+        vars(self).update(learnt)
+        for name in self._attributes.keys() - learnt.keys():
+            vars(self).pop(name, None)
         if self.tol is not None and self.n_iter_ == self.max_iter:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the"

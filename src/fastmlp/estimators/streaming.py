@@ -269,7 +269,7 @@ class _Encoder:
         self._class_weights = class_weights
         self._estimator = type(estimator).__new__(type(estimator))
         known = {*OF_LOSSES, "classes_", "_label_binarizer"}
-        own = {name: value for name, value in vars(estimator).items() if name in known}
+        own = {name: value for name, value in dict(vars(estimator)).items() if name in known}
         vars(self._estimator).update(constructor_defaults(type(estimator)) | own)  # others may not go into a pickle
 
     def __call__(self, y, weight):

@@ -16,7 +16,7 @@ MOMENTS = {"sgd": ("velocities",), "adam": ("ms", "vs")}
 
 
 def _copy_fitted(source, target):
-    for name, value in vars(source).items():
+    for name, value in dict(vars(source)).items():  # at once: another thread may predict, and keep its predictors
         if name in _PRIVATE or (name.endswith("_") and not name.startswith("_")):
             # one by one: under early stopping scikit-learn's best weights are those in use, and would stay so
             setattr(target, name, deepcopy(value))

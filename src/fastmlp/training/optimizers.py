@@ -101,7 +101,8 @@ class Optimizer:
         self.moments = []
 
     def __getstate__(self):
-        return {key: value for key, value in vars(self).items() if key not in ("state", "rates")}
+        kept = dict(vars(self))  # at once: another thread may train
+        return {key: value for key, value in kept.items() if key not in ("state", "rates")}
 
     @property
     def learning_rate(self):
