@@ -5,10 +5,11 @@ Parquet files, in turn, in one process. `python bench/streaming.py cost` tells t
 of reading and shuffling, and of the decoding in it. `python bench/streaming.py memory` trains in a process whose memory
 is limited to a tenth of the file, and prints how much is resident that no file is mapped to. The kind "table" is an
 ensemble's fit to a table that has texts and gaps. `python bench/streaming.py peers` trains a larger network beside
-PyTorch, which reads the same file. Files go to a temporary folder.
+PyTorch and Keras, which read the same file. Files go to a temporary folder.
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -156,26 +157,37 @@ def table_of(start, n_rows):
 
 
 def peers(n_rows, rounds):
-    """PyTorch beside: five layers of 300 tanh units, 28 features, batches of 100, Adam; at one thread and at two."""
+    """PyTorch and Keras beside: five layers of 300 tanh units, 28 features, batches of 100, Adam; Keras runs on JAX."""
     import torch
+
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
 
     hidden, n_features, batch = (300,) * 5, 28, 100
 
-    class RowGroups(torch.utils.data.IterableDataset):
+    def batches(path):
         """Batches of the rows of a file's row groups, shuffled in each of them."""
+        file, random = pq.ParquetFile(path), np.random.default_rng(0)
+        for group in random.permutation(file.num_row_groups):
+            table = file.read_row_group(group)
+            X = np.stack([table[f"f{j}"].to_numpy() for j in range(n_features)], axis=1)
+            y, order = table["y"].to_numpy().astype(np.float32), random.permutation(len(X))
+            for start in range(0, len(X), batch):
+                of_batch = order[start : start + batch]
+                yield X[of_batch], y[of_batch]
 
+    class RowGroups(torch.utils.data.IterableDataset):
         def __init__(self, path):
             self.path = path
 
         def __iter__(self):
-            file, random = pq.ParquetFile(self.path), np.random.default_rng(0)
-            for group in random.permutation(file.num_row_groups):
-                table = file.read_row_group(group)
-                X = np.stack([table[f"f{j}"].to_numpy() for j in range(n_features)], axis=1)
-                y, order = table["y"].to_numpy(), random.permutation(len(X))
-                for start in range(0, len(X), batch):
-                    of_batch = order[start : start + batch]
-                    yield torch.from_numpy(X[of_batch]), torch.from_numpy(y[of_batch]).float()
+            return ((torch.from_numpy(X), torch.from_numpy(y)) for X, y in batches(self.path))
+
+    def train_keras(path, n_threads):
+        layers = [keras.layers.Dense(units, "tanh") for units in hidden]
+        network = keras.Sequential([keras.Input((n_features,)), *layers, keras.layers.Dense(1, "sigmoid")])
+        network.compile("adam", "binary_crossentropy")
+        network.fit(batches(path), steps_per_epoch=-(-n_rows // batch), epochs=1, verbose=0)
 
     def train(path, n_threads):
         torch.set_num_threads(n_threads)
@@ -197,10 +209,12 @@ def peers(n_rows, rounds):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         write_parquet(path, n_rows, n_rows // 10, use_dictionary=False)
+        runs = {"fastmlp": (fit, (1, 2)), f"PyTorch {torch.__version__}": (train, (1, 2))}
+        runs[f"Keras {keras.__version__}"] = train_keras, ("its own",)
         lanes = [
             Lane(f"{name}, {n} threads", None, lambda run=run, n=n: run(path, n), lambda: None, n_rows)
-            for n in (1, 2)
-            for name, run in (("fastmlp", fit), (f"PyTorch {torch.__version__}", train))
+            for name, (run, threads) in runs.items()
+            for n in threads
         ]
         interleave(lanes, rounds)
         for lane in lanes:
@@ -277,7 +291,7 @@ if __name__ == "__main__":
     timed.add_argument("--window-rows", type=int, default=400_000)
     timed.add_argument("--epochs", type=int, default=2)
     timed.add_argument("--rounds", type=int, default=5)
-    beside = commands.add_parser("peers", help="rows per second beside PyTorch")
+    beside = commands.add_parser("peers", help="rows per second beside PyTorch and Keras")
     beside.add_argument("--rows", type=int, default=1_000_000)
     beside.add_argument("--rounds", type=int, default=5)
     costing = commands.add_parser("cost", help="processor time of a row")
