@@ -157,8 +157,8 @@ static void FN(plane_sums)(void *sums_, const void *d_, ptrdiff_t channels, ptrd
 
 /* ---- pooling ---- */
 
-/* For each vector of places of the window in each plane of x: `seen`, what the first of them sees first, from element
- * `at` of the plane on, and the n lanes whose outputs stand at `out`. */
+/* For each vector of n places of the window in each plane of x: the window of the first begins at element `at` of the
+ * plane, and its output is *out. */
 #define FOR_PLACES                                                                                             \
     for (ptrdiff_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])                                      \
         for (ptrdiff_t y = 0; y < w->out[0]; y++)                                                              \
@@ -199,12 +199,14 @@ static void FN(max_pool)(void *out_, int32_t *places, const void *x_, const fm_w
     REAL *out = out_;
     const REAL *x = x_, *const end = out + w->channels * w->out[0] * w->out[1];
     FOR_PLACES {
-        PICK(int64_t, int32_t) where[VECTOR_LANES];
-        FN(store_outputs)(out, halves ? FN(greatest)(x + at, 2, 2, width, 2, n, (FN(lanes) *)where)
-                                      : FN(greatest)(x + at, w->size[0], w->size[1], width, step, n, (FN(lanes) *)where),
+        FN(lanes) which;
+        FN(store_outputs)(out, halves ? FN(greatest)(x + at, 2, 2, width, 2, n, &which)
+                                      : FN(greatest)(x + at, w->size[0], w->size[1], width, step, n, &which),
                           n, end);
         if (!places) continue;
+        PICK(int64_t, int32_t) where[VECTOR_LANES];
         int32_t place[VECTOR_LANES];
+        memcpy(where, &which, sizeof where);
         FOR_VECTOR place[l] = (int32_t)(at + l * step + where[l]);
         memcpy(places, place, (size_t)n * sizeof *place);
         places += n;
