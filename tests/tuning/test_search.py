@@ -87,9 +87,15 @@ def test_pruned_trials_are_ranked_last(median):
 
 
 def test_the_median_is_asked_whenever_there_are_a_quarter_more_epochs(median):
-    asked = [3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22]
+    asked = [3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27]
     for trial, last in zip(median.trials_, median.cv_results_["epochs"], strict=True):
         assert [*trial.intermediate_values] == [epoch for epoch in asked if epoch <= last]
+
+
+def test_the_median_is_asked_beyond_the_epochs_of_the_estimator_where_a_trial_draws_more():
+    mlp = MLPClassifier(max_iter=5, tol=0, n_iter_no_change=99, random_state=0)
+    search = TPESearchCV(mlp, {"max_iter": [20]}, n_trials=1, cv=CV, random_state=0, refit=False).fit(X, y)
+    assert [*search.trials_[0].intermediate_values] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18]
 
 
 @pytest.mark.parametrize("steps", [(), (StandardScaler(),), (make_pipeline(StandardScaler()), StandardScaler())])

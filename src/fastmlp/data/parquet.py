@@ -17,7 +17,7 @@ from .sources import Block, ChangedError, Source, as_table, rows_of_window, stac
 
 __all__ = ["scan_parquet", "write_parquet"]
 
-_TILE = 1 << 12  # rows whose columns are put side by side while they are in the cache
+_TILE = 1 << 19  # bytes of columns that are put side by side while they are in the cache
 _SUNK_ROWS = 1 << 16  # of the row groups that a lazy frame is written to
 _FOOTER = 8  # bytes behind the footer: its length, and the magic number
 
@@ -215,11 +215,13 @@ class ParquetSource(Source):
             self.check_numbers()
         columns, read = self._columns(block, self._features if X is not None else [], targets)
         columns = [self._array(block, name, column) for name, column in columns.items()]
-        tile = np.empty((len(columns), _TILE), self.dtype)
-        for start in range(0, len(X) if columns else 0, _TILE):
-            rows = X[start : start + _TILE]
+        n_rows = len(X) if columns else 0
+        height = min(n_rows, max(16, _TILE // (self.dtype.itemsize * max(1, len(columns)))))
+        tile = np.empty((len(columns), height), self.dtype)
+        for start in range(0, n_rows, max(1, height)):
+            rows = X[start : start + height]
             for row, column in zip(tile, columns, strict=True):
-                row[: len(rows)] = column[start : start + _TILE]
+                row[: len(rows)] = column[start : start + height]
             transpose(tile[:, : len(rows)], rows)
         return read
 

@@ -239,9 +239,8 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
             coef_init = self.coef_ if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         fitted._train(X, y, np.unique(y), sample_weight, coef_init, intercept_init, self.max_iter)
-        learnt = {name: value for name, value in vars(fitted).items() if name in self._attributes}
-        vars(self).update(learnt)
-        for name in self._attributes.keys() - learnt.keys():
+        vars(self).update(vars(fitted))
+        for name in vars(self).keys() - vars(fitted).keys():
             vars(self).pop(name, None)
         if self.tol is not None and self.n_iter_ == self.max_iter:
             warnings.warn(

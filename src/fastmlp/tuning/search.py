@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from tempfile import TemporaryDirectory
@@ -43,6 +44,22 @@ __all__ = ["TPESearchCV"]
 _STARTUP = 5  # trials that go to the end before the median of them prunes others
 
 
+@dataclass
+class _Growing:
+    """Numbers from `first` on, each about a quarter larger than the one before.
+
+    A score takes as long as several epochs of a small network, and says little that the one before has not said.
+    """
+
+    first: int
+
+    def __contains__(self, number):
+        at = self.first
+        while at < number:
+            at = max(at + 1, at * 5 // 4)
+        return at == number
+
+
 class TPESearchCV(BaseSearchCV):
     """Search for hyperparameters by cross-validation, with Optuna's tree-structured Parzen estimator.
 
@@ -78,10 +95,10 @@ class TPESearchCV(BaseSearchCV):
         As in scikit-learn's searches.
     pruner : {"median", "halving"}, optuna.pruners.BasePruner or None, default="median"
         What ends trials. "median": one whose best score so far is worse than the median of the trials before, from the
-        sixth trial on; asked after `min_epochs`, and again whenever there are about a quarter more. "halving": all
-        trials are stopped after `min_epochs`, the best third goes on to three times as many, and so on up to
-        `max_iter`; each goes on from its checkpoints, and does only one epoch of the round before again. For
-        `MLPClassifier` and `MLPRegressor`, whose solver trains by epochs. None: nothing.
+        sixth trial on; asked after `min_epochs` epochs, and then each time that their number has grown by about a
+        quarter. "halving": all trials are stopped after `min_epochs`, the best third goes on to three times as many,
+        and so on up to `max_iter`; each goes on from its checkpoints, and does only one epoch of the round before
+        again. For `MLPClassifier` and `MLPRegressor`, whose solver trains by epochs. None: nothing.
     min_epochs : int or None, default=None
         Epochs before a trial may end, with "median" and "halving". None is a ninth of `max_iter` of the estimator, or
         of the epochs of its recipe.
@@ -281,17 +298,10 @@ class TPESearchCV(BaseSearchCV):
             raise ValueError(f"Callbacks of a search are told by {elsewhere}: set them on the estimator.")
 
     def _judged(self, network):
-        """The epochs after which the median prunes, each about a quarter further than the one before; None is all.
-
-        A score takes as long as several epochs of a small network, and says little that the one before has not said.
-        """
+        """The epochs after which the median prunes; None is all."""
         if network is None or self.pruner != "median":
             return None
-        epoch, last, judged = self._least_epochs(network), _epochs_of(network), set()
-        while epoch < last:
-            judged.add(epoch)
-            epoch = max(epoch + 1, epoch * 5 // 4)
-        return judged
+        return _Growing(self._least_epochs(network))
 
     def _least_epochs(self, network):
         return self.min_epochs or max(1, -(-_epochs_of(network) // FACTOR**2))
