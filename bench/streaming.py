@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def peers(n_rows, rounds):
         def __iter__(self):
             return ((torch.from_numpy(X), torch.from_numpy(y)) for X, y in batches(self.path))
 
-    def train_keras(path, n_threads):
+    def train_keras(path):
         layers = [keras.layers.Dense(units, "tanh") for units in hidden]
         network = keras.Sequential([keras.Input((n_features,)), *layers, keras.layers.Dense(1, "sigmoid")])
         network.compile("adam", "binary_crossentropy")
@@ -209,13 +210,10 @@ def peers(n_rows, rounds):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         write_parquet(path, n_rows, n_rows // 10, use_dictionary=False)
-        runs = {"fastmlp": (fit, (1, 2)), f"PyTorch {torch.__version__}": (train, (1, 2))}
-        runs[f"Keras {keras.__version__}"] = train_keras, ("its own",)
-        lanes = [
-            Lane(f"{name}, {n} threads", None, lambda run=run, n=n: run(path, n), lambda: None, n_rows)
-            for name, (run, threads) in runs.items()
-            for n in threads
-        ]
+        runs = {f"fastmlp, {n} threads": partial(fit, path, n) for n in (1, 2)}
+        runs |= {f"PyTorch {torch.__version__}, {n} threads": partial(train, path, n) for n in (1, 2)}
+        runs[f"Keras {keras.__version__}, its own threads"] = partial(train_keras, path)
+        lanes = [Lane(name, None, run, lambda: None, n_rows) for name, run in runs.items()]
         interleave(lanes, rounds)
         for lane in lanes:
             print(f"{lane.peer:32} {1 / lane.best:10,.0f} rows/s  {1 / ratio(lane, lanes[0])[0]:6.1%} of the first")

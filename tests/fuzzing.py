@@ -20,7 +20,6 @@ def fuzzed(n_tests, n_examples):
         max_examples=N_FILES // n_tests or n_examples,
         derandomize=not N_FILES,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 

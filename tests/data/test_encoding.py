@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastmlp.data.columns import level_key
@@ -123,7 +123,7 @@ SCALARS = st.one_of(
 @example(KEYS, True)
 @example(KEYS, np.bool_(False))
 @example(KEYS, np.float64("nan"))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_levels_are_found_by_their_keys(keys, value):
     codes = {None: 100, **{key: i for i, key in enumerate(keys)}}
     with warnings.catch_warnings():

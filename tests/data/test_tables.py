@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
@@ -528,7 +528,7 @@ def tables(draw):
     return columns
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(tables(), st.sampled_from([1, 2, "auto"]), st.randoms(use_true_random=False))
 def test_all_tables_give_the_same(columns, min_frequency, random):
     named = encoder(columns, min_frequency=min_frequency)
@@ -559,7 +559,7 @@ def test_a_zero_with_a_sign_is_zero(n):
     assert len(states) == 1 and "-0." not in states.pop()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(tables(), tables())
 def test_a_row_gives_what_it_gives_among_others(columns, more):
     """Bit for bit, though few rows go another way than many."""

@@ -1,9 +1,10 @@
 """The order of rows, beside NumPy's shuffle; and columns put side by side."""
 
-import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from together import in_threads
 
 from fastmlp.engine import shuffle, transpose
 
@@ -52,11 +53,7 @@ def test_part_of_an_array_is_shuffled_where_it_stands():
 
 def test_threads_that_share_a_random_state_wait_for_each_other():
     random, orders = np.random.RandomState(0), [np.arange(50_000) for _ in range(4)]
-    threads = [threading.Thread(target=shuffle, args=(random, rows)) for rows in orders]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*[partial(shuffle, random, rows) for rows in orders])
     alone, expected = np.random.RandomState(0), []
     for _ in range(4):
         expected.append(np.arange(50_000))

@@ -123,25 +123,34 @@ def test_many_fits_at_once():
     in_threads(*[lambda i=i: fit(names[i:] + names[:i]) for i in range(0, len(names), 2)])
 
 
+def repeated_beside(times, train, predict):
+    """Train so many times in one thread, while two others predict again and again."""
+    done = []
+
+    def fit():
+        try:
+            for _ in range(times):
+                train()
+        finally:
+            done.append(True)
+
+    def ask():
+        while not done:
+            predict()
+
+    in_threads(fit, ask, ask)
+
+
 @every_model
 def test_predictions_of_a_model_that_is_fitted_again(name):
     """They may be of either model or of a mixture; the fit itself gives the bits that it gives alone."""
     model, rows, expected = fitted(name)
-    y, done = MODELS[name][2], []
-
-    def fit():
-        try:
-            for _ in range(6):
-                model.fit(rows, y)
-        finally:
-            done.append(True)
 
     def predict():
-        while not done:
-            assert type(pickle.loads(pickle.dumps(model))) is type(model)
-            assert [one.shape for one in outputs_of(model, rows)] == [one.shape for one in expected]
+        assert type(pickle.loads(pickle.dumps(model))) is type(model)
+        assert [one.shape for one in outputs_of(model, rows)] == [one.shape for one in expected]
 
-    in_threads(fit, predict, predict)
+    repeated_beside(6, lambda: model.fit(rows, MODELS[name][2]), predict)
     assert_same(outputs_of(model, rows), expected)
 
 
@@ -154,20 +163,12 @@ def test_predictions_between_the_steps_of_partial_fit(name):
         one.partial_fit(rows, y, **classes)
     for _ in range(20):
         models[0].partial_fit(rows, y)
-    model, done = models[1], []
-
-    def fit():
-        try:
-            for _ in range(20):
-                model.partial_fit(rows, y)
-        finally:
-            done.append(True)
+    model = models[1]
 
     def predict():
-        while not done:
-            assert all(len(one) == len(y) for one in outputs_of(model, rows))
+        assert all(len(one) == len(y) for one in outputs_of(model, rows))
 
-    in_threads(fit, predict, predict)
+    repeated_beside(20, lambda: model.partial_fit(rows, y), predict)
     assert_same(outputs_of(model, rows), outputs_of(models[0], rows))
 
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from parity import N, data, distance, pair, quietly, weights
 from scipy import sparse
 from sklearn import neural_network
@@ -257,7 +257,7 @@ def test_sparse_input_has_no_input_dropout():
         MLPClassifier(**PARAMS, input_dropout=0.1).fit(data(kind="csr")[0], LABELS)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.data())
 def test_any_allowed_combination_trains_or_names_what_it_refuses(draw):
     choices = {

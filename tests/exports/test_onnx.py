@@ -305,7 +305,7 @@ def test_a_perceptron(target, dtype):
 whole = st.integers(-50, 50)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, derandomize=True, database=None)
 @given(st.data(), st.integers(2, 5), st.integers(1, 4))
 def test_any_perceptron_on_whole_numbers(data, n_classes, n_features):
     """Equal to the bit, ties and sums of 0 included: float32 makes no error."""

@@ -81,13 +81,13 @@ _states = st.recursive(
 )
 
 
-@settings(deadline=None, database=None)
+@settings(database=None)
 @given(_states)
 def test_a_state_comes_back_as_it_was(state):
     assert _same(_unpacked(*pack(state)), state)
 
 
-@settings(deadline=None, database=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(database=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_states)
 def test_a_file_gives_back_what_was_written(tmp_path, state):
     checkpoint = Checkpoint(tmp_path / "c", 1)

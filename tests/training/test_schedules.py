@@ -19,7 +19,7 @@ from fastmlp.training.schedules import SCHEDULES, schedule_for
 
 PLANNED = [name for name, row in SCHEDULES.items() if row.curve]
 # the same examples everywhere, whatever time they take
-quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def optimizer_with(schedule, params=None, warmup=0, name="adam", **others):

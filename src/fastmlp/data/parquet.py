@@ -215,14 +215,8 @@ class ParquetSource(Source):
             self.check_numbers()
         columns, read = self._columns(block, self._features if X is not None else [], targets)
         columns = [self._array(block, name, column) for name, column in columns.items()]
-        n_rows = len(X) if columns else 0
-        height = min(n_rows, max(16, _TILE // (self.dtype.itemsize * max(1, len(columns)))))
-        tile = np.empty((len(columns), height), self.dtype)
-        for start in range(0, n_rows, max(1, height)):
-            rows = X[start : start + height]
-            for row, column in zip(tile, columns, strict=True):
-                row[: len(rows)] = column[start : start + height]
-            transpose(tile[:, : len(rows)], rows)
+        if columns:
+            _put_side_by_side(columns, X)
         return read
 
     def table(self, blocks, targets=True):
@@ -442,6 +436,17 @@ def _schema(scanned):
     schema = scanned.metadata.schema.to_arrow_schema()
     types = dict(zip(schema.names, schema.types, strict=True))
     return types | {name: pa.scalar(value).type for name, value in scanned.file.keys.items()}
+
+
+def _put_side_by_side(columns, X):
+    """X[:, j] = columns[j]"""
+    height = max(16, _TILE // (X.itemsize * len(columns)))
+    tile = np.empty((len(columns), min(height, len(X))), X.dtype)
+    for start in range(0, len(X), height):
+        rows = X[start : start + height]
+        for row, column in zip(tile, columns, strict=True):
+            row[: len(rows)] = column[start : start + height]
+        transpose(tile[:, : len(rows)], rows)
 
 
 def _type(schema, name, scanned):

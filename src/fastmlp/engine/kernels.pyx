@@ -258,6 +258,17 @@ def logarithm(x):
     return apply("log", x)
 
 
+cdef _check_rows(array, str name, bint columns_serve):
+    """Refuse a matrix whose rows are not contiguous, nor, if they serve, its columns."""
+    cdef ptrdiff_t itemsize = array.itemsize
+    if any(stride % itemsize or stride < 0 for stride in array.strides):
+        raise ValueError(f"{name}: strides {array.strides} are not whole elements")
+    if array.strides[1] != itemsize and array.shape[1] > 1 and array.size and not (
+        columns_serve and (array.strides[0] == itemsize or array.shape[0] == 1)
+    ):
+        raise ValueError(f"{name}: rows are not contiguous")
+
+
 def product(a, b, out, *, accumulate=False, isa=None):
     """The fused product, by itself: out = a @ b, or out += a @ b.
 
@@ -290,13 +301,9 @@ def product(a, b, out, *, accumulate=False, isa=None):
     (m, depth), n = a.shape, b.shape[1]
     if a.dtype != out.dtype or b.dtype != out.dtype or b.shape[0] != depth or out.shape != (m, n):
         raise ValueError(f"a {a.shape}, b {b.shape}, out {out.shape} of {a.dtype}, {b.dtype}, {out.dtype}")
-    for array, name in ((a, "a"), (b, "b"), (out, "out")):
-        if any(stride % itemsize or stride < 0 for stride in array.strides):
-            raise ValueError(f"{name}: strides {array.strides} are not whole elements")
-        if array.strides[1] != itemsize and array.shape[1] > 1 and array.size and not (
-            name == "a" and (array.strides[0] == itemsize or m == 1)
-        ):
-            raise ValueError(f"{name}: rows are not contiguous")
+    _check_rows(a, "a", True)
+    _check_rows(b, "b", False)
+    _check_rows(out, "out", False)
     cdef bint by_rows = a.strides[1] == itemsize or depth == 1
     kernels.product(
         strided_data_of(out, True), out.strides[0] // itemsize,
@@ -326,11 +333,8 @@ def transpose(a, out):
     m, n = a.shape
     if a.dtype != out.dtype or out.shape != (n, m):
         raise ValueError(f"a {a.shape}, out {out.shape} of {a.dtype}, {out.dtype}")
-    for array, name in ((a, "a"), (out, "out")):
-        if array.size and (array.strides[0] % itemsize or array.strides[0] < 0 or (
-            array.strides[1] != itemsize and array.shape[1] > 1
-        )):
-            raise ValueError(f"{name}: rows are not contiguous")
+    _check_rows(a, "a", False)
+    _check_rows(out, "out", False)
     kernels.transpose(strided_data_of(out, True), out.strides[0] // itemsize,
                       strided_data_of(a, False), a.strides[0] // itemsize, m, n)
 

@@ -230,8 +230,8 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
         ConvergenceWarning
             If `max_iter` epochs were not enough.
         """
-        fitted = type(self).__new__(type(self))  # other threads may predict by the model of before, or pickle it
-        vars(fitted).update(vars(self))
+        fitted, before = type(self).__new__(type(self)), dict(vars(self))
+        vars(fitted).update(before)  # other threads may predict by the model of before, or pickle it
         for name in ("classes_", "t_"):
             vars(fitted).pop(name, None)
         y = validate_data(fitted, y=y)
@@ -240,7 +240,7 @@ class Perceptron(ParametersMixin, PickleMixin, ExportMixin, LinearClassifierMixi
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         fitted._train(X, y, np.unique(y), sample_weight, coef_init, intercept_init, self.max_iter)
         vars(self).update(vars(fitted))
-        for name in vars(self).keys() - vars(fitted).keys():
+        for name in before.keys() - vars(fitted).keys():
             vars(self).pop(name, None)
         if self.tol is not None and self.n_iter_ == self.max_iter:
             warnings.warn(
