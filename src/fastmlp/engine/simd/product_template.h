@@ -19,8 +19,9 @@
  * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it. Where B is large,
  * the next panel is fetched into the second level meanwhile, a line each step. Rows of B whose stride is a multiple of
  * FM_ALIAS_BYTES would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if
- * enough rows of A repay it; so are columns of A that lie far apart, if they serve several panels. A few tiles of C that
- * are complete are finished (bias and activation, or the activation's derivative) while they are hot.
+ * enough rows of A repay it. Columns of A that lie far apart are copied if they serve several panels: into slabs of a few
+ * columns each, in which the steps of a tile follow each other. A few tiles of C that are complete are finished (bias and
+ * activation, or the activation's derivative) while they are hot.
  *
  * A single row of A reads B once, row after row, with as many vectors of C in registers as there are.
  *
@@ -45,6 +46,8 @@
 #else
 #define ROW_VECTORS 12
 #endif
+/* Rows of C that a slab serves: two tiles' at least. */
+#define SLAB ((2 * MOST_ROWS(MOST_VECTORS) + VECTOR_LANES - 1) / VECTOR_LANES * VECTOR_LANES)
 /* Rows of a tile of dot products, FM_DOT_COLUMNS wide at most: a group of LANES is four vectors of 16 bytes. */
 #define DOT_ROWS (FM_VECTOR_BYTES <= 16 ? 1 : 4)
 
@@ -270,38 +273,14 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 #undef DOT_CASE
 }
 
-static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb,
-                               ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
-                               const REAL *operand, ptrdiff_t operand_ld);
-
-static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
-                        ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
-                        const void *operand, ptrdiff_t operand_ld)
+/* c (m, n) = finish([c +] a b), panel by panel; slab: elements between the slabs of SLAB rows that A lies in, or 0 */
+static void FN(panel_products)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, ptrdiff_t a_k, ptrdiff_t slab,
+                               const REAL *b, ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate,
+                               fm_epilogue finish, const REAL *operand, ptrdiff_t operand_ld)
 {
     _Alignas(FM_ROW_BYTES) REAL copy[FM_PANEL_BYTES / sizeof(REAL)];
-    const ptrdiff_t room = (ptrdiff_t)(sizeof copy / sizeof(REAL));
-    if (m == 0) return;
-    if (n <= FM_DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
-        FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
-        if (finish) finish(c_, operand, m, n, ldc);
-        return;
-    }
-    if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate && !finish) {
-        FN(product)(copy, m, b_, 1, ldb, a_, a_k, n, m, depth, 0, NULL, NULL, 0);
-        FN(transpose)(c_, ldc, copy, m, n, m);
-        return;
-    }
     const ptrdiff_t vectors = (n + VECTOR_LANES - 1) / VECTOR_LANES;
-    if (m == 1) {
-        FN(single_row)(c_, a_, a_k, b_, ldb, n, depth, accumulate);
-        if (finish) finish(c_, operand, 1, n, ldc);
-        return;
-    }
     const ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && panels > 2 && depth > 0) {
-        FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
-        return;
-    }
     const int aliased = ldb * (ptrdiff_t)sizeof(REAL) % FM_ALIAS_BYTES == 0 && m >= FM_ALIAS_ROWS && depth > 1;
     const int far = a_row != 1 && depth * n * (ptrdiff_t)sizeof(REAL) >= FM_FETCH_BYTES;
     for (ptrdiff_t p = 0; p < panels; p++) {
@@ -309,41 +288,90 @@ static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row
         const ptrdiff_t block = FM_PANEL_BYTES / (width * FM_VECTOR_BYTES);
         for (ptrdiff_t k = 0; k < depth || k == 0; k += block) {
             const int last = k + block >= depth;
-            const REAL *b = (const REAL *)b_ + k * ldb + v * VECTOR_LANES;
+            const REAL *bk = b + k * ldb + v * VECTOR_LANES;
             FN(panel) panel = {
-                .b = b, .ldb = ldb, .depth = last ? depth - k : block, .vectors = (int)width,
+                .b = bk, .ldb = ldb, .depth = last ? depth - k : block, .vectors = (int)width,
                 .part = (v + width == vectors) ? n - (vectors - 1) * VECTOR_LANES : VECTOR_LANES,
                 .a_row = a_row, .a_k = a_k, .ldc = ldc, .accumulate = accumulate || k,
-                .next = last ? b - k * ldb + width * VECTOR_LANES : b + block * ldb, .next_row = ldb,
-                .finish = last ? finish : NULL, .operand = operand ? (const REAL *)operand + v * VECTOR_LANES : NULL,
+                .next = last ? bk - k * ldb + width * VECTOR_LANES : bk + block * ldb, .next_row = ldb,
+                .finish = last ? finish : NULL, .operand = operand ? operand + v * VECTOR_LANES : NULL,
                 .operand_ld = operand_ld};
             if (!far || width < MOST_VECTORS || (last && p + 1 == panels)) panel.next = NULL;
             if (aliased) {
-                FN(copy_panel)(copy, width, b, ldb, panel.depth, panel.part);
+                FN(copy_panel)(copy, width, bk, ldb, panel.depth, panel.part);
                 panel.b = copy;
                 panel.ldb = width * VECTOR_LANES;
             }
-            FN(panel_product)(&panel, (REAL *)c_ + v * VECTOR_LANES, (const REAL *)a_ + k * a_k, m);
+            const ptrdiff_t rows = slab ? SLAB : m;
+            for (ptrdiff_t i = 0; i < m; i += rows, panel.operand += panel.operand ? rows * operand_ld : 0)
+                FN(panel_product)(&panel, c + i * ldc + v * VECTOR_LANES, a + i / rows * slab + k * a_k,
+                                  m - i < rows ? m - i : rows);
         }
     }
 }
 
-/* The product with columns of A that lie far apart: a block of them is copied side by side, to serve several panels. */
+/* The product with columns of A that lie far apart: as many as there is room for are copied, to serve all panels. */
 static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb,
                                ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                                const REAL *operand, ptrdiff_t operand_ld)
 {
-    enum { DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), WIDE = FM_PACKED_BYTES / (DEEP * FM_VECTOR_BYTES) };
-    _Alignas(FM_ROW_BYTES) REAL packed[DEEP * WIDE * VECTOR_LANES];
-    const ptrdiff_t slabs = (m + WIDE * VECTOR_LANES - 1) / (WIDE * VECTOR_LANES);
-    for (ptrdiff_t s = 0; s < slabs; s++) {
-        const ptrdiff_t i = m * s / slabs, rows = m * (s + 1) / slabs - i;
-        const ptrdiff_t vectors = (rows + VECTOR_LANES - 1) / VECTOR_LANES;
+    enum { DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), ROOM = FM_PACKED_BYTES / sizeof(REAL) };
+    _Alignas(FM_ROW_BYTES) REAL packed[ROOM];
+    const ptrdiff_t room = ROOM / (SLAB * (depth < DEEP ? depth : DEEP)), slabs = (m + SLAB - 1) / SLAB;
+    const ptrdiff_t blocks = (slabs + room - 1) / room;
+    for (ptrdiff_t s = 0; s < blocks; s++) {
+        const ptrdiff_t i = slabs * s / blocks * SLAB, end = slabs * (s + 1) / blocks * SLAB;
+        const ptrdiff_t rows = (end < m ? end : m) - i;
         for (ptrdiff_t k = 0; k < depth; k += DEEP) {
             const ptrdiff_t deep = (depth - k < DEEP) ? depth - k : DEEP;
-            FN(copy_panel)(packed, vectors, a + k * a_k + i, a_k, deep, rows - (vectors - 1) * VECTOR_LANES);
-            FN(product)(c + i * ldc, ldc, packed, 1, vectors * VECTOR_LANES, b + k * ldb, ldb, rows, n, deep,
-                        accumulate || k, (k + DEEP < depth) ? NULL : finish, operand ? operand + i * operand_ld : NULL, operand_ld);
+            for (ptrdiff_t j = 0; j < rows; j += VECTOR_LANES) {
+                const REAL *from = a + k * a_k + i + j;
+                REAL *out = packed + j / SLAB * SLAB * deep + j % SLAB;
+                const ptrdiff_t part = rows - j < VECTOR_LANES ? rows - j : VECTOR_LANES;
+                for (ptrdiff_t step = 0; step < deep; step++, from += a_k, out += SLAB)
+                    *(FN(vector) *)out = (part < VECTOR_LANES) ? FN(load_part)(from, part) : *(const FN(vector) *)from;
+            }
+            FN(panel_products)(c + i * ldc, ldc, packed, 1, SLAB, SLAB * deep, b + k * ldb, ldb, rows, n, deep,
+                               accumulate || k, (k + DEEP < depth) ? NULL : finish,
+                               operand ? operand + i * operand_ld : NULL, operand_ld);
         }
     }
+}
+
+/* The product with few columns, with the columns of A in memory: the transpose's. */
+static void FN(transposed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_k, const REAL *b, ptrdiff_t ldb,
+                                   ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth)
+{
+    _Alignas(FM_ROW_BYTES) REAL copy[FM_PANEL_BYTES / sizeof(REAL)];
+    if (n == 1)
+        FN(single_row)(copy, b, ldb, a, a_k, m, depth, 0);
+    else
+        FN(panel_products)(copy, m, b, 1, ldb, 0, a, a_k, n, m, depth, 0, NULL, NULL, 0);
+    FN(transpose)(c, ldc, copy, m, n, m);
+}
+
+static void FN(product)(void *c_, ptrdiff_t ldc, const void *a_, ptrdiff_t a_row, ptrdiff_t a_k, const void *b_,
+                        ptrdiff_t ldb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
+                        const void *operand, ptrdiff_t operand_ld)
+{
+    const ptrdiff_t room = FM_PANEL_BYTES / (ptrdiff_t)sizeof(REAL);
+    if (m == 0) return;
+    if (n <= FM_DOT_COLUMNS && a_row != 1 && depth >= LANES && n * WHOLE_GROUPS(depth) <= room && !accumulate) {
+        FN(dots)(c_, ldc, a_, a_row, b_, ldb, m, n, depth);
+        if (finish) finish(c_, operand, m, n, ldc);
+        return;
+    }
+    if (n < LANES && a_row == 1 && m >= 2 * LANES && m * n <= room && !accumulate && !finish) {
+        FN(transposed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth);
+        return;
+    }
+    if (m == 1) {
+        FN(single_row)(c_, a_, a_k, b_, ldb, n, depth, accumulate);
+        if (finish) finish(c_, operand, 1, n, ldc);
+        return;
+    }
+    if (a_row == 1 && a_k * (ptrdiff_t)sizeof(REAL) >= FM_FAR_BYTES && n > 2 * MOST_VECTORS * VECTOR_LANES && depth > 0)
+        FN(packed_product)(c_, ldc, a_, a_k, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
+    else
+        FN(panel_products)(c_, ldc, a_, a_row, a_k, 0, b_, ldb, m, n, depth, accumulate, finish, operand, operand_ld);
 }
