@@ -177,6 +177,30 @@ print(threads.effective_n_threads(), effective_n_jobs(-1), os.sched_getaffinity(
     assert (counts, same, bound_same, one) == (bound_counts, "True", "True", "1")
 
 
+# ---- another OpenMP runtime in the process ----
+
+
+def test_scikit_learns_threads_of_openmp_beside_ours_in_turn_and_at_once():
+    # scikit-learn's wheels bring a libgomp of their own; a build by clang has libomp
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+def theirs():
+    return HistGradientBoostingClassifier(max_iter=3, early_stopping=False, random_state=0).fit(X, y).predict_proba(X)
+
+expected, trees = work(), theirs()
+assert work() == expected
+assert np.allclose(theirs(), trees)
+with ThreadPoolExecutor(4) as pool:
+    ours, others = ([pool.submit(call) for _ in range(2)] for call in (work, theirs))
+assert [future.result()[1] for future in ours] == [expected[1]] * 2
+assert all(np.allclose(future.result(), trees) for future in others)
+print(expected[0])
+"""
+    assert run(code, OMP_NUM_THREADS="2") == ("2" if WITH_OPENMP else "1")
+
+
 # ---- applications that are frozen ----
 
 

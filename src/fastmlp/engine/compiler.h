@@ -36,19 +36,24 @@
  * memory
  * VECTORISED: before a loop over the elements of a vector, none of which depends on another; clang would unroll it into
  * one element after another, or ask at each vector whether arrays overlap. GCC unrolls those over few elements, hence
- * FEW_VECTORISED; longer ones need no pragma, and are 2 % slower with it. */
+ * FEW_VECTORISED; longer ones need no pragma, and are 2 % slower with it. clang takes the number of an element of two
+ * for a flag and vectorises no loop over them, hence PAIR_VECTORISED: it sets both beside each other and vectorises them
+ * or the loop around. */
 #if !FM_GNU
 #define UNROLLED
 #define VECTORISED
 #define FEW_VECTORISED
+#define PAIR_VECTORISED
 #elif defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #define VECTORISED _Pragma("clang loop unroll(disable) vectorize(assume_safety)")
 #define FEW_VECTORISED VECTORISED
+#define PAIR_VECTORISED UNROLLED
 #else
 #define UNROLLED _Pragma("GCC unroll 16")
 #define VECTORISED
 #define FEW_VECTORISED _Pragma("GCC unroll 1")
+#define PAIR_VECTORISED FEW_VECTORISED
 #endif
 
 /* Whether this processor has a feature of x86-64. */

@@ -2,7 +2,7 @@
 #define LANE_COUNT (FM_VECTOR_BYTES / (4 + 4 * FM_DOUBLE)) /* as the preprocessor can count */
 #define VECTOR_LANES ((ptrdiff_t)LANE_COUNT)
 #if FM_VECTOR_BYTES == 16
-#define LANEWISE FEW_VECTORISED
+#define LANEWISE PICK(PAIR_VECTORISED, FEW_VECTORISED)
 #else
 #define LANEWISE VECTORISED
 #endif
