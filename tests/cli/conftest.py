@@ -58,9 +58,9 @@ def folder(tmp_path_factory):
 def command():
     """Starts the command in a process."""
 
-    def start(*args, **kwargs):
+    def start(*args, program=PROGRAM, **kwargs):
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM, *map(str, args)], stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-W", "ignore", "-c", program, *map(str, args)], stderr=subprocess.PIPE, text=True,
             **kwargs,
         )  # fmt: skip
 
