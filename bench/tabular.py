@@ -120,17 +120,21 @@ def complete(lines, learners, chosen):
 
 
 def select(lines, learners, chosen):
-    """{(set, seed): {learner: line}} of what was asked for, by each learner's version that is installed, or newest."""
+    """{(set, seed): {learner: line}} of what was asked for, each by the learner's version that is installed, or newest.
+
+    A change to our own may leave the results of some sets as they are: then these keep those of the version before.
+    """
     found = {(name, seed): {} for name in chosen.sets for seed in range(chosen.seeds)}
     for learner in learners:
         same = asked(learner, chosen)
-        those = [line for line in lines if line | same == line and (line["set"], line["seed"]) in found]
-        versions = [line["version"] for line in those]
         current = learner.version if learner.installed else None
-        # of two lines of one result the later stays, or the one whose times may be believed
-        for line in sorted(those, key=lambda line: trusted(line, chosen)):
-            if line["version"] == (current if current in versions else versions[-1]):
-                found[line["set"], line["seed"]][learner.name] = line
+        for key, of_draw in found.items():
+            those = [line for line in lines if line | same == line and (line["set"], line["seed"]) == key]
+            versions = [line["version"] for line in those]
+            # of two lines of one result the later stays, or the one whose times may be believed
+            for line in sorted(those, key=lambda line: trusted(line, chosen)):
+                if line["version"] == (current if current in versions else versions[-1]):
+                    of_draw[learner.name] = line
     return {key: lines for key, lines in found.items() if lines}
 
 

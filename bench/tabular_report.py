@@ -30,10 +30,13 @@ def write(results, names, chosen, trusted):
 
 def _head(results, names, chosen):
     lines = [line for found in results.values() for line in found.values()]
-    versions = {line["learner"]: line["version"] for line in lines}
+    versions = {name: {} for name in names}  # those of the lines, in their order
+    for line in lines:
+        versions[line["learner"]][line["version"]] = None
+    learners = ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items() if found)
     cpus = sorted({line["cpu"] for line in lines})
     return (
-        f"`python bench/tabular.py`: {', '.join(f'{name} {versions[name]}' for name in names if name in versions)}; "
+        f"`python bench/tabular.py`: {learners}; "
         f"{', '.join(cpus)}. At most {chosen.rows} training rows and {chosen.test_rows} test rows, drawn by up to "
         f"{chosen.seeds} seeds; seconds with {chosen.threads} threads, those after ~ not measured alone on the machine "
         "or with other threads.\n\n"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastmlp import TabularMLPRegressor
 from fastmlp.training.ensembles import greedy_weights, n_folds_of, weighted_average
 from fastmlp.training.portfolio import CLASSIFICATION, REGRESSION
 
@@ -75,3 +76,15 @@ def test_portfolio():
         assert len(set(recipes)) == len(recipes) > 10
         # the default trains the first three of them: they differ in what they make of numbers
         assert len({(recipe.frequencies > 0, recipe.n_bins) for recipe in recipes[:3]}) > 1
+
+
+def test_recipes_of_regression_are_for_different_targets():
+    def unexplained(recipe, X, y):
+        return 1 - TabularMLPRegressor(2, recipe=recipe, random_state=0).fit(X, y).oof_score_
+
+    bins, waves = REGRESSION[:2]
+    X = np.random.default_rng(0).uniform(size=(500, 4))
+    steps = np.floor(4 * X[:, 0]) * X[:, 1] + np.sin(12 * X[:, 2]) + (X[:, 3] > 0.5)
+    assert unexplained(bins, X, steps) < 0.6 * unexplained(waves, X, steps)
+    smooth = np.sin(np.pi * X[:, 0] * X[:, 1]) + 2 * (X[:, 2] - 0.5) ** 2 + X[:, 3]
+    assert unexplained(waves, X, smooth) < 0.8 * unexplained(bins, X, smooth)

@@ -58,15 +58,19 @@ CLASSIFICATION = (
 )
 REGRESSION = (
     Recipe(
-        hidden_layer_sizes=(128, 128, 128), activation="mish", number_width=7, frequency_scale=0.67, n_bins=12,
-        category_width=16, dropout=0.34, weight_decay=0.04, learning_rate=0.11, first_rate=0.45, scale_rate=7.6,
-        number_rate=0.051, piecewise_rate=0.79,
+        hidden_layer_sizes=(192, 192), activation="mish", frequencies=0, n_bins=48, dropout=0.1, weight_decay=0.003,
+        learning_rate=0.03, piecewise_rate=1.0,
     ),
     Recipe(hidden_layer_sizes=(128, 128, 128), activation="mish", learning_rate=0.08),
     Recipe(
         hidden_layer_sizes=(64, 64, 64), activation="mish", frequency_scale=0.8, n_bins=48, piecewise_width=12,
         dropout=0.14, weight_decay=0.043, learning_rate=0.08, beta_2=0.97, scale_rate=8.3, number_rate=0.051,
         piecewise_rate=0.26, epochs=48,
+    ),
+    Recipe(
+        hidden_layer_sizes=(128, 128, 128), activation="mish", number_width=7, frequency_scale=0.67, n_bins=12,
+        category_width=16, dropout=0.34, weight_decay=0.04, learning_rate=0.11, first_rate=0.45, scale_rate=7.6,
+        number_rate=0.051, piecewise_rate=0.79,
     ),
     Recipe(
         hidden_layer_sizes=(64, 64), activation="mish", frequencies=0, n_bins=48, dropout=0.12, weight_decay=0.014,
@@ -103,11 +107,6 @@ REGRESSION = (
         scale_rate=6.2, number_rate=0.2, epochs=128,
     ),
     Recipe(
-        hidden_layer_sizes=(128, 128, 128), activation="mish", number_width=7, frequency_scale=0.67, n_bins=48,
-        category_width=16, dropout=0.34, weight_decay=0.04, learning_rate=0.11, first_rate=0.45, scale_rate=7.6,
-        number_rate=0.051, piecewise_rate=0.79, batch_size=32,
-    ),
-    Recipe(
         hidden_layer_sizes=(128, 128), activation="mish", frequencies=8, frequency_scale=5.0, n_bins=48,
         piecewise_width=4, dropout=0.27, weight_decay=0.025, learning_rate=0.14, beta_2=0.99, first_rate=1.5,
         scale_rate=3.6, number_rate=0.083, piecewise_rate=0.67, epochs=48,
@@ -117,4 +116,4 @@ REGRESSION = (
 
 # of a single member: a wide network, which no others stand beside, for longer
 ALONE_CLASSIFICATION = replace(CLASSIFICATION[2], epochs=128)
-ALONE_REGRESSION = replace(REGRESSION[5], epochs=128)
+ALONE_REGRESSION = replace(REGRESSION[6], epochs=128)
