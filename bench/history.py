@@ -7,7 +7,7 @@ compare.json as of these commits. Points of a busy machine, on which more progra
 
 import json
 
-from pictures import RESULTS, THEMES, drawing
+from pictures import RESULTS, THEMES, WIDTH, drawing
 
 MARKERS = "osD^v"
 
@@ -15,7 +15,7 @@ MARKERS = "osD^v"
 def history(theme):
     lines = [json.loads(line) for line in (RESULTS / "gate.jsonl").read_text().splitlines()]
     _, _, ours, others = THEMES[theme]
-    with drawing("history", theme, 8, 3.6) as figure:
+    with drawing("history", theme, WIDTH, 3.6) as figure:
         axes = figure.subplots()
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

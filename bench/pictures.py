@@ -19,6 +19,7 @@ RESULTS = Path(__file__).with_name("results")
 NETS = ("4-100-3", "64-100-10", "30-128-128-2", "784-100-10", "784-512-512-10")
 PEERS = ("fastmlp", "JAX", "PyTorch")
 LEARNERS = "TabularMLP CatBoost HistGradientBoosting LightGBM RandomForest XGBoost RealMLP-TD MLP".split()
+WIDTH = 5.6  # inches, with letters of 10 points: legible on a telephone, which shows the picture smaller
 NAMES = {"MLP": "MLP, one-hot", "RealMLP-TD": "RealMLP"}
 # text, grid, ours, and the others from near to far
 THEMES = {
@@ -50,7 +51,7 @@ def speed(theme):
     results = json.loads((RESULTS / "compare.json").read_text())
     entries = {entry["net"]: headlines(entry) for entry in results["training"] if entry["dtype"] == "float32"}
     *_, ours, others = THEMES[theme]
-    with drawing("speed", theme, 8, 4.2) as figure:
+    with drawing("speed", theme, WIDTH, 4.2) as figure:
         axes = figure.subplots()
         bare(axes)
         for i, (peer, colour) in enumerate(zip(PEERS, (ours, *others), strict=True)):
@@ -61,7 +62,7 @@ def speed(theme):
         axes.set_yticks(np.arange(len(NETS)) + 0.27, NETS)
         axes.set_xticks([])
         axes.invert_yaxis()
-        axes.set_title("Training speed, times scikit-learn (float32; more is better)", loc="left", fontsize=11)
+        axes.set_title("Training speed, times scikit-learn's (float32)", loc="left", fontsize=11)
         axes.legend(frameon=False, loc="lower right")
 
 
@@ -79,8 +80,8 @@ def accuracy(theme):
     """Bars of mean ranks by error, the learners from the best to the worst."""
     results = defaults()
     *_, ours, others = THEMES[theme]
-    with drawing("accuracy", theme, 8, 3.4) as figure:
-        for axes, task in zip(figure.subplots(1, 2), ("classification", "regression"), strict=True):
+    with drawing("accuracy", theme, WIDTH, 5.4) as figure:
+        for axes, task in zip(figure.subplots(2, 1), ("classification", "regression"), strict=True):
             bare(axes)
             of_task = {key: lines for key, lines in results.items() if lines["MLP"]["task"] == task}
             ranks = sorted(mean_ranks(of_task, LEARNERS).items(), key=lambda pair: pair[1])
@@ -90,7 +91,7 @@ def accuracy(theme):
             axes.set_xticks([])
             axes.set_xlim(0, len(LEARNERS) + 0.5)
             axes.invert_yaxis()
-            axes.set_title(f"Mean rank, {task}\n{len(of_task)} sets (less is better)", loc="left", fontsize=11)
+            axes.set_title(f"Mean rank, {task}, {len(of_task)} sets (less is better)", loc="left", fontsize=11)
 
 
 if __name__ == "__main__":

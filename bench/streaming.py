@@ -157,7 +157,7 @@ def table_of(start, n_rows):
     return pa.table(columns | {"y": y})
 
 
-def peers(n_rows, rounds):
+def peers(n_rows, rounds, only):
     """PyTorch and Keras beside: five layers of 300 tanh units, 28 features, batches of 100, Adam; Keras runs on JAX."""
     import torch
 
@@ -203,17 +203,17 @@ def peers(n_rows, rounds):
 
     def fit(path, n_threads):
         features = [f"f{j}" for j in range(n_features)]
-        source = fastmlp.scan_parquet(path, "y", features, window_rows=n_rows // 2)
+        source = fastmlp.scan_parquet(path, "y", features, window_rows=min(n_rows // 2, 1_000_000))
         options = {"batch_size": batch, "max_iter": 1, "n_jobs": n_threads, "random_state": 0}
         fastmlp.MLPClassifier(hidden, activation="tanh", **options).fit(source)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
-        write_parquet(path, n_rows, n_rows // 10, use_dictionary=False)
+        write_parquet(path, n_rows, min(n_rows // 10, GROUP), use_dictionary=False)
         runs = {f"fastmlp, {n} threads": partial(fit, path, n) for n in (1, 2)}
         runs |= {f"PyTorch {torch.__version__}, {n} threads": partial(train, path, n) for n in (1, 2)}
         runs[f"Keras {keras.__version__}, its own threads"] = partial(train_keras, path)
-        lanes = [Lane(name, None, run, lambda: None, n_rows) for name, run in runs.items()]
+        lanes = [Lane(name, None, run, lambda: None, n_rows) for name, run in runs.items() if name.startswith(only)]
         interleave(lanes, rounds)
         for lane in lanes:
             print(f"{lane.peer:32} {1 / lane.best:10,.0f} rows/s  {1 / ratio(lane, lanes[0])[0]:6.1%} of the first")
@@ -292,6 +292,7 @@ if __name__ == "__main__":
     beside = commands.add_parser("peers", help="rows per second beside PyTorch and Keras")
     beside.add_argument("--rows", type=int, default=1_000_000)
     beside.add_argument("--rounds", type=int, default=5)
+    beside.add_argument("--only", default="", help='what the learners\' names begin with, such as "fastmlp, 2"')
     costing = commands.add_parser("cost", help="processor time of a row")
     costing.add_argument("--rows", type=int, default=1_000_000)
     costing.add_argument("--window-rows", type=int, default=400_000)
@@ -308,7 +309,7 @@ if __name__ == "__main__":
     elif given.command == "cost":
         cost(given.rows, given.window_rows, given.rounds)
     elif given.command == "peers":
-        peers(given.rows, given.rounds)
+        peers(given.rows, given.rounds, given.only)
     elif given.command == "memory":
         memory(given.limit * 2**20, given.times, given.kinds)
     else:

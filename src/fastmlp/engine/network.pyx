@@ -627,6 +627,7 @@ cdef class Network:
             raise ValueError(f"batch_size={batch_size}: at least 1")
         cdef Job *job = &self.job
         cdef const ptrdiff_t *index = index_of(rows, self._source.n_rows)
+        cdef ptrdiff_t worth, wanted
         cdef int n_threads
         job.batches = 0
         job.abandoned = False
@@ -650,12 +651,15 @@ cdef class Network:
         if job.input_dropout.on or job.augments:
             job.reader.direct = False  # what is changed is a copy
         self._plan.cut_batch(job, job.batch_size)
-        n_threads = effective_n_threads(self.n_threads, self.max_threads)
         if self.n_threads is None:
             worth = PAIR_FLOPS // 2 if job.row_groups > 1 else THREAD_FLOPS
-            n_threads = max(1, min(n_threads, 6 * self._layers.work * job.batch_size // worth))
-            if fm_seconds() < self._alone_until:
+            wanted = 6 * self._layers.work * job.batch_size // worth
+            if wanted <= 1 or fm_seconds() < self._alone_until:  # to ask takes as long as a small net's product
                 n_threads = 1
+            else:
+                n_threads = min(wanted, effective_n_threads(None, self.max_threads))
+        else:
+            n_threads = effective_n_threads(self.n_threads)
         n_threads = startable(n_threads)
         self._plan.reserve(job, job.batch_size, n_threads)
         self._plan.set_outputs(job)
