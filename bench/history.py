@@ -6,6 +6,7 @@ compare.json as of these commits. Points of a busy machine, on which more progra
 """
 
 import json
+from itertools import groupby
 
 from pictures import RESULTS, THEMES, WIDTH, drawing
 
@@ -22,11 +23,14 @@ def history(theme):
         for i, (net, marker) in enumerate(zip(lines[0]["ratios"], MARKERS, strict=True)):
             colour = (ours, *others)[i % 3]
             points = [(at, line["ratios"][net], line["load"]) for at, line in enumerate(lines) if net in line["ratios"]]
-            axes.plot([at for at, *_ in points], [ratio for _, ratio, _ in points], color=colour, linewidth=1)
+            for _, on_one in groupby(points, key=lambda point: lines[point[0]]["cpu"]):  # ratios differ by processor
+                axes.plot(*zip(*[(at, ratio) for at, ratio, _ in on_one], strict=True), color=colour, linewidth=1)
             for at, ratio, load in points:
                 busy = load is not None and load > lines[at]["cores"]
                 axes.plot(at, ratio, marker, color=colour, markerfacecolor="none" if busy else colour)
             axes.annotate(net, points[-1][:2], xytext=(8, 0), textcoords="offset points", va="center", fontsize=9)
+        for cpu, on_one in groupby(range(len(lines)), key=lambda at: lines[at]["cpu"]):
+            axes.annotate(cpu.split("(R) Proc")[0].replace("(R)", ""), (next(on_one) - 0.25, 18), fontsize=9)
         axes.set_xticks(range(len(lines)), [f"{line['commit']}\n{line['date'][5:]}" for line in lines], fontsize=8)
         axes.set_xlim(-0.3, len(lines) + 0.2)
         axes.set_yscale("log")
