@@ -276,7 +276,7 @@ static void FN(dots)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row, con
 #define DOT_CASE(n)                                                                                            \
     case n:                                                                                                    \
         for (; i + DOT_ROWS(n) <= m; i += DOT_ROWS(n))                                                         \
-            FN(dot_tile)(DOT_ROWS(n), n, c + i * ldc, ldc, a + i * a_row, a_row, bt, wide, depth);                \
+            FN(dot_tile)(DOT_ROWS(n), n, c + i * ldc, ldc, a + i * a_row, a_row, bt, wide, depth);             \
         for (; i < m; i++) FN(dot_tile)(1, n, c + i * ldc, ldc, a + i * a_row, a_row, bt, wide, depth);        \
         break;
     ptrdiff_t i = 0;
@@ -326,7 +326,11 @@ static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
                                ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, int accumulate, fm_epilogue finish,
                                const REAL *operand, ptrdiff_t operand_ld)
 {
-    enum { DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES), ROOM = FM_PACKED_BYTES / sizeof(REAL) };
+    enum {
+        ROOM = FM_PACKED_BYTES / sizeof(REAL),
+        PANEL_DEEP = FM_PANEL_BYTES / (MOST_VECTORS * FM_VECTOR_BYTES),
+        DEEP = PANEL_DEEP * SLAB <= ROOM ? PANEL_DEEP : ROOM / SLAB /* one slab at least: vectors of one element */
+    };
     _Alignas(FM_ROW_BYTES) REAL packed[ROOM];
     const ptrdiff_t room = ROOM / (SLAB * (depth < DEEP ? depth : DEEP)), slabs = (m + SLAB - 1) / SLAB;
     const ptrdiff_t blocks = (slabs + room - 1) / room;
