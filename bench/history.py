@@ -30,7 +30,7 @@ def history(theme):
                 axes.plot(at, ratio, marker, color=colour, markerfacecolor="none" if busy else colour)
             axes.annotate(net, points[-1][:2], xytext=(8, 0), textcoords="offset points", va="center", fontsize=9)
         for cpu, on_one in groupby(range(len(lines)), key=lambda at: lines[at]["cpu"]):
-            axes.annotate(cpu.split("(R) Proc")[0].replace("(R)", ""), (next(on_one) - 0.25, 18), fontsize=9)
+            axes.annotate(cpu, (next(on_one) - 0.25, 18), fontsize=9)
         axes.set_xticks(range(len(lines)), [f"{line['commit']}\n{line['date'][5:]}" for line in lines], fontsize=8)
         axes.set_xlim(-0.3, len(lines) + 0.2)
         axes.set_yscale("log")

@@ -286,7 +286,8 @@ put = runs.Run.put
 def put_and_limit(run, name, text):
     put(run, name, text)
     if name == "run.json" and len(json.loads(text)["folds"]) == 1:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(text), len(text)))
+        size = len(text.encode())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 runs.Run.put = put_and_limit
 raise SystemExit(main())

@@ -657,7 +657,7 @@ cdef class Network:
             if wanted <= 1 or fm_seconds() < self._alone_until:  # to ask takes as long as a small net's product
                 n_threads = 1
             else:
-                n_threads = min(wanted, effective_n_threads(None, self.max_threads))
+                n_threads = max(1, min(wanted, effective_n_threads(None, self.max_threads)))
         else:
             n_threads = effective_n_threads(self.n_threads)
         n_threads = startable(n_threads)

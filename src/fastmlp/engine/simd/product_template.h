@@ -15,7 +15,7 @@
  *   weight gradient  G = X^T D           A = X with a_row = 1,   B = D
  *   input gradient   E = (D W^T) f'(a)   A = D (rows, n_out),    B = W^T, kept transposed
  *
- * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row. k runs in blocks,
+ * Rows and vectors are split evenly into tiles, so that a remainder never makes a tile of one row but in a last slab. k runs in blocks,
  * so that the panel of B, FM_PANEL_BYTES, stays in the first-level cache while the rows pass over it. Where B is large,
  * the next panel is fetched into the second level meanwhile, a line each step. Rows of B whose stride is a multiple of
  * FM_ALIAS_BYTES would fall on the same few sets of the first-level cache: such a panel is copied side by side first, if
@@ -48,11 +48,10 @@
 #endif
 /* Rows of C that a slab serves: two tiles' at least. */
 #define SLAB ((2 * MOST_ROWS(MOST_VECTORS) + VECTOR_LANES - 1) / VECTOR_LANES * VECTOR_LANES)
-/* Rows of a tile of dot products with n columns, whose sums are LANES each: about as many vectors as there are registers.
- * On an AMD EPYC with AVX2, 75 rows by 100, two rows in place of four take 0.75 of the time for 3 columns, 0.6 for 4, 1.1
- * for 2. */
-#define DOT_ROWS(n) (FM_VECTOR_BYTES <= 16 ? 1 : FM_REGISTERS == 16 && (n) > 2 ? 2 : MOST_DOT_ROWS)
+/* Rows of a tile of dot products with n columns, whose sums are LANES each: as many as have their sums in registers. */
+#define DOT_PARTS (FM_ROW_BYTES / FM_VECTOR_BYTES)
 #define MOST_DOT_ROWS 4
+#define DOT_ROWS(n) (FM_VECTOR_BYTES <= 16 ? 1 : MOST_DOT_ROWS * (n) * DOT_PARTS <= FM_REGISTERS ? MOST_DOT_ROWS : 2)
 
 /* A panel of B, k-block included, and what the register tiles over it share. */
 typedef struct {
@@ -220,24 +219,25 @@ static void FN(single_row)(REAL *c, const REAL *a, ptrdiff_t a_k, const REAL *b,
     }
 }
 
-/* The panel's rows side by side, whole vectors each. */
-INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
+/* out (depth, vectors), row stride ld: the panel's rows in whole vectors, of the last of which a part is there. */
+INLINE void FN(copy_panel)(REAL *restrict out, ptrdiff_t ld, ptrdiff_t vectors, const REAL *restrict b, ptrdiff_t ldb,
                            ptrdiff_t depth, ptrdiff_t part)
 {
-    for (ptrdiff_t k = 0; k < depth; k++, b += ldb)
-        for (ptrdiff_t v = 0; v < vectors; v++, out += VECTOR_LANES)
-            *(FN(vector) *)out = (v == vectors - 1) ? FN(load_part)(b + v * VECTOR_LANES, part)
-                                                    : *(const FN(vector) *)(b + v * VECTOR_LANES);
+    const ptrdiff_t whole = (part < VECTOR_LANES) ? vectors - 1 : vectors;
+    for (ptrdiff_t k = 0; k < depth; k++, b += ldb, out += ld) {
+        for (ptrdiff_t v = 0; v < whole; v++)
+            *(FN(vector) *)(out + v * VECTOR_LANES) = *(const FN(vector) *)(b + v * VECTOR_LANES);
+        if (whole < vectors)
+            *(FN(vector) *)(out + whole * VECTOR_LANES) = FN(load_part)(b + whole * VECTOR_LANES, part);
+    }
 }
-
-enum { FN(parts) = FM_ROW_BYTES / FM_VECTOR_BYTES };
 
 /* Add LANES steps of dot products to their sums, `left` of them there; rows, n and whole (all are) are constants where it
  * is inlined. */
-INLINE void FN(dot_steps)(const int rows, const int n, const int whole, FN(vector) (*sum)[FM_DOT_COLUMNS][FN(parts)],
+INLINE void FN(dot_steps)(const int rows, const int n, const int whole, FN(vector) (*sum)[FM_DOT_COLUMNS][DOT_PARTS],
                           const REAL *a, ptrdiff_t a_row, const REAL *bt, ptrdiff_t wide, ptrdiff_t left)
 {
-    UNROLLED for (int p = 0; p < FN(parts); p++, a += VECTOR_LANES, bt += VECTOR_LANES, left -= VECTOR_LANES) {
+    UNROLLED for (int p = 0; p < DOT_PARTS; p++, a += VECTOR_LANES, bt += VECTOR_LANES, left -= VECTOR_LANES) {
         const ptrdiff_t part = left < 0 ? 0 : left < VECTOR_LANES ? left : VECTOR_LANES;
         UNROLLED for (int r = 0; r < rows; r++) {
             FN(vector) x = whole ? *(const FN(vector) *)(a + r * a_row) : FN(load_part)(a + r * a_row, part);
@@ -251,11 +251,11 @@ INLINE void FN(dot_steps)(const int rows, const int n, const int whole, FN(vecto
 INLINE void FN(dot_tile)(const int rows, const int n, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t a_row,
                          const REAL *bt, ptrdiff_t wide, ptrdiff_t depth)
 {
-    FN(vector) sum[MOST_DOT_ROWS][FM_DOT_COLUMNS][FN(parts)];
+    FN(vector) sum[MOST_DOT_ROWS][FM_DOT_COLUMNS][DOT_PARTS];
     ptrdiff_t k = 0;
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int j = 0; j < n; j++)
-            UNROLLED for (int p = 0; p < FN(parts); p++) sum[r][j][p] = (FN(vector)){0};
+            UNROLLED for (int p = 0; p < DOT_PARTS; p++) sum[r][j][p] = (FN(vector)){0};
     for (; k + LANES <= depth; k += LANES) FN(dot_steps)(rows, n, 1, sum, a + k, a_row, bt + k, wide, LANES);
     if (k < depth) FN(dot_steps)(rows, n, 0, sum, a + k, a_row, bt + k, wide, depth - k);
     for (int r = 0; r < rows; r++)
@@ -309,9 +309,9 @@ static void FN(panel_products)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
                 .operand_ld = operand_ld};
             if (!far || width < MOST_VECTORS || (last && p + 1 == panels)) panel.next = NULL;
             if (aliased) {
-                FN(copy_panel)(copy, width, bk, ldb, panel.depth, panel.part);
                 panel.b = copy;
                 panel.ldb = width * VECTOR_LANES;
+                FN(copy_panel)(copy, panel.ldb, width, bk, ldb, panel.depth, panel.part);
             }
             const ptrdiff_t rows = slab ? SLAB : m;
             for (ptrdiff_t i = 0; i < m; i += rows, panel.operand += panel.operand ? rows * operand_ld : 0)
@@ -339,12 +339,9 @@ static void FN(packed_product)(REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t 
         const ptrdiff_t rows = (end < m ? end : m) - i;
         for (ptrdiff_t k = 0; k < depth; k += DEEP) {
             const ptrdiff_t deep = (depth - k < DEEP) ? depth - k : DEEP;
-            for (ptrdiff_t j = 0; j < rows; j += VECTOR_LANES) {
-                const REAL *from = a + k * a_k + i + j;
-                REAL *out = packed + j / SLAB * SLAB * deep + j % SLAB;
-                const ptrdiff_t part = rows - j < VECTOR_LANES ? rows - j : VECTOR_LANES;
-                for (ptrdiff_t step = 0; step < deep; step++, from += a_k, out += SLAB)
-                    *(FN(vector) *)out = (part < VECTOR_LANES) ? FN(load_part)(from, part) : *(const FN(vector) *)from;
+            for (ptrdiff_t j = 0; j < rows; j += SLAB) {
+                const ptrdiff_t wide = (rows - j < SLAB) ? rows - j : SLAB, last = (wide - 1) / VECTOR_LANES;
+                FN(copy_panel)(packed + j * deep, SLAB, last + 1, a + k * a_k + i + j, a_k, deep, wide - last * VECTOR_LANES);
             }
             FN(panel_products)(c + i * ldc, ldc, packed, 1, SLAB, SLAB * deep, b + k * ldb, ldb, rows, n, deep,
                                accumulate || k, (k + DEEP < depth) ? NULL : finish,
