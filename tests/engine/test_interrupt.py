@@ -1,5 +1,6 @@
 """Signals during an epoch: it ends between batches, and counts them."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -108,6 +109,25 @@ def test_a_gradient_can_be_interrupted():
     assert loss == make()[0].loss_and_grad(rows[:100])[0]
 
 
+@contextlib.contextmanager
+def third_signal_raises():
+    """The third signal within the block raises an error there: what was pending when a call returned comes once."""
+    calls = []
+
+    def third_time(signum, frame):
+        calls.append(signum)
+        if len(calls) == 3:
+            raise TimeoutError
+
+    signal.signal(signal.SIGALRM, third_time)
+    signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+    try:
+        with pytest.raises(TimeoutError):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("call", ["predict", "evaluate", "gradients", "steps"])
 def test_calls_that_do_not_train_can_be_interrupted(call, n_threads):
@@ -117,27 +137,26 @@ def test_calls_that_do_not_train_can_be_interrupted(call, n_threads):
     network = Network(units, "tanh", "log_loss", np.float64, n_threads=n_threads)
     X, rows, nodes = np.zeros((600_000, 6)), long_order(5, 4_000_000), np.full(200_000, 1 / 200_000)
     many, y = np.zeros((4_000_000, 6)), np.zeros(4_000_000, dtype=np.intp)
-    calls = []
-
-    def third_time(signum, frame):  # only from within: what was pending when the call returned comes once
-        calls.append(signum)
-        if len(calls) == 3:
-            raise TimeoutError
-
-    signal.signal(signal.SIGALRM, third_time)
-    signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
-    try:
-        with pytest.raises(TimeoutError):
-            {
-                "predict": lambda: predictor(X, rows, n_threads=n_threads),
-                "evaluate": lambda: network.evaluate(many, y),
-                "gradients": lambda: input_gradients(predictor, X, n_threads=n_threads),
-                "steps": lambda: integrated_gradients(predictor, X[:5], X[:1], nodes, nodes, n_threads=n_threads),
-            }[call]()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    with third_signal_raises():
+        {
+            "predict": lambda: predictor(X, rows, n_threads=n_threads),
+            "evaluate": lambda: network.evaluate(many, y),
+            "gradients": lambda: input_gradients(predictor, X, n_threads=n_threads),
+            "steps": lambda: integrated_gradients(predictor, X[:5], X[:1], nodes, nodes, n_threads=n_threads),
+        }[call]()
     assert np.isfinite(input_gradients(predictor, X[:5], n_threads=n_threads)).all()
     assert network.evaluate(many[:5], y[:5]) == pytest.approx(np.log(3))
+
+
+def test_a_call_can_be_interrupted_while_another_thread_has_its_only_block():
+    units = (6, 200, 200, 3)
+    predictor = Predictor(
+        [np.ones(shape) for shape in pairwise(units)], [np.zeros(n) for n in units[1:]], "tanh", "softmax"
+    )
+    row, nodes = np.zeros((1, 6)), np.full(100_000, 1e-5)
+    for _ in range(12):  # whichever thread takes it
+        with third_signal_raises():
+            integrated_gradients(predictor, row, row, nodes, nodes, n_threads=5)
 
 
 def test_a_handler_that_does_not_raise_runs_and_the_epoch_goes_on():

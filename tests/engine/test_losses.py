@@ -25,6 +25,7 @@ from test_gradient import check as check_differences
 from twin import TwinNetwork
 
 from fastmlp.engine import ISAS, LOSS_OPTIONS, LOSS_ROWS, LOSSES, Network, Predictor, forward
+from fastmlp.engine.kernels import DEFAULT_ISA
 
 CLOSE = {np.float32: 2e-5, np.float64: 5e-14}
 NEW = [loss for loss in LOSSES if loss not in ("squared_error", "poisson", "binary_log_loss")]
@@ -518,13 +519,14 @@ def test_one_segment_is_none(smoothing, dtype):
 def test_segments_agree_on_any_team_and_instruction_set(segments, dtype):
     args, kwargs = segmented(segments, dtype, 150)
     results = []
-    for arguments in [{"n_threads": n} for n in (1, 2, 3)] + [{"isa": isa} for isa in ISAS if isa != "baseline"]:
+    for arguments in [{"n_threads": n, "isa": ISAS[0]} for n in (1, 2, 3)] + [
+        {"isa": isa} for isa in ISAS if isa != "baseline"
+    ]:
         network = bound(*args, weights=True, **kwargs, **arguments)
         losses = train(network, optimizer_for(network, "adam"), 64)
         X, y, weight = data_for(args[0], "log_loss", 90, dtype, weights=True, segments=segments)
         results.append([*parameters(network), np.array([*losses, network.evaluate(X, y, weight)]), network.predict(X)])
-    same_processor = [result for result in results if ISAS[0] != "baseline"] or results[:3]
-    assert all(same_bits(result, same_processor[0]) for result in same_processor)
+    assert all(same_bits(result, results[0]) for result in results)
 
 
 @every_isa
@@ -636,7 +638,9 @@ def test_evaluate_gives_the_loss_of_training(n_rows, dtype):
     network = network_for(layer_units, "relu", "log_loss", dtype)
     value = network.evaluate(*data)
     network.bind(*data)
-    np.testing.assert_allclose(value, network.loss_and_grad()[0], rtol=1e-15)
+    # with portable kernels these layers are BLAS's, which adds in another order for another number of rows
+    rtol = CLOSE[dtype] if DEFAULT_ISA == "baseline" else 1e-15
+    np.testing.assert_allclose(value, network.loss_and_grad()[0], rtol=rtol)
 
 
 @every_dtype

@@ -19,8 +19,8 @@ from .memory cimport ceil_div, data_of, padded
 from .passes cimport forward_pass
 from .source cimport Rows, Source, dense_reader, index_of, read_rows, reader_of
 from .threads cimport (
-    FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, raise_pending,
-    startable, stopped, watch,
+    FM_MOST_ITEMS, fm_flush_subnormals, fm_is_set, fm_open, fm_restore_subnormals, fm_set, fm_take, leave,
+    raise_pending, startable, stopped, watch,
 )
 from .tuning cimport PREDICT_BYTES, PREDICT_ROWS, PREDICT_THREAD_FLOPS, WATCHED_FLOPS
 
@@ -117,6 +117,7 @@ cdef void predict_blocks(Prediction *job, int worker) noexcept nogil:
                 break
             use_outputs(job, m, net.traces[net.n_layers - 1].outputs + workspace, first, rows, inputs + job.targets_at)
     fm_restore_subnormals(mode)
+    leave(&job.phases, &job.signals, worker)
 
 
 cdef int threads_for(double operations, ptrdiff_t n_rows, n_threads, max_threads) except -1:

@@ -25,7 +25,8 @@ from .memory cimport Arena, ceil_div, data_of, padded
 from .passes cimport backward_pass, forward_pass
 from .source cimport Reader, Rows, Source, read_rows, reader_of
 from .threads cimport (
-    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, raise_pending, stopped, watch,
+    Signals, fm_flush_subnormals, fm_open, fm_phases, fm_restore_subnormals, fm_take, leave, raise_pending, stopped,
+    watch,
 )
 
 from .layers import MAX_UNITS
@@ -155,6 +156,7 @@ cdef void gradient_blocks(Gradients *job, int worker) noexcept nogil:
         else:
             integrate(job, &x, first, rows, worker, out)
     fm_restore_subnormals(mode)
+    leave(&job.phases, &job.signals, worker)
 
 
 cdef tuple plan(Gradients *job, Predictor predictor, bint raw_score, n_threads):

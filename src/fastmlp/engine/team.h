@@ -104,6 +104,18 @@ static inline int fm_finish(fm_phases *p)
     return FM_ADD(&p->done, 1) == count;
 }
 
+/* In a call of one phase nobody finishes items: a worker that finds none leaves, and the workers that have left are
+ * counted. */
+static inline void fm_leave(fm_phases *p)
+{
+    (void)FM_ADD(&p->done, 1);
+}
+
+static inline uint64_t fm_left(const fm_phases *p)
+{
+    return FM_LOAD(&p->done);
+}
+
 /* Whether this phase keeps the workers about equally busy, so that a long wait in it has a cause from outside. */
 static inline int fm_even(const fm_phases *p, int workers)
 {

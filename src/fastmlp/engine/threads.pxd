@@ -16,6 +16,8 @@ cdef extern from "team.h" nogil:
     void fm_open(fm_phases *phases, unsigned long long count)
     ptrdiff_t fm_take(fm_phases *phases, int worker)
     int fm_finish(fm_phases *phases)
+    void fm_leave(fm_phases *phases)
+    unsigned long long fm_left(const fm_phases *phases)
     bint fm_even(const fm_phases *phases, int workers)
     void fm_set(bint *flag)
     bint fm_is_set(const bint *flag)
@@ -36,4 +38,5 @@ cdef int startable(int n_threads)
 cdef void watch(Signals *signals, bint wanted=*)
 cdef bint interrupted(Signals *signals) noexcept nogil
 cdef bint stopped(Signals *signals, int worker) noexcept nogil
+cdef void leave(fm_phases *phases, Signals *signals, int worker) noexcept nogil
 cdef int raise_pending(Signals *signals) except -1

@@ -176,6 +176,18 @@ cdef bint stopped(Signals *signals, int worker) noexcept nogil:
     return interrupted(signals) if worker == 0 else fm_is_set(&signals.raised)
 
 
+cdef void leave(fm_phases *phases, Signals *signals, int worker) noexcept nogil:
+    """After a worker's last item in a call of one phase: worker 0 looks for signals until the others have left too."""
+    cdef int spins = 0
+    if worker > 0:
+        fm_leave(phases)
+    if worker > 0 or signals.next_look == INFINITY:
+        return
+    while fm_left(phases) + 1 < <unsigned long long> fm_team_size() and not interrupted(signals):
+        fm_pause(spins)
+        spins += 1
+
+
 cdef bint _run_handlers(Signals *signals) noexcept with gil:
     try:
         PyErr_CheckSignals()
